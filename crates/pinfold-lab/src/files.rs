@@ -79,7 +79,7 @@ impl Store<Machine> for Kept {
         Ok(())
     }
 
-    fn discard(&self, pages: Range<u64>) {
+    fn discard(&self, _: &Machine, pages: Range<u64>) {
         (pages.start..pages.end.min(u64::from(MOST_PAGES))).for_each(|page| self.0.zero(page, 0));
     }
 }

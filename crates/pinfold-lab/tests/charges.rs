@@ -106,11 +106,11 @@ impl Store<M> for Bottomless {
         Ok(())
     }
 
-    fn reserve(&self, _: u64) -> Result<(), StoreError> {
+    fn reserve(&self, _: &M, _: u64) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn discard(&self, _: Range<u64>) {}
+    fn discard(&self, _: &M, _: Range<u64>) {}
 }
 
 struct World {

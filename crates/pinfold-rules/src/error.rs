@@ -7,10 +7,8 @@ use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
 
 /// Switches whose subject is not modelled yet, and the feature that will bring each.
 pub(super) const NOT_YET: &[(&str, &str)] = &[
-    ("swap-in-reuse", "swap"),
     ("longterm-file", "file mappings"),
     ("soft-dirty-pin", "soft-dirty tracking"),
-    ("swap-pinned", "reclaim"),
     ("strict-snapshot", "coherent fork snapshots"),
     ("lru-batch", "reclaim"),
 ];

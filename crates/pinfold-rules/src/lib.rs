@@ -33,7 +33,10 @@
 //! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock, flushed unless [`batches_flushes`](migrate::batches_flushes); between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but the mover's. |
 //! | migration restores an entry | nothing | | page locks of the old and the new page until all entries are back, table lock | `Write` gives the write bit; `Write` and `ReadExclusive` give the mark. |
 //! | a walk over all that map a page, without a lock that keeps its anon_vma | [`asks_again`](rmap::asks_again) | [`RmapCheck`] | a reference on the page; the anon_vma's memory type-stable | *Yes*: after the anon_vma's lock, or a reference on it, is taken, look again if the page is mapped; if not, give back what was taken and visit nobody. |
-//! | swap-in | nothing yet: swap has no switch so far | | table lock | Read-only and unmarked is safe whoever shares the page; the next write takes the second row. A device that held an ordinary reference may then be left with the old page. |
+//! | reclaim is going to give a page a slot of the swap | [`keeps_pinned`](swap::keeps_pinned), [`maybe_dma_pinned`](pin::maybe_dma_pinned) | [`SwapPinned`] | page lock | Both *true*: leave the page. Otherwise put it into the swap cache. No correctness rests on the answer alone: a pin may land right after it. |
+//! | swap-out takes an entry out | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](swap::remembers_mark) | [`SwapInReuse`], [`SwapFlush`], and as migration [`ShareOrder`] | as migration | *Yes*: put the entry back, and keep the page. *No*, or not asked: clear the mark; the swap entry is one share more of the slot, and remembers the mark if it was asked about. Nothing is written or freed before the flush; with [`keeps_pinned_unmapped`](swap::keeps_pinned_unmapped) neither is what may be pinned then. The page is freed only if no reference is left but the swap cache's and reclaim's own, taken away in one step, and it is clean after that. |
+//! | fork, for a swap entry | nothing | | both table locks | One share more of the slot; neither side remembers the mark. |
+//! | swap-in | [`swap_in`](swap::swap_in), and [`grants_write`](swap::grants_write) if the area allows writing | [`SwapInReuse`], [`SwapInWrite`], [`SwapInFor`](swap::SwapInFor) | page lock, table lock, the entry found to be the one that faulted; [`frees_cache`](swap::frees_cache) says what happened to the slot before | *Own*: mark the page, and make the entry writable if it may be. *Shared*: read-only and unmarked; a write then takes the second row. A device that held an ordinary reference may be left with the old page. |
 //! | a page fault finds its area | nothing | [`FaultLock`] | the answer is the lock | [`FaultLock::Space`]: hold the space lock for reading until the fault is resolved; it is meant by "space lock for reading" in the rows of faults. [`FaultLock::Area`]: hold the area instead; whoever changes the area, its entries or its tables, fork included, holds the space lock for writing and waits for such faults first. |
 //! | unmap | [`removal`](zap::removal) | whether the page is a file's and the entry was dirty | space lock, table lock | Take the mapping off when the answer says: with the entry, or after a flush under the same table lock. Take the lock of a locked area off the page as [`munlock`](zap::munlock) says. Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says; since 6.14 MADV_DONTNEED frees one that it has emptied, too ([`TableReclaim`]). |
 //! | any change that takes rights, a frame or presence from an entry | nothing | | before the table lock is taken, and after it was released | Tell those who follow with tables of their own, as [`Notify`] says. |
@@ -215,7 +218,7 @@
 //! | 0 | `snapshot`, `given`, `release`, `info` | what is asked about, and what is said of a switch |
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
-//! | 3 | `charge`, `collapse`, `cow`, `fork`, `hugetlb`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `uffd`, `zap` | the decisions |
+//! | 3 | `charge`, `collapse`, `cow`, `fork`, `hugetlb`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `swap`, `uffd`, `zap` | the decisions |
 //! | 4 | `error` | why text is refused |
 //! | 5 | `text` | rule sets as text |
 //!
@@ -245,6 +248,7 @@ pub mod protect;
 mod release;
 pub mod rmap;
 mod snapshot;
+pub mod swap;
 mod switches;
 #[cfg(test)]
 mod tests;
@@ -267,8 +271,8 @@ pub use switches::{
     ForceWrite, ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, HugetlbCow, HugetlbFork,
     Interfaces, LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify,
     NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck,
-    Ruled, Rules, ShareOrder, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd,
-    UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch, TableFree,
+    TableReclaim, TailRefs, ThpNuma, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 
@@ -318,6 +322,7 @@ impl Rules {
             || remembers
             || forces
             || upgrades
+            || swap::remembers_mark(self.swap_in_reuse)
     }
 
     /// The rules of a mainline release, such as `5.9` or `linux-5.9`. `latest` is the newest of

@@ -577,6 +577,58 @@ switches! {
         Batched = "batched" ["6.3"],
     }
 
+    /// When reclaim flushes the entries that it has replaced by swap entries (facts 6.7).
+    swap_flush: SwapFlush = "swap-flush" {
+        /// Each at once, under its table's lock. facts 6.7
+        Each = "each" [always],
+        /// Those of a batch of pages together, before the first of them is written; until then an
+        /// address space with such an entry is marked, and who changes its entries flushes first.
+        /// Commits 72b252aed506 and d950c9477d51 (release: M). facts 6.7
+        Batched = "batched" ["4.3"],
+    }
+
+    /// Whether reclaim takes a page that a device may have pinned (facts 7.2).
+    swap_pinned: SwapPinned = "swap-pinned" {
+        /// It does: the page goes to the swap cache, its entries become swap entries, and the pin
+        /// alone keeps it in memory. Hazard: where references decide about reuse, the owner that
+        /// comes back and writes copies the page, and the device is left with the old one. facts
+        /// 7.2
+        Taken = "taken" [always],
+        /// It does not put such a page into the swap cache, commit feb889fb40fa. Hazard: the pin
+        /// may land after that look, and before the entries are taken out. facts 7.2
+        Kept = "kept" ["5.11"],
+        /// That, and it looks again once nothing maps the page: one that is pinned then stays in
+        /// memory, and is not written, commit d824ec2a1546 (release: M). facts 7.2
+        KeptUnmapped = "kept-unmapped" ["6.4"],
+    }
+
+    /// Whose a page is that a fault brings back in place of a swap entry (facts 1.8).
+    swap_in_reuse: SwapInReuse = "swap-in-reuse" {
+        /// That of a write fault, if mapcount plus swap count is 1. References do not count: the
+        /// hazard of map-count of pte-cow outlives it here. facts 1.8
+        MapCount = "map-count" [always],
+        /// That of a write fault, if the refcount is 1 once the entry has given up its share of the
+        /// slot and the page, for that, the swap cache, commit c145e0b47c77. Hazard: the owner's
+        /// own reference makes the owner's write copy. facts 1.8
+        RefCount = "ref-count" ["5.18"],
+        /// That of any fault whose swap entry remembers the exclusive mark, or as ref-count, commit
+        /// 1493a1913e34. A page that may be pinned keeps its entry. facts 1.8
+        ExclusiveOrRefCount = "exclusive-or-ref-count" ["5.19"],
+        /// That of any fault whose swap entry remembers the mark; the swap cache is freed after the
+        /// page was mapped. facts 1.8
+        Exclusive = "exclusive" ["7.3"],
+    }
+
+    /// Whether a page that a read brings back from swap, and that is its owner's, may be written to
+    /// without another fault (facts 1.8).
+    swap_in_write: SwapInWrite = "swap-in-write" {
+        /// It may not: only a write fault gives the write bit. facts 1.8
+        WriteFault = "write-fault" [always],
+        /// It may, where the area allows writing and no monitor waits for the fault (seen in 6.12,
+        /// and not in 6.1: release M). facts 1.8
+        IfAllowed = "if-allowed" ["6.12"],
+    }
+
     /// Which CPUs a flush reaches (facts 1.7, 6.1).
     flush_reach: FlushReach = "flush-reach" {
         /// All that may have cached a translation of the address space. facts 6.1

@@ -12,6 +12,7 @@ mod pin;
 mod pmd;
 mod presets;
 mod protect;
+mod swap;
 mod text;
 
 /// An anonymous page with the mark that is mapped once, on an LRU list, and nothing else.

@@ -119,6 +119,12 @@ pub enum Why {
     InSwapCache,
     /// The page is being written to a device that needs it unchanged.
     StableWriteback,
+    /// The page comes back for a read: nobody asks whose it is.
+    NotWritten,
+    /// The swap entry remembers that the page was exclusive.
+    EntryExclusive,
+    /// The swap entry does not remember that.
+    EntryShared,
     /// No page of this address space was ever pinned.
     NeverPinned,
     /// The request is not a read-only pin.
@@ -162,6 +168,9 @@ impl fmt::Display for Why {
             Self::MaybeShared => "the folio may be mapped by several address spaces",
             Self::InSwapCache => "in the swap cache",
             Self::StableWriteback => "under writeback to a device that needs stable pages",
+            Self::NotWritten => "it comes back for a read",
+            Self::EntryExclusive => "the swap entry says exclusive",
+            Self::EntryShared => "the swap entry does not say exclusive",
             Self::NeverPinned => "this address space never pinned a page",
             Self::NotReadPin => "not a read-only pin",
             Self::NotLongterm => "not a long-term pin",

@@ -18,10 +18,15 @@ use pinfold_rules::pin::{
 };
 use pinfold_rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, scans_as_page};
 use pinfold_rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
+use pinfold_rules::swap::{
+    SwapInFor, SwapInVerdict, frees_cache, grants_write, keeps_pinned, keeps_pinned_unmapped,
+    swap_in,
+};
 use pinfold_rules::{
     Answer, AreaState, Dirty, EntryState, Exclusive, ForceWrite, ForkPin, LargeCow, LargeState,
     Lru, Mapping, NumaSkip, NumaSkipPmd, Owners, PRESETS, PageKind, PageState, Permission, PmdCow,
-    Protnone, PteCow, ReadGup, Rules, SwapCache, Tracking, WriteUpgrade, Writeback,
+    Protnone, PteCow, ReadGup, Rules, SwapCache, SwapInReuse, SwapInWrite, SwapPinned, Tracking,
+    WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -172,6 +177,25 @@ fn decide_writes(page: &PageState) {
     }
 }
 
+fn decide_swap_ins(page: &PageState) {
+    for &rule in SwapInReuse::ALL {
+        black_box((frees_cache(rule), pinfold_rules::swap::remembers_mark(rule)));
+        for wanted in [SwapInFor::Read, SwapInFor::Write] {
+            for remembered in [Exclusive::Marked, Exclusive::Unmarked] {
+                let verdict = swap_in(rule, wanted, remembered, page);
+                let (SwapInVerdict::Own(why) | SwapInVerdict::Shared(why)) = verdict;
+                black_box(print(why));
+            }
+            for &rule in SwapInWrite::ALL {
+                black_box(grants_write(rule, wanted));
+            }
+        }
+    }
+    for &rule in SwapPinned::ALL {
+        black_box((keeps_pinned(rule), keeps_pinned_unmapped(rule)));
+    }
+}
+
 fn decide_forks(page: &PageState) {
     for &rule in ForkPin::ALL {
         for history in [PinHistory::Never, PinHistory::Pinned] {
@@ -251,6 +275,7 @@ fn no_decision_allocates() {
             decide_writes(page);
             decide_huge(page);
             decide_forks(page);
+            decide_swap_ins(page);
             decide_pins(page);
             decide_rights(page);
             decide_scans(page);

@@ -30,7 +30,7 @@ impl Store<Machine> for Sink {
         Ok(())
     }
 
-    fn discard(&self, _: Range<u64>) {}
+    fn discard(&self, _: &Machine, _: Range<u64>) {}
 }
 
 /// A process and a file, all of whose pages are in memory.

@@ -1,5 +1,7 @@
 //! Address spaces: the face of the crate.
 
+mod swap;
+
 use core::fmt;
 
 use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};

@@ -118,8 +118,22 @@ impl<P: Platform> Memory<P> {
         if let Some(folio) = self.frames().large(pfn) {
             return self.drop_maps(folio, (pfn, 1), space);
         }
-        if let Some(charges) = self.charges() {
-            self.drop_map_counted(charges, pfn);
+        self.drop_small_map(pfn);
+        if self.is_swap_cached(pfn) {
+            self.unmapped_cached(pfn);
+        }
+    }
+
+    /// As [`Memory::drop_map`], of a small page, which stays in the swap cache if it is there:
+    /// for who holds its slot.
+    pub(crate) fn drop_small_map(&self, pfn: Pfn) {
+        match self.charges() {
+            Some(charges) => self.drop_map_counted(charges, pfn),
+            None => {
+                if self.frames().folio(pfn).drop_map() == MapCount::Underflow {
+                    self.platform().bug(Bug::MapUnderflow(pfn));
+                }
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::pte::MigrationKind;
 use crate::rules::large::{Parting, Tally, parting, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
+use crate::rules::swap::{keeps_pinned, remembers_mark as swap_remembers_mark};
 use crate::rules::{ForkPin, Interface, NumaSkip, Rules, Switch, Why};
 use crate::uffd::{UffdId, UffdReason};
 
@@ -436,6 +437,86 @@ events! {
     } = "remapped": Line("remap: {pfn} from {from}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
+    /// Reclaim leaves a page where it is, as a device may have pinned it.
+    SwapPinned(pfn: Pfn) = "swap-pinned": Line("swap-out: keep {pfn}, which may be pinned"), under(|rules| keeps_pinned(rules.swap_pinned)),
+        decided by SwapPinned("{pfn} was kept, as it may be pinned");
+    /// Reclaim put a page into the swap cache.
+    SwapCacheEntered(pfn: Pfn) = "swap-cache-entered": Line("swap-out: {pfn} is in the swap cache"), under(always),
+        decided by SwapPinned("{pfn} was put into the swap cache");
+    /// A page that is mapped gave its slot back.
+    SwapCacheLeft(pfn: Pfn) = "swap-cache-left": Line("{pfn} leaves the swap cache"), under(always);
+    /// Reclaim replaced an entry by a swap entry.
+    SwapEntry {
+        /// The page.
+        pfn: Pfn,
+        /// Whether the entry remembers that the page was exclusive.
+        exclusive: bool,
+    } = "swap-entry": Line(
+            "swap entry for {pfn}{}", if *exclusive { ", exclusive" } else { "" }
+        ), under(always),
+        decided by SwapInReuse(
+            "the swap entry of {pfn} {} that it was exclusive",
+            if *exclusive { "remembers" } else { "does not remember" }
+        );
+    /// Reclaim put an entry back, as a device may have pinned its page.
+    SwapRefused(pfn: Pfn) = "swap-refused": Line("swap-out: {pfn} pinned, entry put back"), under(|rules| swap_remembers_mark(rules.swap_in_reuse)),
+        decided by SwapInReuse("{pfn} may be pinned, so its entry was put back");
+    /// Reclaim keeps a page that nothing maps any more: others refer to it.
+    SwapBusy {
+        /// The page.
+        pfn: Pfn,
+        /// References found.
+        refs: u32,
+        /// References expected.
+        expected: u32,
+    } = "swap-busy": Line("swap-out: keep {pfn}, refs {refs}, expected {expected}"), under(always);
+    /// A page was written to a swap device.
+    SwappedOut(pfn: Pfn) = "swapped-out": Line("swap-out: {pfn} is written"), under(always);
+    /// A page that was swapped out was freed.
+    SwapFreed(pfn: Pfn) = "swap-freed": Line("swap-out: {pfn} goes"), under(always);
+    /// A page was read from a swap device.
+    SwappedIn(pfn: Pfn) = "swapped-in": Line("swap-in: {pfn} is read"), under(always);
+    /// A fault waits for a page that is being read from a swap device, or on its way out.
+    WaitSwap(pfn: Pfn) = "wait-swap": Line("fault: wait, {pfn} is on its way"), under(always);
+    /// A fault mapped a page in place of a swap entry, as its owner's.
+    SwapOwned {
+        /// The page.
+        pfn: Pfn,
+        /// Why it is.
+        why: Why,
+    } = "swap-owned": Line("swap-in: {pfn} is its owner's ({why})"), under(always),
+        decided by SwapInReuse("{pfn} came back as its owner's, as {why}");
+    /// A fault mapped a page in place of a swap entry, which may be somebody else's, too.
+    SwapShared {
+        /// The page.
+        pfn: Pfn,
+        /// Why it may be.
+        why: Why,
+    } = "swap-shared": Line("swap-in: {pfn} ro ({why})"), under(always),
+        decided by SwapInReuse("{pfn} came back read-only, as {why}");
+    /// fork shared a page that is swapped out with the child.
+    ForkSwapShared {
+        /// The swap device.
+        device: u8,
+        /// The slot.
+        slot: u64,
+    } = "fork-swap-shared": Line("fork: share swap {device}:{slot}"), under(always);
+    /// A swap entry was unmapped.
+    SwapZapped {
+        /// The swap device.
+        device: u8,
+        /// The slot.
+        slot: u64,
+    } = "swap-zapped": Line("zap swap {device}:{slot}"), under(always);
+    /// A swap entry was moved to another address.
+    SwapRemapped {
+        /// The swap device.
+        device: u8,
+        /// The slot.
+        slot: u64,
+        /// Where it was.
+        from: VirtAddr,
+    } = "swap-remapped": Line("swap {device}:{slot} moved here from {from}"), under(always);
     /// The charge of a page was moved to another group of memory.
     ChargeMoved(pfn: Pfn) = "charge-moved": Line("{pfn} is charged to the other group"), under(always);
     /// A page counts one more entry of a locked area.
@@ -485,6 +566,8 @@ pub enum Bug {
     FamilyFreed(Pfn),
     /// The family of a mapped page has ended, and its memory is another family's (INV-RMAP-1).
     FamilyReused(Pfn),
+    /// A swap entry names a page in the swap cache that is exclusive (INV-SWAP-5).
+    SwappedExclusive(Pfn),
     /// An anonymous page is mapped writable without being exclusive (facts 1.5 I1).
     WritableNotExclusive(Pfn),
 }
@@ -514,6 +597,9 @@ impl fmt::Display for Bug {
             }
             Self::FamilyReused(pfn) => {
                 write!(f, "the reverse map of {pfn} led into another family")
+            }
+            Self::SwappedExclusive(pfn) => {
+                write!(f, "a swap entry names {pfn}, which is exclusive")
             }
             Self::WritableNotExclusive(pfn) => {
                 write!(f, "{pfn} is mapped writable without being exclusive")

@@ -8,8 +8,9 @@ use crate::addr::Pfn;
 use crate::error::{FileError, NoMemory, OverLimit};
 use crate::group::Group;
 use crate::memory::Memory;
-use crate::object::{Behind, Closed, Object, PageError, Shown, Store};
+use crate::object::{Behind, Closed, Object, PageError, Shown};
 use crate::platform::Platform;
+use crate::store::Store;
 use crate::sync::Shared;
 use crate::writeback::Unwritten;
 use crate::zap::Which;
@@ -116,7 +117,9 @@ impl<P: Platform> File<P> {
             let pfn = shown.pfn;
             if let Some(_locked) = mem.try_lock_page(pfn) {
                 if let Some(store) = self.object.store() {
-                    store.reserve(index).map_err(|error| PageError::Store(error).of(index))?;
+                    store
+                        .reserve(mem.platform(), index)
+                        .map_err(|error| PageError::Store(error).of(index))?;
                 }
                 let changed = change(pfn);
                 mem.mark_dirty(pfn);

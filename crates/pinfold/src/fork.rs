@@ -31,7 +31,7 @@ use crate::error::{NoPage, SpaceError};
 use crate::event::EventKind;
 use crate::frame::{Flags, NewFrame};
 use crate::platform::{FlushScope, Invalidate, Platform};
-use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
+use crate::pte::{Entry, Format, Migration, MigrationKind, Pte, Swap};
 use crate::rmap::Reserve;
 use crate::rules::Why;
 use crate::rules::fork::{
@@ -337,7 +337,11 @@ impl<'s, P: Platform> Copying<'s, P> {
             let at = Entries { from, to, page };
             let pte = from.get(page);
             match pte.decode() {
-                Entry::None | Entry::Swap(_) => {}
+                Entry::None => {}
+                Entry::Swap(entry) => {
+                    self.protected |= self.parent.has_deferred();
+                    self.share_swapped(&at, entry);
+                }
                 Entry::Marker => to.set(page, pte),
                 Entry::Migration(entry) => {
                     self.protected |= self.parent.has_deferred();
@@ -352,6 +356,21 @@ impl<'s, P: Platform> Copying<'s, P> {
             }
         }
         Stop::End
+    }
+
+    /// A page that is swapped out is shared, and no longer known to be the parent's own
+    /// (facts 2.1).
+    #[cold]
+    fn share_swapped(&self, at: &Entries<'_, '_, P>, entry: Swap) {
+        let mem = self.parent.mem();
+        let shared = Swap { exclusive: false, ..entry };
+        mem.share_slot(entry);
+        if entry.exclusive {
+            at.from.set(at.page, Pte::swap(shared));
+        }
+        at.to.set(at.page, Pte::swap(shared));
+        let Swap { device, slot, .. } = entry;
+        mem.tell(self.parent.id(), at.page, EventKind::ForkSwapShared { device, slot });
     }
 
     /// Copies one mapped entry.

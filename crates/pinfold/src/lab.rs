@@ -185,6 +185,32 @@ pub fn large_folio(frames: &Frames, pfn: Pfn) -> Option<FolioView> {
     frames.peek_large(pfn)
 }
 
+/// A slot of a swap device that is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SwapSlot {
+    /// The device's number, as swap entries name it.
+    pub device: u8,
+    /// The slot's.
+    pub slot: u64,
+    /// How many swap entries name it.
+    pub users: u64,
+    /// How many operations need it.
+    pub holds: u32,
+    /// The page in the swap cache that it has, with one reference.
+    pub page: Option<Pfn>,
+}
+
+/// Calls `visit` for every slot of the swap devices that is in use. Each device's lock is held
+/// during the calls for its slots.
+pub fn swap_slots<P: Platform>(memory: &Memory<P>, mut visit: impl FnMut(SwapSlot)) {
+    let Some(table) = memory.swaps().table() else { return };
+    for id in table.ids() {
+        table.slots(id).in_use(|slot, (users, holds), page| {
+            visit(SwapSlot { device: id.number(), slot, users, holds, page });
+        });
+    }
+}
+
 /// How many entries of locked areas a frame's folio counts.
 ///
 /// # Panics

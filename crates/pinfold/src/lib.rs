@@ -55,10 +55,10 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform`, `uffd` | words, locks, the embedder's part |
-//! | 1 | `charge`, `frame`, `stat`, `rmap`, `memory`, `counted` | frames, their counts and who pays for them, the machine as one value |
+//! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `vacate`, `hugetlb` | what is done to a space |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `hugetlb` | what is done to a space |
 //! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -121,15 +121,20 @@ pub mod platform;
 mod protect;
 mod pte;
 mod recharge;
+mod reclaim;
 mod remap;
 mod rmap;
 mod rmap_walk;
 mod space;
 mod split;
 mod stat;
+mod store;
 pub mod stores;
+mod swap;
+mod swapped;
 pub mod sync;
 mod table;
+mod taken;
 #[cfg(test)]
 mod testing;
 mod tlb;
@@ -165,7 +170,6 @@ pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
-pub use object::Store;
 pub use pin::{
     Access, DirectIo, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term,
 };
@@ -175,11 +179,14 @@ pub use pte::{
     Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
 };
 pub use recharge::Recharged;
+pub use reclaim::{Reclaimed, Reclaimer};
 pub use remap::Remap;
 pub use rules::Rules;
 pub use space::{Advice, FileSharing, Limits, Place, Sharing};
 pub use split::{SplitError, Splits};
 pub use stat::Stats;
+pub use store::Store;
+pub use swap::{SwapError, SwapId, SwapUsage, SwapWrites};
 pub use tlb::CpuSet;
 pub use uffd::{UffdId, UffdMode, UffdReason};
 pub use userfault::UffdError;

@@ -16,6 +16,7 @@ use crate::rmap::AnonRegistry;
 use crate::rules::large::{Tally, counted_maps, tally};
 use crate::rules::{LargeMaps, Ruled, Rules, Switch};
 use crate::stat::{AllCounters, Counters, Stats};
+use crate::swap::Swaps;
 use crate::sync::{self, Shared};
 
 /// How hard the machine tries; numbers, not rules.
@@ -102,6 +103,7 @@ pub struct Memory<P: Platform> {
     zero: Pfn,
     huge_zero: Option<Pfn>,
     anon: AnonRegistry,
+    swaps: Swaps<P>,
     next_space: NativeU64,
     next_object: NativeU64,
 }
@@ -263,6 +265,7 @@ impl<P: Platform> Memory<P> {
             zero,
             huge_zero,
             anon,
+            swaps: Swaps::new(),
             next_space: NativeU64::new(1),
             next_object: NativeU64::new(1),
         };
@@ -347,6 +350,12 @@ impl<P: Platform> Memory<P> {
 
     pub(crate) fn anon(&self) -> &AnonRegistry {
         &self.anon
+    }
+
+    /// The swap devices.
+    #[inline]
+    pub(crate) fn swaps(&self) -> &Swaps<P> {
+        &self.swaps
     }
 
     pub(crate) fn next_space(&self) -> SpaceId {

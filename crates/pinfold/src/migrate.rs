@@ -58,13 +58,31 @@ impl AddAssign for Moved {
     }
 }
 
-/// A folio isolated for migration: holds one reference, and nobody else isolates it.
+/// A folio isolated for migration, or for reclaim: holds one reference, and nobody else isolates
+/// it.
 #[must_use]
 pub(crate) struct Isolated<'m, P: Platform> {
     mem: &'m Memory<P>,
     /// Its first page.
     head: Pfn,
     pages: u64,
+}
+
+impl<P: Platform> Isolated<'_, P> {
+    /// Its first page.
+    pub(crate) fn head(&self) -> Pfn {
+        self.head
+    }
+
+    /// How many it has.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// The folio, whose references were taken away, is free: nothing is left to be given back.
+    pub(crate) fn end(self) {
+        core::mem::forget(self);
+    }
 }
 
 impl<P: Platform> Drop for Isolated<'_, P> {

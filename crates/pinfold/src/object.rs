@@ -22,7 +22,6 @@
 mod intervals;
 mod mappers;
 mod pages;
-mod store;
 
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -34,11 +33,11 @@ use crate::event::EventKind;
 use crate::frame::{Flags, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::store::Store;
 use crate::sync::{self, CellName, ReadGuard, RwSem, Shared, WriteGuard};
 
 pub(crate) use mappers::{Mapper, Mappers};
 pub(crate) use pages::Pages;
-pub use store::Store;
 
 /// Why a page of an object cannot be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -25,7 +25,7 @@ use crate::area::{Area, AreaMap, Backing, Locked, View};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::Entry;
+use crate::pte::{Entry, Swap};
 use crate::rules::RemapFlush;
 use crate::space::{Place, Space};
 use crate::table::{Cursor, Leaf, table_end};
@@ -367,7 +367,13 @@ impl<P: Platform> Space<P> {
             batch.note(page);
         }
         target.take_over(old, there);
-        let kind = EventKind::Remapped { pfn: pte.pfn(), from: page.start() };
+        let from = page.start();
+        let kind = match pte.decode() {
+            Entry::Swap(Swap { device, slot, .. }) => {
+                EventKind::SwapRemapped { device, slot, from }
+            }
+            _ => EventKind::Remapped { pfn: pte.pfn(), from },
+        };
         self.mem().tell(self.id(), there, kind);
     }
 }

@@ -131,6 +131,13 @@ impl AnonRegistry {
         Reserve::new(&self.slots, areas)
     }
 
+    /// A home for pages that any member of an area's family may map: of what comes back from swap,
+    /// where a swap entry may have been copied by each fork since the page was swapped out.
+    pub(crate) fn common_home(&self, seat: Seat) -> Home {
+        let root = self.root_of(seat.home);
+        Home::new(root, self.slots.node(root).place().first)
+    }
+
     /// An area of `child`, which the owner of an area with home `parent` is being forked into,
     /// belongs to the family. Returns the homes of the child's area and of the parent's, for what
     /// they touch from now on: the parent's lock has been held for writing since before.

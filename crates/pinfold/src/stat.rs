@@ -68,6 +68,16 @@ stats! {
     pgreuse,
     /// Frames freed.
     pgfree,
+    /// Faults that had to read a page from a swap device.
+    pgmajfault,
+    /// Pages read from swap devices.
+    pswpin,
+    /// Pages written to swap devices.
+    pswpout,
+    /// Anonymous pages that reclaim has looked at.
+    pgscan_anon,
+    /// Anonymous pages that reclaim has freed.
+    pgsteal_anon,
     /// Copies that a write fault or unsharing made.
     cow_copy,
     /// Pages that fork copied for the child.

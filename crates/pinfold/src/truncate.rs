@@ -93,7 +93,7 @@ impl<P: Platform> Closed<'_, P> {
         let object = self.object();
         self.take_out(pages.clone());
         if let Some(store) = object.store() {
-            store.discard(pages);
+            store.discard(object.mem().platform(), pages);
         }
     }
 

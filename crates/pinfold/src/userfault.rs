@@ -38,7 +38,7 @@ use crate::event::EventKind;
 use crate::fault::{Request, Want};
 use crate::object::PageError;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::{BitChange, Entry, Format, Migration, Pte};
+use crate::pte::{BitChange, Entry, Format, Migration, Pte, Swap};
 use crate::rules::Uffd;
 use crate::rules::uffd::{protects_shared, protects_unpopulated, watches_minor};
 use crate::space::Space;
@@ -304,7 +304,11 @@ impl<P: Platform> Space<P> {
                 cursor.set(page, Pte::marker());
                 EventKind::UffdProtected
             }
-            Entry::None | Entry::Swap(_) => EventKind::UffdPassedOver,
+            Entry::None => EventKind::UffdPassedOver,
+            Entry::Swap(entry) => {
+                cursor.set(page, Pte::swap(Swap { uffd_wp: true, ..entry }));
+                EventKind::UffdProtected
+            }
             Entry::Marker => return,
             Entry::Migration(entry) => {
                 let kind = self.downgraded(entry);

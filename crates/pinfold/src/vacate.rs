@@ -17,17 +17,16 @@ use core::ops::Range;
 
 use crate::addr::{Mm, Pfn, SpaceId, VirtRange, Vpn, each_page};
 use crate::event::EventKind;
-use crate::frame::{Counts, Large};
+use crate::frame::Large;
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Migration, MigrationKind, Pte};
 use crate::rmap::Hold;
 use crate::rules::Exclusive;
-use crate::rules::migrate::{
-    batches_flushes, brings_barriers, carries_accessed_dirty, remembers_mark,
-};
+use crate::rules::migrate::{batches_flushes, carries_accessed_dirty, remembers_mark};
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Flushed, Huge, Leaf, Next, Part, Withdrawn};
+use crate::table::{Cursor, Huge, Leaf, Next, Part};
+use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
 
 /// What becomes of a huge entry that maps the folio.
@@ -42,41 +41,6 @@ pub(crate) enum HugeEntries {
 /// A page may be pinned, so that its entry is unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pinned(pub(crate) Pfn);
-
-/// An entry that was taken out.
-enum Gone<F: Format> {
-    /// Every CPU has forgotten it.
-    Flushed(Flushed<F>),
-    /// The flush comes later, for a batch.
-    Cached(Withdrawn<F>),
-}
-
-impl<F: Format> Gone<F> {
-    fn pte(&self) -> Pte<F> {
-        match self {
-            Self::Flushed(flushed) => flushed.pte(),
-            Self::Cached(old) => old.pte(),
-        }
-    }
-
-    fn put_back<P: Platform<Format = F>>(self, cursor: &Cursor<'_, P>) {
-        match self {
-            Self::Flushed(flushed) => cursor.put_back(flushed),
-            Self::Cached(old) => cursor.reinstate(old),
-        }
-    }
-}
-
-/// What has become of the mark of a page whose entry is out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mark {
-    /// It was set and is cleared; its migration entry remembers it.
-    Remembered,
-    /// It is not set, and nothing remembers it.
-    None,
-    /// The page may be pinned, and keeps it.
-    Kept,
-}
 
 impl<P: Platform> Memory<P> {
     /// Replaces every entry of the pages of a folio, which has so many, by a migration entry.
@@ -136,25 +100,16 @@ impl<P: Platform> Memory<P> {
         cursor: &Cursor<'_, P>,
         deferred: &mut DeferredFlush,
     ) -> Result<(), Pinned> {
-        let gone = if batches_flushes(self.rule()) {
-            Gone::Cached(cursor.withdraw(page))
-        } else {
-            Gone::Flushed(self.flush_withdrawn(mm.id, cursor.withdraw(page)))
-        };
+        let flush = if batches_flushes(self.rule()) { Flush::Deferred } else { Flush::Now };
+        let gone = self.take_entry((mm, page), cursor, flush);
         let old = gone.pte();
-        let mark = self.take_mark(old.pfn());
+        let mark = self.take_mark_of(old.pfn());
         if mark == Mark::Kept {
             gone.put_back(cursor);
             return Err(self.kept(mm, page, old.pfn()));
         }
         let entry = self.placeholder(old, mark);
-        match gone {
-            Gone::Flushed(flushed) => cursor.publish(flushed, Pte::migration(entry)),
-            Gone::Cached(old) => {
-                deferred.note(self, mm, page);
-                cursor.hold_place(old, Pte::migration(entry));
-            }
-        }
+        self.replace_gone(gone, (mm, page), cursor, Pte::migration(entry), deferred);
         let counted = self.drop_mapping_alone(old, mm.id);
         self.tell(mm.id, page, EventKind::MigrationEntry { pfn: entry.pfn, kind: entry.kind });
         self.put_own(counted, 1);
@@ -171,7 +126,7 @@ impl<P: Platform> Memory<P> {
         if old.is_present() {
             self.flush(mm.id, FlushScope::Range(huge.range()));
         }
-        let mark = self.take_mark(head);
+        let mark = self.take_mark_of(head);
         if mark == Mark::Kept {
             cursor.set(old);
             return Err(self.kept(mm, first, head));
@@ -215,37 +170,8 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Clears the mark of a page whose entry is out, if it has one; not, by a rule that remembers
-    /// it, if the page may be pinned.
-    fn take_mark(&self, pfn: Pfn) -> Mark {
-        let marked = self.frames().counts_as(pfn, Counts::is_exclusive);
-        let remembers = remembers_mark(self.rule());
-        if marked && remembers {
-            return self.try_share(pfn);
-        }
-        if marked {
-            self.frames().page(pfn).clear_exclusive();
-        }
-        Mark::None
-    }
-
-    /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5,
-    /// A1 to A3). The entry was taken out by a full exchange, and for
-    /// [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only
-    /// other thing that orders.
-    fn try_share(&self, pfn: Pfn) -> Mark {
-        let barriers = brings_barriers(self.rule());
-        if barriers {
-            smp_mb();
-        }
-        if self.maybe_pinned(pfn) {
-            return Mark::Kept;
-        }
-        self.frames().page(pfn).clear_exclusive();
-        if barriers {
-            smp_mb();
-        }
-        Mark::Remembered
+    fn take_mark_of(&self, pfn: Pfn) -> Mark {
+        self.take_mark(pfn, Remembers::by(remembers_mark(self.rule())))
     }
 
     /// Turns the migration entries of so many pages from `from` on into entries of those from `to`

@@ -145,7 +145,7 @@ impl Store<Rig<Small>> for Blank {
         Ok(())
     }
 
-    fn discard(&self, _: Range<u64>) {}
+    fn discard(&self, _: &Rig<Small>, _: Range<u64>) {}
 }
 
 impl Life {

@@ -177,11 +177,11 @@ impl Store<Board> for Face {
         Ok(())
     }
 
-    fn reserve(&self, _: u64) -> Result<(), StoreError> {
+    fn reserve(&self, _: &Board, _: u64) -> Result<(), StoreError> {
         self.0.answer()
     }
 
-    fn discard(&self, pages: Range<u64>) {
+    fn discard(&self, _: &Board, pages: Range<u64>) {
         let known = pages.start as usize..(pages.end.min(PAGES)) as usize;
         for page in self.0.pages.get(known).unwrap_or_default() {
             page.iter().for_each(|word| word.store(0, Ordering::Relaxed));

@@ -84,7 +84,7 @@ impl Store<Bare> for Face {
         Ok(())
     }
 
-    fn reserve(&self, index: u64) -> Result<(), StoreError> {
+    fn reserve(&self, _: &Bare, index: u64) -> Result<(), StoreError> {
         self.0.answer()?;
         match self.0.failing.get() {
             Failing::FullLate => Ok(()),
@@ -92,7 +92,7 @@ impl Store<Bare> for Face {
         }
     }
 
-    fn discard(&self, pages: Range<u64>) {
+    fn discard(&self, _: &Bare, pages: Range<u64>) {
         for page in pages.start..pages.end.min(PAGES) {
             self.0.pages[page as usize].write_once(0);
             self.0.room[page as usize].set(false);

@@ -30,7 +30,7 @@ impl Store<Bare> for Arc<Disk> {
         Ok(())
     }
 
-    fn discard(&self, _: Range<u64>) {
+    fn discard(&self, _: &Bare, _: Range<u64>) {
         self.0.write_once(0);
     }
 }

@@ -11,6 +11,8 @@ use super::super::pin::{
     drops_write, grows_stack, rechecks_entry, rechecks_table, refuses_tracked, takes_hinting_fault,
     unshares,
 };
+use super::super::swap::{FreesCache, SwapInFor, frees_cache, grants_write};
+use super::super::swap::{keeps_pinned, keeps_pinned_unmapped};
 use super::super::uffd::{
     flushes_before_copy, protects_shared, protects_unpopulated, watches_minor,
 };
@@ -56,6 +58,15 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| remembers_mark(rules.migration_kind)), "5.19");
     assert_eq!(since(|rules| carries_accessed_dirty(rules.migration_ad)), "6.1");
     assert_eq!(since(|rules| brings_barriers(rules.share_order)), "6.1");
+    assert_eq!(since(|rules| super::super::swap::batches_flushes(rules.swap_flush)), "4.3");
+    assert_eq!(since(|rules| keeps_pinned(rules.swap_pinned)), "5.11");
+    assert_eq!(since(|rules| keeps_pinned_unmapped(rules.swap_pinned)), "6.4");
+    assert_eq!(since(|rules| super::super::swap::remembers_mark(rules.swap_in_reuse)), "5.19");
+    let frees = |rules: &Rules| frees_cache(rules.swap_in_reuse);
+    assert_eq!(since(|rules| frees(rules) != FreesCache::OnReuse), "5.18");
+    assert_eq!(since(|rules| frees(rules) == FreesCache::AfterMapping), "7.3");
+    assert_eq!(since(|rules| grants_write(rules.swap_in_write, SwapInFor::Read)), "6.12");
+    assert_eq!(since(|rules| grants_write(rules.swap_in_write, SwapInFor::Write)), "3.1");
     assert_eq!(since(|rules| rechecks_entry(rules.fast_recheck)), "3.1");
     assert_eq!(since(|rules| rechecks_table(rules.fast_recheck)), "6.1");
     assert_eq!(since(|rules| waits_for_walkers(rules.collapse_sync)), "6.1");

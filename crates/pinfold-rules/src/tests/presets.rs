@@ -36,6 +36,7 @@ fn the_oldest_preset_is_linux_3_1() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
+         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
@@ -49,7 +50,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("3.8", "3.12", ""),
         ("3.12", "3.13", "numa-skip=never"),
         ("3.13", "4.2", ""),
-        ("4.2", "4.3", "interfaces=userfaultfd"),
+        ("4.2", "4.3", "swap-flush=batched interfaces=userfaultfd"),
         ("4.3", "4.4", ""),
         ("4.4", "4.5", "tail-refs=head-compared"),
         ("4.5", "4.7", ""),
@@ -73,19 +74,24 @@ fn each_release_changes_what_the_matrix_says() {
             "pte-cow=ref-count read-gup=as-is fork-pin=copy fork-race=write-protect-first",
         ),
         ("5.9", "5.10", "fork-race=open"),
-        ("5.10", "5.11", "fork-race=seq-count"),
+        ("5.10", "5.11", "fork-race=seq-count swap-pinned=kept"),
         ("5.11", "5.12", "hugetlb-fork=copy uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
         ("5.13", "5.14", "head-recheck=again thp-numa=huge uffd=minor interfaces=populate"),
         ("5.14", "5.16", ""),
         ("5.16", "5.17", "numa-skip=ref-count"),
-        ("5.17", "5.18", "pte-cow=ref-count-precise pmd-cow=ref-count zap-munlock=with-mapping"),
+        (
+            "5.17",
+            "5.18",
+            "pte-cow=ref-count-precise pmd-cow=ref-count zap-munlock=with-mapping \
+             swap-in-reuse=ref-count",
+        ),
         (
             "5.18",
             "5.19",
             "pte-cow=exclusive pmd-cow=exclusive hugetlb-cow=exclusive read-gup=unshare-anon \
              fork-pin=copy-if-exclusive hugetlb-fork=copy-guarded \
-             migration-kind=exclusive uffd=wp-shared",
+             migration-kind=exclusive uffd=wp-shared swap-in-reuse=exclusive-or-ref-count",
         ),
         ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
         (
@@ -100,7 +106,11 @@ fn each_release_changes_what_the_matrix_says() {
             "read-gup=unshare-all numa-write=recomputed write-upgrade=exclusive \
              zap-rmap=dirty-after-flush memcg-lock=mover",
         ),
-        ("6.2", "6.4", "fault-lock=area uffd=wp-unpopulated migrate-flush=batched"),
+        (
+            "6.2",
+            "6.4",
+            "fault-lock=area uffd=wp-unpopulated migrate-flush=batched swap-pinned=kept-unmapped",
+        ),
         (
             "6.4",
             "6.5",
@@ -111,7 +121,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.8", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared thp-numa=folio"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
-        ("6.11", "6.14", "table-reclaim=dont-need"),
+        ("6.11", "6.14", "table-reclaim=dont-need swap-in-write=if-allowed"),
         (
             "6.14",
             "6.15",
@@ -120,7 +130,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.15", "6.18", ""),
         ("6.18", "6.19", "numa-skip=pinned-anywhere numa-skip-pmd=as-page"),
         ("6.19", "7.2", ""),
-        ("7.2", "7.3", "pte-cow=exclusive-tight"),
+        ("7.2", "7.3", "pte-cow=exclusive-tight swap-in-reuse=exclusive"),
         ("7.3", "latest", ""),
         ("latest", "pinfold", "large-maps=owner fork-race=seq-count-full memcg-lock=mover-waits"),
     ];

@@ -143,7 +143,7 @@ impl<P: Platform> Space<P> {
             return Ok(());
         }
         if let Some(store) = view.object.store() {
-            let room = store.reserve(view.index(page));
+            let room = store.reserve(self.mem().platform(), view.index(page));
             room.map_err(|error| FaultError::Store(page.start(), error))?;
         }
         self.mem().mark_dirty(pfn);

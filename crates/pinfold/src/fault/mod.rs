@@ -24,6 +24,7 @@ mod large;
 mod pooled;
 mod populate;
 mod request;
+mod swap;
 mod wp;
 
 pub use populate::Unpopulated;
@@ -214,8 +215,7 @@ impl<P: Platform> Space<P> {
             // repair.
             Entry::Mapped(_) if pte.is_hint() => self.hint_fault(request, leaf, pte),
             Entry::Mapped(_) => self.present(request, leaf, pte)?,
-            // Only swap-out writes such entries.
-            Entry::Swap(_) => return Err(FaultError::Denied(page.start())),
+            Entry::Swap(entry) => self.swapped(request, leaf, (pte, entry))?,
         };
         self.mem().counters().pgfault.add(1);
         Ok(fault)

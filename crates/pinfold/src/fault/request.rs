@@ -49,6 +49,8 @@ pub enum Fault {
     Copied,
     /// A hinting fault; the page was moved, or its entry is accessible again.
     Hint(Hinted),
+    /// A page that was swapped out is mapped again.
+    SwappedIn,
     /// Waited for a page on the move.
     Waited,
     /// Nothing was left to do, or the entry changed in the meantime: the access is repeated.

@@ -14,7 +14,8 @@ use crate::memory::Memory;
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::Pte;
 use crate::rules::cow::{
-    CowStep, CowVerdict, How, large_cow, pte_cow_drained, pte_cow_locked, pte_cow_precheck,
+    CowStep, CowVerdict, How, frees_swap_cache, large_cow, pte_cow_drained, pte_cow_locked,
+    pte_cow_precheck,
 };
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::uffd::flushes_before_copy;
@@ -58,8 +59,8 @@ impl<P: Platform> Space<P> {
                 return self.copy(request, leaf, cursor, (orig, pfn), Why::Page(kind));
             }
             let page = self.mem().frames().page(pfn);
-            if page.is_large() {
-                return self.write_large(request, leaf, cursor, (orig, pfn));
+            if page.is_large_or_swapped() {
+                return self.write_other(request, leaf, cursor, (orig, pfn));
             }
             let small = SmallPage { mem: self.mem(), pfn, page, area: request.area };
             match self.decide(&small) {
@@ -84,10 +85,11 @@ impl<P: Platform> Space<P> {
         request.want == Want::Write || unshares(self.mem().rule()) == Unshares::AllPrivate
     }
 
-    /// As [`Space::write_protected`], of a page of a large folio, under the lock of its table.
+    /// As [`Space::write_protected`], of a page of a large folio, or one in the swap cache, under
+    /// the lock of its table.
     #[cold]
     #[inline(never)]
-    fn write_large(
+    fn write_other(
         &self,
         request: &Request<'_, P>,
         leaf: Leaf<'_, P>,
@@ -95,10 +97,10 @@ impl<P: Platform> Space<P> {
         (orig, pfn): (Pte<P::Format>, Pfn),
     ) -> Result<Fault, FaultError> {
         let mem = self.mem();
-        let decision = match large_cow(mem.rule(), mem.rule(), &mem.page_state(pfn)) {
-            Some(CowVerdict::Reuse(why)) => Decision::Reuse(why),
-            Some(CowVerdict::Copy(why)) => Decision::Copy(why),
-            None => self.decide(&LargePage { mem, pfn }),
+        let decision = if mem.frames().is_large(pfn) {
+            self.decide_large(pfn)
+        } else {
+            self.decide(&SwapPage { mem, pfn, area: request.area })
         };
         match decision {
             Decision::Reuse(why) => Ok(self.reuse(request, cursor, (orig, pfn), why)),
@@ -107,6 +109,15 @@ impl<P: Platform> Space<P> {
                 mem.wait_folio_without(pfn, cursor);
                 Ok(Fault::Waited)
             }
+        }
+    }
+
+    fn decide_large(&self, pfn: Pfn) -> Decision {
+        let mem = self.mem();
+        match large_cow(mem.rule(), mem.rule(), &mem.page_state(pfn)) {
+            Some(CowVerdict::Reuse(why)) => Decision::Reuse(why),
+            Some(CowVerdict::Copy(why)) => Decision::Copy(why),
+            None => self.decide(&LargePage { mem, pfn }),
         }
     }
 
@@ -131,8 +142,12 @@ impl<P: Platform> Space<P> {
                 How::TryLock => Decision::Copy(Why::Locked),
             };
         };
+        if frees_swap_cache(rule) {
+            page.leave_swap();
+        }
         match page.judge(|state| pte_cow_locked(rule, state)) {
             CowVerdict::Reuse(why) => {
+                page.leave_swap();
                 page.settle();
                 Decision::Reuse(why)
             }
@@ -308,6 +323,11 @@ trait Judged<'m> {
     /// The lock of its folio.
     fn lock(&self) -> BitLock<'m>;
 
+    /// Takes it out of the swap cache, if it is there and nothing needs its slot. The page's lock
+    /// is held.
+    #[inline]
+    fn leave_swap(&self) {}
+
     /// Makes the page, which nobody else maps, its owner's own for its reverse map, too: the
     /// kernel's `page_move_anon_rmap`. The page's lock is held.
     fn settle(&self);
@@ -335,6 +355,34 @@ impl<'m, P: Platform> Judged<'m> for SmallPage<'m, '_, P> {
     fn settle(&self) {
         if let Some(seat) = self.area.backing.seat() {
             self.page.set_home(seat.home);
+        }
+    }
+}
+
+/// A small page in the swap cache.
+struct SwapPage<'m, 'a, P: Platform> {
+    mem: &'m Memory<P>,
+    pfn: Pfn,
+    area: &'a Area<P>,
+}
+
+impl<'m, P: Platform> Judged<'m> for SwapPage<'m, '_, P> {
+    fn judge<C: Class>(&self, look: impl Fn(&PageState) -> C) -> C {
+        let swap = self.mem.swap_state(self.pfn);
+        look(&PageState { swap, ..self.mem.page_state(self.pfn) })
+    }
+
+    fn lock(&self) -> BitLock<'m> {
+        self.mem.frames().page(self.pfn).lock()
+    }
+
+    fn leave_swap(&self) {
+        self.mem.leave_swap(self.pfn);
+    }
+
+    fn settle(&self) {
+        if let Some(seat) = self.area.backing.seat() {
+            self.mem.frames().page(self.pfn).set_home(seat.home);
         }
     }
 }

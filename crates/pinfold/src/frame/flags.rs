@@ -13,8 +13,9 @@ bitflags::bitflags! {
         const WAITERS = 1 << 1;
         /// The contents are newer than any backing store.
         const DIRTY = 1 << 2;
-        /// Was accessed since it was last looked at.
-        const REFERENCED = 1 << 3;
+        /// A page of anonymous memory in the swap cache: set and cleared under the lock of its swap
+        /// device.
+        const SWAP_CACHE = 1 << 3;
         /// Anonymous memory.
         const ANON = 1 << 4;
         /// The zero page: mapped without counts.
@@ -37,7 +38,8 @@ bitflags::bitflags! {
         const CACHED = 1 << 13;
         /// A group of memory is charged for it; set before the page is in use.
         const CHARGED = 1 << 14;
-        /// A page of a file that is being written to its store; under the page's lock.
+        /// A page that is being written to its store: one of a file, under the page's lock, or one
+        /// in the swap cache.
         const WRITEBACK = 1 << 15;
         /// Of the pool of huge pages: on a folio's head, or, of one that is free there, on all its
         /// frames. Above the order in the word.
@@ -48,6 +50,8 @@ bitflags::bitflags! {
 impl Flags {
     /// A frame with either of these is part of a large folio.
     pub(crate) const LARGE: Self = Self::HEAD.union(Self::TAIL);
+    /// A frame without these is a small page, and not in the swap cache.
+    pub(crate) const LARGE_OR_SWAPPED: Self = Self::LARGE.union(Self::SWAP_CACHE);
 }
 
 const ORDER_SHIFT: u32 = 16;

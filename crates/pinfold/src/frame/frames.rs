@@ -262,6 +262,16 @@ impl Frames {
         self.frame(pfn).flags.fetch_and(!Flags::WRITEBACK.bits());
     }
 
+    /// The page is in the swap cache from now on, and has these flags, too. Full ordering.
+    pub(crate) fn enter_swap_cache(&self, pfn: Pfn, with: Flags) {
+        self.frame(pfn).flags.fetch_or(Flags::SWAP_CACHE.union(with).bits());
+    }
+
+    /// The page is not there any more. Full ordering.
+    pub(crate) fn leave_swap_cache(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_and(!Flags::SWAP_CACHE.bits());
+    }
+
     /// A group is charged for the page from now on.
     pub(crate) fn mark_charged(&self, pfn: Pfn) {
         self.frame(pfn).flags.fetch_or(Flags::CHARGED.bits());
@@ -274,10 +284,10 @@ impl Frames {
         (!frame.is_large()).then(|| Folio::of(pfn, frame))
     }
 
-    /// A small page, unless a group is charged for it.
+    /// A small page, unless a group is charged for it or it is in the swap cache.
     #[inline]
     pub(crate) fn plain_folio(&self, pfn: Pfn) -> Option<Folio<'_>> {
-        let (frame, other) = (self.frame(pfn), Flags::LARGE.union(Flags::CHARGED));
+        let (frame, other) = (self.frame(pfn), Flags::LARGE_OR_SWAPPED.union(Flags::CHARGED));
         let plain = frame.flags.read_once() & other.bits() == 0;
         plain.then(|| Folio::of(pfn, frame))
     }

@@ -451,7 +451,7 @@ impl<'a> Large<'a> {
     pub(super) fn end_tail(self, place: usize) {
         let (head, tail) = (self.frame(0), self.frame(place));
         let (home, index) = (head.mapping.read_once(), head.index.read_once());
-        let kept = Flags::ANON | Flags::DIRTY | Flags::REFERENCED | Flags::CHARGED;
+        let kept = Flags::ANON | Flags::DIRTY | Flags::CHARGED;
         let carried = head.flags.read_once() & kept.bits();
         tail.spare.init(0);
         let _ = tail.flags.try_update(|word| Some(word & !Flags::TAIL.bits() | carried));

@@ -103,12 +103,6 @@ impl<'a> Page<'a> {
         self.frame.counts.add((REF + MAP).wrapping_sub(mark));
     }
 
-    /// Whether it is part of a large folio. The caller has a reference.
-    #[inline]
-    pub(crate) fn is_large(self) -> bool {
-        self.frame.is_large()
-    }
-
     /// Records where the page is mapped, while nobody else knows it: before an entry maps it.
     #[inline]
     pub(crate) fn set_rmap(self, home: Home, page: Vpn) {
@@ -140,6 +134,31 @@ impl<'a> Page<'a> {
     /// The lock of the page.
     pub(crate) fn lock(self) -> BitLock<'a> {
         BitLock::new(&self.frame.flags, Flags::LOCKED.bits(), Flags::WAITERS.bits())
+    }
+
+    /// Takes the references of a small page that nothing maps away, if they are exactly so many:
+    /// nobody gets one until [`Page::thaw`], or the frame's next life.
+    ///
+    /// # Errors
+    /// The counts, if there are others, or an entry maps the page.
+    pub(crate) fn freeze(self, refs: u32) -> Result<(), Counts> {
+        let alone = |counts: u64| {
+            let own = Counts(counts).refs() == refs && Counts(counts).maps() == 0;
+            own.then_some(0)
+        };
+        self.frame.counts.try_update(alone).map(|_| ()).map_err(Counts)
+    }
+
+    /// Gives back what [`Page::freeze`] has taken.
+    pub(crate) fn thaw(self, refs: u32) {
+        self.frame.counts.add(u64::from(refs) * REF);
+    }
+
+    /// Whether it is part of a large folio, or in the swap cache: a page of which the caller has
+    /// the lock of a table that maps it.
+    #[inline]
+    pub(crate) fn is_large_or_swapped(self) -> bool {
+        self.frame.flags.read_once() & Flags::LARGE_OR_SWAPPED.bits() != 0
     }
 
     /// Isolates the folio of anonymous memory whose first page this is, for migration.

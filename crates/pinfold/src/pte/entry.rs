@@ -65,6 +65,8 @@ pub struct Swap {
     pub slot: u64,
     /// The page was exclusive when it left (since 5.19).
     pub exclusive: bool,
+    /// A monitor wants to hear of the next write.
+    pub uffd_wp: bool,
 }
 
 /// An entry, taken apart.
@@ -238,8 +240,7 @@ impl<F: Format> Pte<F> {
         F::is_locked(self.0)
     }
 
-    /// Whether a monitor wants to hear of the next write: of a mapping, a migration entry or a
-    /// marker.
+    /// Whether a monitor wants to hear of the next write: of any entry.
     #[inline]
     pub fn is_uffd_wp(self) -> bool {
         F::is_uffd_wp(self.0)
@@ -407,6 +408,7 @@ impl<F: Format> Pte<F> {
                 device: ((self.0 & SWAP_TYPE_MASK) >> SWAP_TYPE_SHIFT) as u8,
                 slot: self.number(),
                 exclusive: self.0 & SWAP_EXCLUSIVE != 0,
+                uffd_wp: self.is_uffd_wp(),
             })
         } else if self.0 & KIND_MASK == 0 {
             Entry::Marker
@@ -459,7 +461,7 @@ impl<F: Format> Pte<F> {
 
     /// In place of a huge entry: its page was taken, and is not to be found again.
     pub(crate) fn lost() -> Self {
-        Self::swap(Swap { device: u8::MAX, slot: 0, exclusive: false })
+        Self::swap(Swap { device: u8::MAX, slot: 0, exclusive: false, uffd_wp: false })
     }
 
     /// Whether that is there.
@@ -472,7 +474,8 @@ impl<F: Format> Pte<F> {
     pub fn swap(s: Swap) -> Self {
         let kind = (u64::from(s.device) << SWAP_TYPE_SHIFT) & SWAP_TYPE_MASK;
         let exclusive = if s.exclusive { SWAP_EXCLUSIVE } else { 0 };
-        Self::absent(SWAP | kind | exclusive, s.slot)
+        let uffd_wp = if s.uffd_wp { F::UFFD_WP } else { 0 };
+        Self::absent(SWAP | kind | exclusive | uffd_wp, s.slot)
     }
 }
 

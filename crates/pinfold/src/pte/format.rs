@@ -236,7 +236,7 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     fn is_locked(bits: u64) -> bool {
         bits & Self::LOCKED != 0
     }
-    /// Whether a monitor wants to hear of the next write. For any entry but those of swap.
+    /// Whether a monitor wants to hear of the next write. For any entry.
     #[inline]
     fn is_uffd_wp(bits: u64) -> bool {
         bits & Self::UFFD_WP != 0

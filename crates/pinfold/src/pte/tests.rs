@@ -51,7 +51,12 @@ fn migration_entries_keep_all_they_are_given() {
 fn swap_entries_keep_all_they_are_given() {
     for device in [0, 1, 31] {
         for exclusive in [false, true] {
-            let entry = Swap { device, slot: 0x1_2345, exclusive };
+            let entry = Swap {
+                device,
+                slot: 0x1_2345,
+                exclusive,
+                uffd_wp: exclusive && P::marker() != P::NONE,
+            };
             let pte = P::swap(entry);
             assert!(!pte.is_mapped());
             assert_eq!(pte.decode(), Entry::Swap(entry));
@@ -95,7 +100,7 @@ fn absent_entries_of_x86_64_hold_the_frame_number_inverted() {
     assert_eq!(none.bits(), inverted | 1 << 63 | 1 << 8);
     let hint = P::mapping(Pfn(0x1234), Reach::Data { exec: true }).hint();
     assert_eq!(hint.bits(), inverted | 1 << 9 | 1 << 8 | 1 << 5);
-    let swap = P::swap(Swap { device: 0, slot: 0x1234, exclusive: false });
+    let swap = P::swap(Swap { device: 0, slot: 0x1234, exclusive: false, uffd_wp: false });
     assert_eq!(swap.bits(), inverted | 1 << 7);
 }
 

@@ -11,12 +11,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::addr::{PAGE_SIZE, Pfn};
 use crate::error::{NoMemory, StoreError};
-use crate::memory::Memory;
-use crate::object::{Pages, Store};
-use crate::platform::{Contents, PageBytes, Platform};
+use crate::object::Pages;
+use crate::platform::{Contents, PageBytes};
+use crate::store::Store;
 use crate::sync::{RwSem, Shared};
 
 /// The pages that were written, and room for those that are going to be.
@@ -25,49 +26,48 @@ struct Kept {
     count: u64,
 }
 
-struct Inner<P: Platform> {
-    memory: Shared<Memory<P>>,
+struct Inner {
     kept: RwSem<Kept>,
     capacity: u64,
+    /// As `kept` says, for those who have no platform to sleep by.
+    pages: AtomicU64,
 }
 
-/// Keeps the pages of a file on the heap: what was never written takes no memory and reads as
-/// zeros. A clone is another handle of the same store.
+/// Keeps pages on the heap, of a file or of a swap device: what was never written takes no memory
+/// and reads as zeros. A clone is another handle of the same store.
 ///
 /// Room for a page is made when it is about to become dirty, so a write that was let pass can be
 /// written back. Where the capacity or the heap is exhausted it is refused with
 /// [`StoreError::NoSpace`].
-pub struct MemoryStore<P: Platform>(Shared<Inner<P>>);
+#[derive(Clone)]
+pub struct MemoryStore(Shared<Inner>);
 
-impl<P: Platform> MemoryStore<P> {
-    /// An empty store for files of `memory`, with room for `capacity` pages. Costs the same for any
-    /// capacity.
+impl MemoryStore {
+    /// An empty store with room for `capacity` pages. Costs the same for any capacity.
     ///
     /// # Errors
     /// When the heap is exhausted.
-    pub fn new(memory: &Shared<Memory<P>>, capacity: u64) -> Result<Self, NoMemory> {
+    pub fn new(capacity: u64) -> Result<Self, NoMemory> {
         let kept = RwSem::new(Kept { pages: Pages::new(), count: 0 });
-        Ok(Self(Shared::try_new(Inner { memory: memory.clone(), kept, capacity })?))
+        Ok(Self(Shared::try_new(Inner { kept, capacity, pages: AtomicU64::new(0) })?))
     }
 
-    /// How many pages it has, with those that room was made for.
+    /// How many pages it has, with those that room was made for: exact when nothing runs.
     pub fn pages(&self) -> u64 {
-        self.0.kept.read(self.0.memory.platform()).count
+        self.0.pages.load(Ordering::Relaxed)
     }
 
     /// How many pages it can have.
     pub fn capacity(&self) -> u64 {
         self.0.capacity
     }
-}
 
-impl<P: Platform> Clone for MemoryStore<P> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
+    fn count(&self, kept: &Kept) {
+        self.0.pages.store(kept.count, Ordering::Relaxed);
     }
 }
 
-impl<P: Platform> fmt::Debug for MemoryStore<P> {
+impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("capacity", &self.0.capacity).finish_non_exhaustive()
     }
@@ -97,7 +97,7 @@ impl Kept {
     }
 }
 
-impl<P: Contents> Store<P> for MemoryStore<P> {
+impl<P: Contents> Store<P> for MemoryStore {
     fn read(&self, platform: &P, index: u64, frame: Pfn) -> Result<(), StoreError> {
         match self.0.kept.read(platform).pages.get(index) {
             Some(page) => platform.fill(frame, page),
@@ -109,21 +109,25 @@ impl<P: Contents> Store<P> for MemoryStore<P> {
     fn write(&self, platform: &P, index: u64, frame: Pfn) -> Result<(), StoreError> {
         let mut kept = self.0.kept.write(platform);
         platform.copy_out(frame, kept.page(index, self.0.capacity)?);
+        self.count(&kept);
         Ok(())
     }
 
-    fn reserve(&self, index: u64) -> Result<(), StoreError> {
-        let mut kept = self.0.kept.write(self.0.memory.platform());
-        kept.page(index, self.0.capacity).map(drop)
+    fn reserve(&self, platform: &P, index: u64) -> Result<(), StoreError> {
+        let mut kept = self.0.kept.write(platform);
+        kept.page(index, self.0.capacity)?;
+        self.count(&kept);
+        Ok(())
     }
 
-    fn discard(&self, pages: Range<u64>) {
-        let mut kept = self.0.kept.write(self.0.memory.platform());
+    fn discard(&self, platform: &P, pages: Range<u64>) {
+        let mut kept = self.0.kept.write(platform);
         let mut gone = 0;
         kept.pages.take_in(pages, &mut |_, page| {
             drop(page);
             gone += 1;
         });
         kept.count -= gone;
+        self.count(&kept);
     }
 }

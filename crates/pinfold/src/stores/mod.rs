@@ -11,7 +11,7 @@
 //!     Memory::new(Host::<X86_64>::new(64), &[span], Rules::default(), Tuning::default())?
 //! };
 //! // A file of a thousand pages, on a medium that has room for two.
-//! let store = MemoryStore::new(&memory, 2)?;
+//! let store = MemoryStore::new(2)?;
 //! let file = File::new(&memory, 1000, Box::new(store.clone()))?;
 //! let write = |page| file.write(page, |_frame| {});
 //! write(7)?;

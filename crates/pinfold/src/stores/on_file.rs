@@ -18,8 +18,8 @@ use std::vec::Vec;
 
 use crate::addr::{PAGE_SIZE, Pfn};
 use crate::error::StoreError;
-use crate::object::Store;
 use crate::platform::{Contents, PageBytes};
+use crate::store::Store;
 
 struct Inner {
     file: File,
@@ -140,7 +140,7 @@ impl<P: Contents> Store<P> for FileStore {
         Ok(())
     }
 
-    fn discard(&self, pages: Range<u64>) {
+    fn discard(&self, _: &P, pages: Range<u64>) {
         if self.cut(&pages).is_err() {
             self.stale().0.push(pages);
         }

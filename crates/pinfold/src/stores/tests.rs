@@ -56,7 +56,7 @@ fn forget(file: &File<Host<X86_64>>) {
 #[test]
 fn pages_come_back_and_what_was_never_written_is_zeros() {
     let memory = memory();
-    let store = MemoryStore::new(&memory, 4).unwrap();
+    let store = MemoryStore::new(4).unwrap();
     let file = of(&memory, 1 << 40, store.clone());
     for page in [0, 63, 1 << 39] {
         put(&memory, &file, page, page + 1).unwrap();
@@ -76,7 +76,7 @@ fn pages_come_back_and_what_was_never_written_is_zeros() {
 #[test]
 fn a_full_store_refuses_writes_and_loses_none() {
     let memory = memory();
-    let store = MemoryStore::new(&memory, 2).unwrap();
+    let store = MemoryStore::new(2).unwrap();
     let file = of(&memory, 8, store.clone());
     put(&memory, &file, 1, 7).unwrap();
     put(&memory, &file, 2, 8).unwrap();
@@ -100,7 +100,7 @@ fn a_full_store_refuses_writes_and_loses_none() {
 #[test]
 fn a_heap_that_is_exhausted_is_no_space() {
     let memory = memory();
-    let store = MemoryStore::new(&memory, 2).unwrap();
+    let store = MemoryStore::new(2).unwrap();
     let file = of(&memory, 8, store.clone());
     // The page is in memory, so that only the store wants heap.
     assert_eq!(ends(&memory, &file, 5), [0; 3]);
@@ -208,14 +208,14 @@ fn a_page_that_could_not_be_discarded_can_be_written() {
     let host = Host::<X86_64>::new(2);
     let store = FileStore::new(place.open());
     let refused = FileStore::new(OpenOptions::new().read(true).open(&place.0).unwrap());
-    Store::<Host<X86_64>>::discard(&refused, 0..3);
+    refused.discard(&host, 0..3);
     for page in 0..4 {
         refused.read(&host, page, Pfn(0)).unwrap();
         let zeros = host.word(Pfn(0), 0).load(Ordering::Relaxed) == 0;
         assert_eq!(zeros, page < 3, "{page}");
     }
     assert_eq!(refused.write(&host, 1, Pfn(0)), Err(StoreError::Io));
-    Store::<Host<X86_64>>::discard(&store, 1..2);
+    store.discard(&host, 1..2);
     store.read(&host, 3, Pfn(0)).unwrap();
     store.write(&host, 1, Pfn(0)).unwrap();
     store.read(&host, 1, Pfn(1)).unwrap();

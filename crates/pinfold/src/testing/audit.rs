@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use pinfold::lab::{self, FolioView, Holder};
 use pinfold::rules::large::{Tally, counted_maps, counts_each_page, counts_owners, tally};
-use pinfold::{File, Flags, Format, Group, PIN_BIAS, Pfn, Pte, SpaceId};
+use pinfold::{Entry, File, Flags, Format, Group, PIN_BIAS, Pfn, Pte, SpaceId};
 
 use super::{Mem, Rig, Space, followed};
 
@@ -26,6 +26,8 @@ pub(crate) struct Audit<'m, F: Format> {
     /// References of holds, by page.
     taken: BTreeMap<Pfn, u32>,
     spaces: BTreeSet<(Pfn, SpaceId)>,
+    /// Swap entries, by device and slot.
+    swapped: BTreeMap<(u8, u64), u64>,
 }
 
 impl<'m, F: Format> Audit<'m, F> {
@@ -41,6 +43,7 @@ impl<'m, F: Format> Audit<'m, F> {
             pinned: BTreeMap::new(),
             taken: BTreeMap::new(),
             spaces: BTreeSet::new(),
+            swapped: BTreeMap::new(),
         };
         audit.owe(mem.zero_page(), 1);
         audit
@@ -119,6 +122,11 @@ impl<'m, F: Format> Audit<'m, F> {
             let pte = if level == 0 { pte } else { Pte::from_huge(bits) };
             if level > 0 && pte.is_mapped() {
                 self.huge.insert(pte.pfn());
+            }
+            if level == 0
+                && let Entry::Swap(entry) = pte.decode()
+            {
+                *self.swapped.entry((entry.device, entry.slot)).or_default() += 1;
             }
             if pte.is_mapped() && pte.is_writable() {
                 self.writable.extend((pte.pfn().0..pte.pfn().0 + pages).map(Pfn));
@@ -205,8 +213,33 @@ impl<'m, F: Format> Audit<'m, F> {
         assert!(!partly || folio.queued, "{pfn} is mapped in part and does not wait: {folio:?}");
     }
 
+    /// INV-SWAP-1, INV-SWAP-2 and INV-SWAP-5: the users of each slot are the entries that name it,
+    /// and its page has the flag and a reference for it.
+    fn check_swap(&mut self) {
+        let (mut cached, mut slots) = (BTreeSet::new(), Vec::new());
+        lab::swap_slots(self.mem, |slot| slots.push(slot));
+        for slot in slots {
+            let users = self.swapped.remove(&(slot.device, slot.slot)).unwrap_or(0);
+            assert_eq!((slot.users, slot.holds), (users, 0), "users and holds: {slot:?}");
+            if let Some(pfn) = slot.page {
+                self.owe(pfn, 1);
+                assert!(cached.insert(pfn), "{pfn} has two slots");
+                let exclusive = lab::counts(self.mem.frames(), pfn).is_exclusive();
+                assert!(users == 0 || !exclusive, "{pfn} is exclusive: {slot:?}");
+                let wanted = users > 0 || self.maps.contains_key(&pfn);
+                assert!(wanted, "{pfn} is left over in the swap cache: {slot:?}");
+            }
+        }
+        assert_eq!(self.swapped, BTreeMap::new(), "swap entries that name free slots");
+        for pfn in self.mem.frames().all() {
+            let flags = lab::flags(self.mem.frames(), pfn);
+            assert_eq!(flags.contains(Flags::SWAP_CACHE), cached.contains(&pfn), "{pfn}");
+        }
+    }
+
     /// Compares with what the frames say.
-    pub(crate) fn check(self) {
+    pub(crate) fn check(mut self) {
+        self.check_swap();
         let frames = self.mem.frames();
         let zeros = self.mem.huge_zero_page();
         let is_zeros = |pfn: Pfn| {

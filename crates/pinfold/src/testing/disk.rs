@@ -19,7 +19,11 @@ struct Contents {
     reserved: Vec<u64>,
     written: Vec<u64>,
     fails: Option<StoreError>,
+    meanwhile: Option<Meanwhile>,
 }
+
+/// What happens while a page is written, once.
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 /// A disk with one file.
 #[derive(Clone, Default)]
@@ -39,6 +43,12 @@ impl Disk {
     /// Whether reads and writes fail from now on.
     pub(crate) fn fail(&self, with: Option<StoreError>) {
         self.0.lock().unwrap().fails = with;
+    }
+
+    /// Runs this while the next page is written, once the page was read.
+    #[allow(dead_code, reason = "not every test has swap")]
+    pub(crate) fn while_writing(&self, run: impl FnOnce() + Send + 'static) {
+        self.0.lock().unwrap().meanwhile = Some(Box::new(run));
     }
 
     /// There is room for so many pages.
@@ -69,10 +79,13 @@ impl<F: Format> Store<Rig<F>> for Disk {
         }
         contents.pages.insert(index, word(platform, frame));
         contents.written.push(index);
+        let meanwhile = contents.meanwhile.take();
+        drop(contents);
+        meanwhile.into_iter().for_each(|run| run());
         Ok(())
     }
 
-    fn reserve(&self, index: u64) -> Result<(), StoreError> {
+    fn reserve(&self, _: &Rig<F>, index: u64) -> Result<(), StoreError> {
         let mut contents = self.0.lock().unwrap();
         if contents.reserved.contains(&index) {
             return Ok(());
@@ -84,7 +97,7 @@ impl<F: Format> Store<Rig<F>> for Disk {
         Ok(())
     }
 
-    fn discard(&self, pages: Range<u64>) {
+    fn discard(&self, _: &Rig<F>, pages: Range<u64>) {
         let mut contents = self.0.lock().unwrap();
         contents.pages.retain(|index, _| !pages.contains(index));
         contents.reserved.retain(|index| !pages.contains(index));

@@ -12,7 +12,7 @@ use crate::event::EventKind;
 use crate::frame::{Flags, Large};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::pte::{Entry, Pte};
+use crate::pte::{Entry, Pte, Swap};
 use crate::rules::large::unmap_counts_folio;
 use crate::rules::zap::{Munlock, Removal, Zapped, munlock};
 use crate::table::{Cursor, Leaf, Withdrawn};
@@ -202,6 +202,12 @@ impl<'m, P: Platform> Zap<'m, P> {
         }
     }
 
+    /// Takes an entry out that the hardware cannot use.
+    fn vanish(&self, cursor: &Cursor<'_, P>, page: Vpn, pte: Pte<P::Format>) {
+        let marked = self.which == Which::Marked && pte.is_uffd_wp();
+        cursor.set(page, if marked { Pte::marker() } else { Pte::NONE });
+    }
+
     /// Withdraws an entry, and with one that maps a large folio those after it, up to `end`, that
     /// map the folio, too.
     #[inline]
@@ -242,11 +248,17 @@ impl<'m, P: Platform> Zap<'m, P> {
             // Only anonymous pages move or are swapped out.
             Entry::Migration(_) | Entry::Swap(_) if self.which == Which::Cached => Room::Left,
             // Neither holds a reference here, nor counts as locked: both were dropped when the
-            // migration entry was made.
-            Entry::Migration(_) | Entry::Swap(_) => {
-                let marked = self.which == Which::Marked && pte.is_uffd_wp();
-                cursor.set(page, if marked { Pte::marker() } else { Pte::NONE });
-                self.mem.tell(self.mm.id, page, EventKind::Zapped(pte.pfn()));
+            // entry was made.
+            Entry::Migration(entry) => {
+                self.vanish(cursor, page, pte);
+                self.mem.tell(self.mm.id, page, EventKind::Zapped(entry.pfn));
+                Room::Left
+            }
+            Entry::Swap(entry) => {
+                self.vanish(cursor, page, pte);
+                let Swap { device, slot, .. } = entry;
+                self.mem.tell(self.mm.id, page, EventKind::SwapZapped { device, slot });
+                self.mem.forget_slot(entry);
                 Room::Left
             }
         }

@@ -214,7 +214,7 @@ fn migration<F: Hardware>(pfn: Pfn) {
 fn swap<F: Hardware>(slot: u64) {
     for device in 0..32 {
         for exclusive in [false, true] {
-            let entry = Swap { device, slot, exclusive };
+            let entry = Swap { device, slot, exclusive, uffd_wp: exclusive && F::UFFD_WP != 0 };
             let pte = Pte::<F>::swap(entry);
             absent(pte);
             assert!(!pte.is_mapped() && !pte.is_protnone() && !pte.is_hint());

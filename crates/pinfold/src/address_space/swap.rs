@@ -1,0 +1,34 @@
+//! Swap, as an embedder asks for it.
+
+use crate::addr::VirtRange;
+use crate::address_space::AddressSpace;
+use crate::error::FaultError;
+use crate::platform::Platform;
+use crate::reclaim::{Reclaimed, Reclaimer};
+use crate::swap::SwapId;
+
+impl<P: Platform> AddressSpace<P> {
+    /// Takes the private pages of `range` that are in memory to the swap devices
+    /// ([`crate::Memory::swap_on`]): MADV_PAGEOUT, or what a system does that is short of memory.
+    /// Holes, pages of files and of shared memory are passed over, and so are, for
+    /// [`Reclaimer::Advice`], pages that others may map. Waits for the devices; the address space's
+    /// lock is not held meanwhile.
+    ///
+    /// A page that is pinned or locked in memory stays, and so does one that others hold a
+    /// reference on, or that there is no slot for. Under the rules of up to 5.18 the entries of a
+    /// page may become swap entries although a device has it pinned: see the rules `swap-pinned`
+    /// and `swap-in-reuse`.
+    pub fn page_out(&self, range: VirtRange, who: Reclaimer) -> Reclaimed {
+        self.inner.page_out(range, who)
+    }
+
+    /// Brings the pages back that are on a swap device, as far as there are frames for them: what
+    /// swapoff does with each process before [`crate::Memory::swap_off`]. How many came back.
+    ///
+    /// # Errors
+    /// When frames are exhausted, the payer is at its limit, or the device fails. What came back
+    /// before stays in memory.
+    pub fn swap_in(&self, device: SwapId) -> Result<u64, FaultError> {
+        self.inner.swap_in_all(device)
+    }
+}

@@ -1,0 +1,232 @@
+//! Faults on swap entries: the page is found in the swap cache or read from its device, and mapped
+//! (facts 1.8).
+//!
+//! Protocol: as [`crate::swap`] and `pinfold_rules::swap` say. The page is locked, and slept for:
+//! whoever reads it, or takes it out, has the lock. Then the table is locked, and the entry
+//! compared with the one that faulted. A page that was not its owner's comes back read-only, and an
+//! access that writes faults again.
+
+use super::request::{Fault, Request, Rights, Want};
+use crate::addr::{Pfn, Vpn};
+use crate::area::{Locked, Prot};
+use crate::error::{FaultError, NoPage, OutOfFrames};
+use crate::event::{Bug, EventKind};
+use crate::frame::{Counts, Flags, NewFrame, Start};
+use crate::page::PageLock;
+use crate::platform::Platform;
+use crate::pte::{Entry, Pte, Swap};
+use crate::rules::swap::{
+    FreesCache, SwapInFor, SwapInVerdict, frees_cache, grants_write, swap_in,
+};
+use crate::rules::{Exclusive, PageState, SwapInReuse};
+use crate::space::Space;
+use crate::swap::SwapId;
+use crate::swapped::Found;
+use crate::table::Leaf;
+
+impl<P: Platform> Space<P> {
+    /// Maps the page that a swap entry names.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn swapped(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        (orig, entry): (Pte<P::Format>, Swap),
+    ) -> Result<Fault, FaultError> {
+        let mem = self.mem();
+        let (pfn, locked) = match mem.find_swapped(entry) {
+            Found::Gone => return Ok(Fault::Spurious),
+            Found::Page(pfn) => (pfn, self.lock_swapped(request.page, pfn)),
+            Found::Device => {
+                let read = self.read_in(request, entry);
+                mem.drop_entry_hold(entry);
+                read?
+            }
+        };
+        let fault = if mem.is_swapped_to(pfn, entry) {
+            self.map_swapped(request, leaf, (orig, entry), pfn)
+        } else {
+            Fault::Waited
+        };
+        drop(locked);
+        mem.put(pfn, 1);
+        Ok(fault)
+    }
+
+    fn lock_swapped(&self, page: Vpn, pfn: Pfn) -> PageLock<'_, P> {
+        self.mem().try_lock_page(pfn).unwrap_or_else(|| {
+            self.mem().tell(self.id(), page, EventKind::WaitSwap(pfn));
+            self.mem().lock_page(pfn)
+        })
+    }
+
+    /// Reads a page, of whose slot the caller has a hold, unless another does so first: the page,
+    /// with a reference and locked.
+    fn read_in(
+        &self,
+        request: &Request<'_, P>,
+        entry: Swap,
+    ) -> Result<(Pfn, PageLock<'_, P>), FaultError> {
+        let mem = self.mem();
+        let fresh = self.new_swapped(request)?;
+        let pfn = fresh.pfn();
+        let locked = self.lock_swapped(request.page, pfn);
+        if let Err(other) = mem.enter_read(pfn, entry) {
+            drop(locked);
+            drop(fresh);
+            return Ok((other, self.lock_swapped(request.page, other)));
+        }
+        match mem.read_swapped(pfn, entry) {
+            Ok(()) => Ok((fresh.keep(), locked)),
+            Err(error) => {
+                mem.unread(pfn, entry);
+                drop(locked);
+                mem.put(fresh.keep(), 1);
+                Err(FaultError::Store(request.page.start(), error))
+            }
+        }
+    }
+
+    /// A frame for a page of an area that comes back, and that any member of its family may map.
+    fn new_swapped(&self, request: &Request<'_, P>) -> Result<NewFrame<'_>, NoPage> {
+        let (mem, area) = (self.mem(), request.area);
+        let room = mem.room_for_one(self.payer())?;
+        let charged = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
+        let flags = Flags::ANON | charged;
+        let fresh = match mem.alloc_local(flags, Start::Held) {
+            Ok(fresh) => fresh,
+            Err(OutOfFrames) => mem.alloc_of_splits(flags, Start::Held)?,
+        };
+        if let Some(room) = room {
+            room.give(fresh.pfn());
+        }
+        if let Some(seat) = area.backing.seat() {
+            fresh.page().set_rmap(mem.anon().common_home(seat), seat.index(request.page));
+        }
+        Ok(fresh)
+    }
+
+    /// Maps a page, whose lock and a reference the caller has, in place of the entry, if that is
+    /// still there.
+    fn map_swapped(
+        &self,
+        request: &Request<'_, P>,
+        leaf: Leaf<'_, P>,
+        (orig, entry): (Pte<P::Format>, Swap),
+        pfn: Pfn,
+    ) -> Fault {
+        let (mem, area, page) = (self.mem(), request.area, request.page);
+        let wanted = match request.want {
+            Want::Write => SwapInFor::Write,
+            Want::Read | Want::Unshare => SwapInFor::Read,
+        };
+        let frees = frees_cache(mem.rule());
+        let cursor = leaf.lock();
+        if cursor.get(page) != orig {
+            return Fault::Spurious;
+        }
+        if mem.frames().counts_as(pfn, Counts::is_exclusive) {
+            mem.platform().bug(Bug::SwappedExclusive(pfn));
+        }
+        let short = area.locked == Locked::Yes || mem.is_swap_short(entry);
+        let mut shares = Shares::Entry;
+        if frees == FreesCache::BeforeAsking && (short || self.is_likely_alone(wanted, pfn)) {
+            shares = self.give_up(entry, pfn);
+        }
+        let swap = mem.swap_state(pfn);
+        let state = PageState { swap, ..mem.page_state(pfn) };
+        let remembered = if entry.exclusive { Exclusive::Marked } else { Exclusive::Unmarked };
+        let verdict = swap_in(mem.rule::<SwapInReuse>(), wanted, remembered, &state);
+        if frees == FreesCache::OnReuse && matches!(verdict, SwapInVerdict::Own(_)) {
+            shares = self.give_up(entry, pfn);
+        }
+        mem.get_small_map(pfn);
+        let pte = self.in_area(area, self.restored(request, (pfn, entry), verdict));
+        cursor.set(page, pte);
+        area.held_anon.set();
+        if shares == Shares::Entry {
+            mem.forget_slot(entry);
+        }
+        drop(cursor);
+        if frees != FreesCache::BeforeAsking && (short || wanted == SwapInFor::Write) {
+            mem.leave_swap(pfn);
+        }
+        mem.tell(
+            self.id(),
+            page,
+            match verdict {
+                SwapInVerdict::Own(why) => EventKind::SwapOwned { pfn, why },
+                SwapInVerdict::Shared(why) => EventKind::SwapShared { pfn, why },
+            },
+        );
+        Fault::SwappedIn
+    }
+
+    /// Whether a page that is about to be written looks as if nobody but the swap cache and the
+    /// caller referred to it.
+    fn is_likely_alone(&self, wanted: SwapInFor, pfn: Pfn) -> bool {
+        wanted == SwapInFor::Write
+            && self.mem().frames().counts_as(pfn, |counts| counts.refs() == 2)
+    }
+
+    /// Gives the entry's share of the slot up together with the slot, if no other has one.
+    fn give_up(&self, entry: Swap, pfn: Pfn) -> Shares {
+        if self.mem().leave_swap_by(entry, pfn) { Shares::Nothing } else { Shares::Entry }
+    }
+
+    /// The entry of a page that comes back, which gets the mark if it is its owner's.
+    fn restored(
+        &self,
+        request: &Request<'_, P>,
+        (pfn, entry): (Pfn, Swap),
+        verdict: SwapInVerdict,
+    ) -> Pte<P::Format> {
+        let area = request.area;
+        let pte = Pte::mapping(pfn, area.prot.reach());
+        let pte = if entry.uffd_wp { pte.uffd_wp() } else { pte };
+        match verdict {
+            SwapInVerdict::Shared(_) => return pte,
+            SwapInVerdict::Own(_) => {}
+        }
+        let page = self.mem().frames().page(pfn);
+        page.mark_exclusive();
+        if let Some(seat) = area.backing.seat() {
+            page.set_home(seat.home);
+        }
+        let (wanted, pte) = match request.want {
+            Want::Write => (SwapInFor::Write, pte.dirty()),
+            Want::Read | Want::Unshare => (SwapInFor::Read, pte),
+        };
+        let granted = area.prot.contains(Prot::WRITE) && !entry.uffd_wp;
+        if granted && grants_write(self.mem().rule(), wanted) { pte.writable() } else { pte }
+    }
+
+    /// Brings the pages of this address space back that are on a device; how many.
+    pub(crate) fn swap_in_all(&self, id: SwapId) -> Result<u64, FaultError> {
+        let map = self.read_map();
+        let (mut from, end, mut done) = (Vpn(0), self.end_page(), 0);
+        loop {
+            let found = self.tables().for_each_leaf(from..end, |leaf, pages| {
+                let of = |page: &Vpn| match leaf.read(*page).decode() {
+                    Entry::Swap(entry) => entry.device == id.number(),
+                    Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => false,
+                };
+                crate::addr::each_page(pages).find(of).map_or(Ok(()), Err)
+            });
+            let Err(page) = found else { return Ok(done) };
+            let fault = self.fault_at(&map, page, Want::Read, Rights::Forced)?;
+            done += u64::from(fault == Fault::SwappedIn);
+            from = page;
+        }
+    }
+}
+
+/// Which shares of the slot a fault still has to give up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shares {
+    /// The entry's.
+    Entry,
+    /// None.
+    Nothing,
+}

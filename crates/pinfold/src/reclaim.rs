@@ -1,0 +1,419 @@
+//! Taking private pages out of memory, to a swap device: MADV_PAGEOUT, and what reclaim does with
+//! the pages that it has chosen (facts 6.7, 7.2, 7.7).
+//!
+//! Protocol: the address space's lock is held only to find and isolate the pages. Of those of a
+//! batch each is locked (tried, never slept for) and put into the swap cache; then their entries
+//! become swap entries, by the reverse map; then one flush (rule `swap-flush`); then each is
+//! written, without its lock, and freed if nobody else refers to it. A fault that meets such an
+//! entry finds the page in the swap cache, and waits for its lock.
+//!
+//! A page that is locked in memory, pinned (rule `swap-pinned`), under writeback, or that there is
+//! no slot for stays as it is. One that others refer to when its entries are out stays in the swap
+//! cache, and is not written. A large folio is split first, as by kernels without THP_SWAP; pages
+//! of files, and of shared memory, are passed over.
+//!
+//! Invariants:
+//! - INV-RECLAIM-1: nothing is written or freed before the flush of its entries.
+//! - INV-RECLAIM-2: what is freed was clean after the last reference but two, those of the swap
+//!   cache and of the isolation, was gone: its slot has its contents.
+//! - INV-RECLAIM-3: where swap entries remember the mark (rule `swap-in-reuse`), a page that is
+//!   pinned and marked keeps its entry.
+
+use core::ops::{AddAssign, Range};
+
+use crate::addr::{Mm, Pfn, VirtRange, Vpn, each_page};
+use crate::event::EventKind;
+use crate::frame::{Flags, Put, Sizes};
+use crate::memory::Memory;
+use crate::migrate::Isolated;
+use crate::page::PageLock;
+use crate::platform::{Invalidate, Platform};
+use crate::pte::{Entry, Pte, Swap};
+use crate::rules::Owners;
+use crate::rules::swap::{batches_flushes, keeps_pinned, keeps_pinned_unmapped, remembers_mark};
+use crate::space::Space;
+use crate::swap::Slot;
+use crate::swapped::Transfer;
+use crate::table::{Cursor, Next, Part};
+use crate::taken::{Flush, Mark, Remembers};
+use crate::tlb::DeferredFlush;
+
+/// The most pages that leave together. Linux: SWAP_CLUSTER_MAX.
+const BATCH: usize = 32;
+
+/// On whose behalf pages leave, and so which are passed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reclaimer {
+    /// A program's, by MADV_PAGEOUT: pages that others may map are passed over (facts 7.7).
+    Advice,
+    /// The system's, which is short of memory: every page is tried.
+    Pressure,
+}
+
+/// What became of the pages of a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reclaimed {
+    /// Pages that are not in memory any more.
+    pub freed: u64,
+    /// Pages that were tried and stay: pinned, referred to, locked in memory, busy, or without a
+    /// slot. Their entries may have become swap entries all the same.
+    pub kept: u64,
+}
+
+impl AddAssign for Reclaimed {
+    fn add_assign(&mut self, more: Self) {
+        self.freed += more.freed;
+        self.kept += more.kept;
+    }
+}
+
+/// Pages that were chosen.
+struct Chosen<'m, P: Platform> {
+    pages: [Option<Isolated<'m, P>>; BATCH],
+    used: usize,
+    who: Reclaimer,
+    kept: u64,
+    /// The large folio that was met last: its other pages are not looked at by themselves.
+    last: Range<Pfn>,
+}
+
+/// A page on its way out: locked, in the swap cache, with a hold on its slot.
+struct Leaving<'m, P: Platform> {
+    // Dropped in this order: the lock before the page that it is of.
+    lock: Option<PageLock<'m, P>>,
+    page: Isolated<'m, P>,
+    slot: Slot,
+}
+
+impl<'m, P: Platform> Chosen<'m, P> {
+    const fn new(who: Reclaimer) -> Self {
+        let pages = [const { None }; BATCH];
+        Self { pages, used: 0, who, kept: 0, last: Pfn(0)..Pfn(0) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.used == BATCH
+    }
+
+    fn push(&mut self, page: Isolated<'m, P>) {
+        self.pages[self.used] = Some(page);
+        self.used += 1;
+    }
+
+    /// Looks at an entry whose table is locked.
+    fn look(&mut self, mem: &'m Memory<P>, pte: Pte<P::Format>) {
+        match pte.decode() {
+            Entry::Mapped(pfn) if !pte.is_special() => self.choose(mem, pfn),
+            // One that was swapped out and is still in memory.
+            Entry::Swap(entry) => {
+                if let Some(pfn) = mem.cached_page(entry) {
+                    self.isolate(mem, pfn);
+                    mem.put(pfn, 1);
+                }
+            }
+            Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => {}
+        }
+    }
+
+    fn choose(&mut self, mem: &'m Memory<P>, pfn: Pfn) {
+        if self.last.contains(&pfn) {
+            return;
+        }
+        if let Some(head) = mem.frames().mapped_head(pfn) {
+            self.last = head..Pfn(head.0 + (1 << mem.frames().order(head)));
+        }
+        let passed_over = match self.who {
+            Reclaimer::Advice => mem.may_be_shared(pfn),
+            Reclaimer::Pressure => false,
+        };
+        if !passed_over && mem.frames().flags(pfn).contains(Flags::ANON) {
+            self.isolate(mem, pfn);
+        }
+    }
+
+    fn isolate(&mut self, mem: &'m Memory<P>, pfn: Pfn) {
+        match mem.isolate(pfn, Sizes::Any) {
+            Some(page) => self.push(page),
+            None => self.kept += 1,
+        }
+    }
+
+    /// Takes what was chosen out.
+    fn take(&mut self) -> impl Iterator<Item = Isolated<'m, P>> {
+        let used = core::mem::take(&mut self.used);
+        self.pages[..used].iter_mut().filter_map(Option::take)
+    }
+}
+
+impl<P: Platform> Space<P> {
+    /// Takes private pages of a range out of memory.
+    pub(crate) fn page_out(&self, range: VirtRange, who: Reclaimer) -> Reclaimed {
+        let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
+        let mut done = Reclaimed::default();
+        let mut chosen = Chosen::new(who);
+        while page < end {
+            page = self.choose_pages(page..end, &mut chosen);
+            done.kept += core::mem::take(&mut chosen.kept);
+            done += self.mem().swap_out(&mut chosen);
+            // What is left of a folio was split, and its pages were tried.
+            chosen.last = Pfn(0)..Pfn(0);
+        }
+        done
+    }
+
+    /// Chooses pages until there are enough. Returns the first page that was not looked at.
+    fn choose_pages<'s>(&'s self, pages: Range<Vpn>, chosen: &mut Chosen<'s, P>) -> Vpn {
+        let (mem, end) = (self.mem(), pages.end);
+        let _map = self.read_map();
+        let walk = self.tables().for_each_part(pages, |part, pages| {
+            match part {
+                Part::Table(leaf) => {
+                    let cursor = leaf.lock();
+                    for page in each_page(pages) {
+                        chosen.look(mem, cursor.get(page));
+                        if chosen.is_full() {
+                            return Err(page + 1);
+                        }
+                    }
+                }
+                Part::Huge(huge) => {
+                    let cursor = huge.lock();
+                    let Some(pte) = cursor.get() else { return Ok(Next::Again) };
+                    chosen.look(mem, pte);
+                    if chosen.is_full() {
+                        return Err(pages.end);
+                    }
+                }
+            }
+            Ok(Next::On)
+        });
+        walk.err().unwrap_or(end)
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// Whether more than one entry, or address space, may map the page, whose entry's table is
+    /// locked.
+    fn may_be_shared(&self, pfn: Pfn) -> bool {
+        self.judge_page(pfn, |state| match state.large {
+            None => state.maps != 1,
+            Some(folio) => match folio.owners {
+                Owners::One => false,
+                Owners::Several => true,
+                Owners::Uncounted => folio.maps > folio.pages,
+            },
+        })
+    }
+
+    /// Takes the pages that were chosen out of memory: of large folios, page by page.
+    fn swap_out<'m>(&'m self, chosen: &mut Chosen<'m, P>) -> Reclaimed {
+        let mut done = Reclaimed::default();
+        let mut ready: [Option<Leaving<'m, P>>; BATCH] = [const { None }; BATCH];
+        for (page, place) in chosen.take().zip(&mut ready) {
+            if page.pages() > 1 {
+                done += self.swap_out_parts(page);
+                continue;
+            }
+            *place = self.prepare(page);
+            done.kept += u64::from(place.is_none());
+        }
+        done += self.swap_out_batch(&mut ready);
+        done
+    }
+
+    /// Splits a large folio, and takes its pages out one by one, those that are mapped.
+    fn swap_out_parts(&self, folio: Isolated<'_, P>) -> Reclaimed {
+        let (head, pages, mut done) = (folio.head(), folio.pages(), Reclaimed::default());
+        let mut one = |pfn| {
+            if self.frames().folio(pfn).is_mapped() {
+                done += self.swap_out_one(self.isolate(pfn, Sizes::Small));
+            }
+        };
+        let split = self.split_into(head, |pfn| {
+            one(pfn);
+            self.put(pfn, 1);
+        });
+        if split.is_err() {
+            return Reclaimed { freed: 0, kept: pages };
+        }
+        // The isolation of the folio is one of its first page now, whose entry has a reference.
+        drop(folio);
+        one(head);
+        done
+    }
+
+    fn swap_out_one<'m>(&'m self, page: Option<Isolated<'m, P>>) -> Reclaimed {
+        match page.and_then(|page| self.prepare(page)) {
+            Some(ready) => self.swap_out_batch(&mut [Some(ready)]),
+            None => Reclaimed { freed: 0, kept: 1 },
+        }
+    }
+
+    /// Unmaps, flushes, writes and frees pages that are ready for that.
+    fn swap_out_batch<'m>(&'m self, pages: &mut [Option<Leaving<'m, P>>]) -> Reclaimed {
+        let (mut done, mut deferred) = (Reclaimed::default(), DeferredFlush::new());
+        pages.iter().flatten().for_each(|page| self.swap_entries(page, &mut deferred));
+        // INV-RECLAIM-1.
+        deferred.finish(self);
+        for page in pages.iter_mut().filter_map(Option::take) {
+            match self.finish(page) {
+                Left::Freed => done.freed += 1,
+                Left::Kept => done.kept += 1,
+            }
+        }
+        done
+    }
+
+    /// Locks a page and puts it into the swap cache; none, if it stays as it is.
+    fn prepare<'m>(&'m self, page: Isolated<'m, P>) -> Option<Leaving<'m, P>> {
+        self.counters().pgscan_anon.add(1);
+        let pfn = page.head();
+        let lock = self.try_lock_page(pfn)?;
+        let flags = self.frames().flags(pfn);
+        if flags.contains(Flags::WRITEBACK) || self.frames().locks(pfn).read_once() != 0 {
+            return None;
+        }
+        let slot = match flags.contains(Flags::SWAP_CACHE) {
+            true => self.hold_slot_of(pfn)?,
+            false if keeps_pinned(self.rule()) && self.maybe_pinned(pfn) => {
+                self.tell_frame(EventKind::SwapPinned(pfn));
+                return None;
+            }
+            false => self.enter(pfn)?,
+        };
+        Some(Leaving { lock: Some(lock), page, slot })
+    }
+
+    fn enter(&self, pfn: Pfn) -> Option<Slot> {
+        let slot = self.take_slot()?;
+        self.enter_swap(pfn, slot);
+        self.tell_frame(EventKind::SwapCacheEntered(pfn));
+        Some(slot)
+    }
+
+    /// Replaces the entries of a page by swap entries, up to one that stays as the page may be
+    /// pinned.
+    fn swap_entries(&self, leaving: &Leaving<'_, P>, deferred: &mut DeferredFlush) {
+        let pfn = leaving.page.head();
+        let _kept: Result<(), Kept> = self.walk_folio((pfn, 1), |mm, run, part| {
+            let Part::Table(leaf) = part else { return Ok(Next::On) };
+            let page = run.pages.start;
+            let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
+            let cursor = leaf.lock();
+            let pte = cursor.get(page);
+            // One that counts as locked is about to keep the page here.
+            if pte.maps_counted(pfn) && !pte.is_locked() {
+                self.swap_entry((mm, page), &cursor, leaving.slot, deferred)?;
+            }
+            Ok(Next::On)
+        });
+    }
+
+    /// Replaces one entry by a swap entry.
+    fn swap_entry(
+        &self,
+        (mm, page): (Mm, Vpn),
+        cursor: &Cursor<'_, P>,
+        slot: Slot,
+        deferred: &mut DeferredFlush,
+    ) -> Result<(), Kept> {
+        let flush = if batches_flushes(self.rule()) { Flush::Deferred } else { Flush::Now };
+        let gone = self.take_entry((mm, page), cursor, flush);
+        let old = gone.pte();
+        let pfn = old.pfn();
+        let mark = self.take_mark(pfn, Remembers::by(remembers_mark(self.rule())));
+        if mark == Mark::Kept {
+            gone.put_back(cursor);
+            self.tell(mm.id, page, EventKind::SwapRefused(pfn));
+            return Err(Kept);
+        }
+        if old.is_dirty() {
+            self.frames().mark_dirty(pfn);
+        }
+        self.add_slot_user(slot);
+        let exclusive = mark == Mark::Remembered;
+        let entry = Swap {
+            device: slot.device.number(),
+            slot: slot.number,
+            exclusive,
+            uffd_wp: old.is_uffd_wp(),
+        };
+        self.replace_gone(gone, (mm, page), cursor, Pte::swap(entry), deferred);
+        self.drop_small_map(pfn);
+        self.tell(mm.id, page, EventKind::SwapEntry { pfn, exclusive });
+        self.put(pfn, 1);
+        Ok(())
+    }
+
+    /// Writes and frees a page whose entries are out, if nothing maps it and nobody else refers to
+    /// it.
+    fn finish<'m>(&'m self, mut leaving: Leaving<'m, P>) -> Left {
+        let (pfn, slot) = (leaving.page.head(), leaving.slot);
+        let removed = self.may_go(pfn)
+            && self.write_out(&mut leaving)
+            && leaving.lock.is_some()
+            && self.remove_swapped(pfn, slot);
+        drop(leaving.lock.take());
+        if removed {
+            leaving.page.end();
+            self.tell_frame(EventKind::SwapFreed(pfn));
+            self.counters().pgsteal_anon.add(1);
+            self.after_put(pfn, Put::Last);
+        }
+        self.drop_slot_hold(slot);
+        if removed { Left::Freed } else { Left::Kept }
+    }
+
+    /// Whether nothing maps a page any more, and nobody else refers to it.
+    fn may_go(&self, pfn: Pfn) -> bool {
+        let counts = self.frames().counts(pfn);
+        if counts.maps() != 0 {
+            return false;
+        }
+        if keeps_pinned_unmapped(self.rule()) && self.maybe_pinned(pfn) {
+            self.tell_frame(EventKind::SwapPinned(pfn));
+            return false;
+        }
+        // The swap cache's, and the isolation's.
+        let (refs, expected) = (counts.refs(), 2);
+        if refs != expected {
+            self.tell_frame(EventKind::SwapBusy { pfn, refs, expected });
+        }
+        refs == expected
+    }
+
+    /// Writes a page, if it is dirty, without its lock, which is taken again if that is free;
+    /// whether the slot has the page's contents then.
+    fn write_out<'m>(&'m self, leaving: &mut Leaving<'m, P>) -> bool {
+        let (pfn, slot) = (leaving.page.head(), leaving.slot);
+        if !self.frames().flags(pfn).contains(Flags::DIRTY) {
+            return true;
+        }
+        self.begin_writeback(pfn);
+        drop(leaving.lock.take());
+        let written = self.transfer(slot, Transfer::Write, pfn);
+        if written.is_err() {
+            self.mark_dirty(pfn);
+        }
+        self.frames().end_writeback(pfn);
+        if written.is_ok() {
+            self.counters().pswpout.add(1);
+            self.tell_frame(EventKind::SwappedOut(pfn));
+        }
+        leaving.lock = self.try_lock_page(pfn);
+        written.is_ok()
+    }
+}
+
+/// A page keeps an entry, as it may be pinned.
+struct Kept;
+
+/// What became of a page whose entries are out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Left {
+    Freed,
+    Kept,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! The slots of one device, as values under its lock.
+
+use alloc::vec::Vec;
+
+use crate::addr::Pfn;
+use crate::error::NoMemory;
+
+/// Whether a page may change while a device writes it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SwapWrites {
+    /// It may: what is written may then be torn, and is written again before it is needed.
+    Any,
+    /// It may not: the device computes a checksum, say (Linux: SWP_STABLE_WRITES).
+    Stable,
+}
+
+/// How much of a swap device is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SwapUsage {
+    /// Its slots.
+    pub slots: u64,
+    /// Those that are free.
+    pub free: u64,
+    /// Those whose page is in memory.
+    pub cached: u64,
+}
+
+/// The end of the list of free slots.
+const END: u64 = u64::MAX;
+
+/// One slot.
+#[derive(Clone, Copy, Hash, Debug)]
+struct One {
+    /// Swap entries that name it.
+    users: u64,
+    /// Operations that need it to stay.
+    holds: u32,
+    /// Whether `word` is a page in memory.
+    cached: bool,
+    /// That page; of a free slot, the next free one.
+    word: u64,
+}
+
+/// The slots of a device.
+#[derive(Hash, Debug)]
+pub(crate) struct Slots {
+    all: Vec<One>,
+    first_free: u64,
+    free: u64,
+    cached: u64,
+    stable: bool,
+    /// Whether pages may still go there.
+    open: bool,
+}
+
+/// What giving up a share of a slot has left, if that was the last one.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Idle {
+    /// Others use the slot, or entries map its page.
+    No,
+    /// The slot is free, and had no page in memory.
+    Free,
+    /// The slot is free, and this page, which it had, is not in the swap cache any more: the
+    /// cache's reference is the caller's.
+    Page(Pfn),
+}
+
+/// What a search for unused slots has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unused {
+    /// This one.
+    Slot(u64),
+    /// None before this one.
+    GoOn(u64),
+    /// None.
+    None,
+}
+
+impl Slots {
+    /// Of no device.
+    pub(crate) const fn none() -> Self {
+        let (first_free, free, cached) = (END, 0, 0);
+        Self { all: Vec::new(), first_free, free, cached, stable: false, open: false }
+    }
+
+    /// So many, all free.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(crate) fn new(slots: u64, writes: SwapWrites) -> Result<Self, NoMemory> {
+        let count = usize::try_from(slots).map_err(|_| NoMemory)?;
+        let mut all = Vec::new();
+        all.try_reserve_exact(count).map_err(|_| NoMemory)?;
+        all.extend((1..=slots).map(|next| One {
+            users: 0,
+            holds: 0,
+            cached: false,
+            word: if next == slots { END } else { next },
+        }));
+        let stable = match writes {
+            SwapWrites::Any => false,
+            SwapWrites::Stable => true,
+        };
+        Ok(Self { all, first_free: 0, free: slots, cached: 0, stable, open: true })
+    }
+
+    /// Whether this is no device.
+    pub(crate) fn is_off(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn usage(&self) -> SwapUsage {
+        SwapUsage { slots: self.all.len() as u64, free: self.free, cached: self.cached }
+    }
+
+    /// Whether pages of the device must not change while they are written.
+    pub(crate) fn is_stable(&self) -> bool {
+        self.stable
+    }
+
+    /// Whether more than half of the slots are in use (Linux: `vm_swap_full`).
+    pub(crate) fn is_short(&self) -> bool {
+        self.free * 2 < self.all.len() as u64
+    }
+
+    /// No page goes there from now on; or it does again.
+    pub(crate) fn set_open(&mut self, open: bool) {
+        self.open = open;
+    }
+
+    fn one(&mut self, slot: u64) -> &mut One {
+        &mut self.all[slot as usize]
+    }
+
+    /// Takes a free slot for a page, with a hold.
+    pub(crate) fn take(&mut self) -> Option<u64> {
+        if !self.open || self.first_free == END {
+            return None;
+        }
+        let slot = self.first_free;
+        let one = self.one(slot);
+        one.holds = 1;
+        let next = one.word;
+        self.first_free = next;
+        self.free -= 1;
+        Some(slot)
+    }
+
+    /// How many swap entries name a slot.
+    pub(crate) fn users(&self, slot: u64) -> u64 {
+        self.all[slot as usize].users
+    }
+
+    /// The page of a slot that is in memory.
+    pub(crate) fn page(&self, slot: u64) -> Option<Pfn> {
+        let one = self.all.get(slot as usize)?;
+        one.cached.then_some(Pfn(one.word))
+    }
+
+    /// Calls `visit` for each slot that is in use, with its users and holds, and its page.
+    pub(crate) fn in_use(&self, mut visit: impl FnMut(u64, (u64, u32), Option<Pfn>)) {
+        for (one, slot) in self.all.iter().zip(0..) {
+            let page = one.cached.then_some(Pfn(one.word));
+            if one.users > 0 || one.holds > 0 || one.cached {
+                visit(slot, (one.users, one.holds), page);
+            }
+        }
+    }
+
+    /// The first slot from this one on that nothing needs but the page that it has; or where to go
+    /// on looking, after so many that a lock can be held for; or nothing, at the end.
+    pub(crate) fn next_unused(&self, from: u64) -> Unused {
+        const MOST: usize = 1024;
+        let rest = self.all.get(from as usize..).unwrap_or_default();
+        let unused = |one: &One| one.cached && one.users == 0 && one.holds == 0;
+        match rest.iter().take(MOST).position(unused) {
+            Some(at) => Unused::Slot(from + at as u64),
+            None if rest.len() > MOST => Unused::GoOn(from + MOST as u64),
+            None => Unused::None,
+        }
+    }
+
+    /// Puts a page into the swap cache for a slot that has none.
+    pub(crate) fn enter(&mut self, slot: u64, pfn: Pfn) {
+        let one = self.one(slot);
+        debug_assert!(!one.cached, "a slot has one page");
+        (one.cached, one.word) = (true, pfn.0);
+        self.cached += 1;
+    }
+
+    /// One more swap entry names the slot, which has a user or a hold.
+    pub(crate) fn add_user(&mut self, slot: u64) {
+        self.one(slot).users += 1;
+    }
+
+    /// The slot stays, for an operation.
+    pub(crate) fn hold(&mut self, slot: u64) {
+        self.one(slot).holds += 1;
+    }
+
+    /// A swap entry less.
+    pub(crate) fn drop_user(&mut self, slot: u64) {
+        let one = self.one(slot);
+        debug_assert!(one.users > 0, "a slot has lost more users than it had");
+        one.users -= 1;
+    }
+
+    /// An operation is over.
+    pub(crate) fn drop_hold(&mut self, slot: u64) {
+        self.one(slot).holds -= 1;
+    }
+
+    /// Whether nothing but its page, or one that is to lose the slot, keeps the slot in use.
+    pub(crate) fn is_unused(&self, slot: u64) -> bool {
+        let one = &self.all[slot as usize];
+        one.users == 0 && one.holds == 0
+    }
+
+    /// Whether one swap entry is all that needs the slot, but for its page.
+    pub(crate) fn is_sole_user(&self, slot: u64) -> bool {
+        let one = &self.all[slot as usize];
+        one.users == 1 && one.holds == 0
+    }
+
+    /// A slot that is unused is free from now on.
+    pub(crate) fn free(&mut self, slot: u64) -> Idle {
+        debug_assert!(self.is_unused(slot));
+        let idle = match self.leave(slot) {
+            Some(pfn) => Idle::Page(pfn),
+            None => Idle::Free,
+        };
+        let next = self.first_free;
+        self.one(slot).word = next;
+        self.first_free = slot;
+        self.free += 1;
+        idle
+    }
+
+    /// The page of a slot is not in the swap cache any more.
+    pub(crate) fn leave(&mut self, slot: u64) -> Option<Pfn> {
+        let pfn = self.page(slot)?;
+        self.one(slot).cached = false;
+        self.cached -= 1;
+        Some(pfn)
+    }
+}
