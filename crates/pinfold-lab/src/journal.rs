@@ -112,6 +112,8 @@ pub(crate) struct PageView {
     pub(crate) level: Level,
     /// None for what has no counts: nothing, the zero page, a page on the move.
     pub(crate) counts: Option<Counted>,
+    /// The frame in the swap cache that a swap entry leads to.
+    pub(crate) cached: Option<Pfn>,
 }
 
 /// Whether what a large folio counts is shown with one of its pages.
@@ -124,17 +126,18 @@ pub(crate) enum FolioCounts {
 impl Default for PageView {
     /// Nothing is mapped.
     fn default() -> Self {
-        Self { pte: Pte::NONE, level: Level::Last, counts: None }
+        Self { pte: Pte::NONE, level: Level::Last, counts: None, cached: None }
     }
 }
 
 impl PageView {
-    /// The frame that the page maps, or that is on the move.
+    /// The frame that the page maps, or that is on the move, or in the swap cache.
     pub(crate) fn frame(self) -> Option<Pfn> {
         match self.pte.decode() {
             Entry::Mapped(pfn) => Some(pfn),
             Entry::Migration(migration) => Some(migration.pfn),
-            Entry::None | Entry::Marker | Entry::Swap(_) => None,
+            Entry::Swap(_) => self.cached,
+            Entry::None | Entry::Marker => None,
         }
     }
 
@@ -169,7 +172,8 @@ impl PageView {
             Level::Above => "huge ",
         };
         if !self.pte.is_mapped() {
-            return format!("{huge}{}", self.pte);
+            let cached = self.cached.map(|pfn| format!(" in {pfn}")).unwrap_or_default();
+            return format!("{huge}{}{cached}", self.pte);
         }
         let pte = format!("{huge}{}", self.pte.clean());
         let Some(counts) = self.counts else { return format!("{pte} zero page") };

@@ -119,6 +119,13 @@ impl World {
         if pool.free < pool.total || pool.reserved > 0 {
             return Err(format!("the pool of huge pages is not free at the end: {pool:?}").into());
         }
+        let mut slot = None;
+        lab::swap_slots(&self.memory, |left| slot = slot.or(Some(left)));
+        if let Some(slot) = slot {
+            return Err(
+                format!("a slot of the swap device is not free at the end: {slot:?}").into()
+            );
+        }
         let free = self.memory.frames().total_free();
         if free == self.free_at_start {
             return Ok(());

@@ -51,6 +51,9 @@ pub struct Resolved {
     /// How many huge pages are set aside.
     #[serde(default)]
     pub hugetlb: u32,
+    /// How many slots the swap device has.
+    #[serde(default)]
+    pub swap: u32,
     /// How folios as large as a page table are mapped.
     #[serde(default = "entries")]
     pub thp: Thp,
@@ -302,6 +305,10 @@ pub enum Act {
     DirectWrite(Part, Part),
     /// `uffd-register` and its kin.
     Uffd(UffdAct),
+    /// `pageout`: the pages.
+    Pageout(Pages),
+    /// `swapoff`
+    Swapoff,
     /// `split-folio`: the page.
     SplitFolio(Spot),
     /// `split-deferred`
@@ -477,6 +484,8 @@ impl Act {
             | Self::DirectRead(..)
             | Self::DirectWrite(..)
             | Self::Uffd(_)
+            | Self::Pageout(_)
+            | Self::Swapoff
             | Self::SplitFolio(_)
             | Self::SplitDeferred
             | Self::Collapse(_)

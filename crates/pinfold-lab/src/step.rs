@@ -8,10 +8,11 @@ mod holds;
 mod living;
 mod mapping;
 mod monitor;
+mod swap;
 
 use std::rc::Rc;
 
-use pinfold::{FaultError, Group, Moved, NodeId, SpaceId, VirtAddr, VirtRange};
+use pinfold::{FaultError, Group, Moved, NodeId, Reclaimer, SpaceId, VirtAddr, VirtRange};
 
 use pinfold_explore::hook::{self, Mode};
 
@@ -229,6 +230,11 @@ impl World {
                 let (space, range) = self.range(process, pages)?;
                 Ok(self.moved(space.compact(range, NodeId(node.value as u8))))
             }
+            Action::Pageout { pages } => {
+                let (space, range) = self.range(process, pages)?;
+                Ok(self.paged_out(space.page_out(range, Reclaimer::Advice)))
+            }
+            Action::Swapoff => self.swap_off(),
             Action::Writeback { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 let written = space.sync(range)?;

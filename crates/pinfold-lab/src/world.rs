@@ -12,9 +12,9 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::Shared;
 use pinfold::{
-    AddressSpace, File, FileError, Format, Group, Limits, Memory, NoMemory, NodeId, NodeSpan,
-    PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs, Rules, SpaceError, SpaceId,
-    Tuning, VirtRange,
+    AddressSpace, Entry, File, FileError, Format, Group, Limits, Memory, NoMemory, NodeId,
+    NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs, Rules, SpaceError,
+    SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
@@ -182,6 +182,8 @@ pub(crate) struct World {
     pub(crate) exit_locks: Locks,
     /// Locks of the files on which a step does direct I/O: see `step/direct.rs`.
     pub(crate) file_locks: Locks,
+    /// The swap device, if the machine has one.
+    pub(crate) swap: Option<SwapId>,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
     /// What each address space may use.
@@ -204,7 +206,11 @@ fn limits(machine: &scenario::Machine) -> Limits {
 fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
     let (pte, level) = memory.platform().look(root, page);
     if !pte.is_mapped() {
-        return PageView { pte, level, counts: None };
+        let cached = match pte.decode() {
+            Entry::Swap(entry) => pinfold::lab::swap_cached(memory, entry),
+            _ => None,
+        };
+        return PageView { pte, level, counts: None, cached };
     }
     let rule = memory.rules().tail_refs;
     let counts = (!pte.is_special()).then(|| folios::counted(memory.frames(), pte.pfn(), rule));
@@ -214,7 +220,7 @@ fn page_view(memory: &Memory<Machine>, root: Pfn, page: u64) -> PageView {
         (Level::Above, Some(run)) => Counted { exclusive: marked(run), ..counts },
         (Level::Above | Level::Last, _) => counts,
     });
-    PageView { pte: pte.old(), level, counts }
+    PageView { pte: pte.old(), level, counts, cached: None }
 }
 
 /// The handles that a step may fail to make, or that are made of such a handle.
@@ -367,6 +373,17 @@ impl Plan {
         }
     }
 
+    /// The swap device of a new machine, if the scenario has one.
+    fn swap_on(&self, memory: &Memory<Machine>) -> Result<Option<SwapId>, String> {
+        let slots = self.scenario.machine.swap();
+        if slots == 0 {
+            return Ok(None);
+        }
+        let store = files::store(&Disk::new("swap", self.hardware.words));
+        let device = memory.swap_on(store, u64::from(slots), SwapWrites::Any);
+        device.map(Some).map_err(|error| error.to_string())
+    }
+
     /// A world with its first process, before the setup.
     ///
     /// # Errors
@@ -386,6 +403,7 @@ impl Plan {
                 1 << FOLIO_ORDER
             ));
         }
+        let swap = self.swap_on(&memory)?;
         let free_at_start = memory.frames().total_free();
         let describe = keeps_journal.then(|| {
             let memory = memory.clone();
@@ -409,6 +427,7 @@ impl Plan {
             doubtful: Arc::clone(&self.doubtful),
             exit_locks: Locks::new("exit lock", &self.contested),
             file_locks: Locks::new("lock", &self.direct),
+            swap,
             free_at_start,
             limits: limits(&self.scenario.machine),
             break_pages: self.scenario.break_pages(),

@@ -60,6 +60,9 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
             "the pool of huge pages is a setting of the whole machine, and a huge page has 512 pages",
         ));
     }
+    if plan.swap > 0 {
+        missing.push(whole("swap devices are of the whole machine, and so is who else uses them"));
+    }
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
         missing.push(whole(why));
@@ -168,6 +171,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
+        Act::Pageout(_) | Act::Swapoff => {
+            told("swap devices are of the whole machine, and so is who else uses them")
+        }
         Act::SplitFolio(_) | Act::SplitDeferred => {
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }

@@ -14,6 +14,7 @@ use crate::frame::{Counts, Flags, Frames};
 use crate::group::{Group, GroupStats};
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::pte::{Entry, Swap};
 use crate::rmap::Walk;
 use crate::space::Space;
 use crate::table::Next;
@@ -209,6 +210,33 @@ pub fn swap_slots<P: Platform>(memory: &Memory<P>, mut visit: impl FnMut(SwapSlo
             visit(SwapSlot { device: id.number(), slot, users, holds, page });
         });
     }
+}
+
+/// The page of the slot that a swap entry names, if it is in memory.
+pub fn swap_cached<P: Platform>(memory: &Memory<P>, entry: Swap) -> Option<Pfn> {
+    let (table, frames) = (memory.swaps().table()?, memory.frames());
+    frames.all().find(|pfn| {
+        let there = frames.peek_flags(*pfn).contains(Flags::SWAP_CACHE);
+        let slot = table.peek_slot_of(*pfn);
+        there && (slot.device.number(), slot.number) == (entry.device, entry.slot)
+    })
+}
+
+/// Calls `visit` for every swap entry of the address space, whose lock is held for reading during
+/// the call.
+pub fn swapped<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(VirtAddr, Swap)) {
+    let space = space.space();
+    let _map = space.read_map();
+    let walked: Result<(), Infallible> =
+        space.tables().for_each_leaf(Vpn(0)..space.end_page(), |leaf, pages| {
+            for page in each_page(pages) {
+                if let Entry::Swap(entry) = leaf.read(page).decode() {
+                    visit(page.start(), entry);
+                }
+            }
+            Ok(())
+        });
+    let Ok(()) = walked;
 }
 
 /// How many entries of locked areas a frame's folio counts.

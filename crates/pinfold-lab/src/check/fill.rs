@@ -321,7 +321,10 @@ pub(super) fn bounds(scenario: &Scenario, options: &CheckOptions) -> Vec<String>
 }
 
 pub(super) fn not_covered(scenario: &Scenario, model: Model) -> Vec<String> {
-    let mut gaps = vec!["swap".to_owned(), "LRU batches".to_owned()];
+    let mut gaps = vec!["LRU batches".to_owned()];
+    if scenario.machine.swap() == 0 {
+        gaps.insert(0, "swap".to_owned());
+    }
     match scenario.machine.thp() {
         Thp::Entries => gaps.insert(0, "PMD leaves".to_owned()),
         Thp::Pmd => {}

@@ -81,6 +81,7 @@ impl Accounts {
 impl World {
     pub(super) fn counts(&self) -> Found {
         let accounts = self.accounts();
+        self.counts_slots()?;
         let frames = self.memory.frames();
         for pfn in frames.all() {
             if lab::flags(frames, pfn).contains(Flags::RESERVED) {
@@ -99,8 +100,35 @@ impl World {
         Ok(())
     }
 
+    /// Whether as many swap entries name each slot as it counts, and none holds it.
+    fn counts_slots(&self) -> Found {
+        let mut entries: BTreeMap<(u8, u64), u64> = BTreeMap::new();
+        let state = self.state.borrow();
+        for space in state.homes().filter_map(|(.., space)| space) {
+            lab::swapped(space, |_, entry| {
+                *entries.entry((entry.device, entry.slot)).or_default() += 1;
+            });
+        }
+        let mut wrong = None;
+        lab::swap_slots(&self.memory, |slot| {
+            let named = entries.remove(&(slot.device, slot.slot)).unwrap_or(0);
+            if (slot.users, slot.holds) != (named, 0) {
+                wrong =
+                    Some(format!("{slot:?} is named by {}", counted(named, "entry", "entries")));
+            }
+        });
+        let free =
+            entries.keys().next().map(|slot| format!("swap entries name free slot {slot:?}"));
+        wrong.or(free).map_or(Ok(()), |what| Err(what.into()))
+    }
+
     fn accounts(&self) -> Accounts {
         let mut accounts = Accounts::default();
+        lab::swap_slots(&self.memory, |slot| {
+            slot.page
+                .into_iter()
+                .for_each(|pfn| accounts.owe(pfn, Owed { refs: 1, ..Owed::default() }));
+        });
         let state = self.state.borrow();
         for space in state.homes().filter_map(|(.., space)| space) {
             let id = space.id();

@@ -444,6 +444,8 @@ impl Names {
                 Act::Uffd(UffdAct::Unprotect(self.pages(own()?, pages)?))
             }
             Action::SplitFolio { at } => Act::SplitFolio(self.spot(own()?, at)?),
+            Action::Pageout { pages } => Act::Pageout(self.pages(own()?, pages)?),
+            Action::Swapoff => Act::Swapoff,
             Action::SplitDeferred => Act::SplitDeferred,
             Action::Collapse { at } => Act::Collapse(self.spot(own()?, at)?),
             Action::Note { pages, handle } => {
@@ -562,6 +564,7 @@ impl Names {
             most_areas: machine.areas.map(|areas| areas.value),
             stack: machine.stack.map(|pages| pages.value),
             hugetlb: machine.hugetlb(),
+            swap: machine.swap(),
             thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),

@@ -164,6 +164,9 @@ pub struct Machine {
     /// How many huge pages are set aside, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hugetlb: Option<Spanned<u32>>,
+    /// How many slots the swap device has, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap: Option<Spanned<u32>>,
     /// How folios as large as a page table are mapped, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thp: Option<Spanned<Thp>>,
@@ -202,6 +205,11 @@ impl Machine {
     /// How many huge pages are set aside; none unless written.
     pub fn hugetlb(&self) -> u32 {
         self.hugetlb.map_or(0, |pages| pages.value)
+    }
+
+    /// How many slots the swap device has; there is none unless written.
+    pub fn swap(&self) -> u32 {
+        self.swap.map_or(0, |slots| slots.value)
     }
 
     /// How folios as large as a page table are mapped; by an entry for each page unless written.

@@ -184,6 +184,7 @@ impl<'a> Checker<'a> {
             | Action::Protect { pages, .. }
             | Action::Advise { pages, .. }
             | Action::Populate { pages, .. }
+            | Action::Pageout { pages }
             | Action::Mlock { pages }
             | Action::Munlock { pages }
             | Action::UffdRegister { pages, .. }
@@ -208,7 +209,7 @@ impl<'a> Checker<'a> {
                 self.access(at, process, place);
                 self.whole_page(place, "`collapse`");
             }
-            Action::SplitDeferred => {}
+            Action::SplitDeferred | Action::Swapoff => {}
             Action::Note { pages, .. } => self.pages(at, process, pages),
             Action::TryGet { frame, .. } => self.noted(at, frame),
             Action::GetPage { held, .. } => self.referred_to(at, held),

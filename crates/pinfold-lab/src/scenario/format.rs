@@ -169,6 +169,7 @@ impl Layout {
             ("areas", machine.areas),
             ("stack", machine.stack),
             ("hugetlb", machine.hugetlb),
+            ("swap", machine.swap),
         ];
         let plain = properties.iter().all(|(_, value)| value.is_none()) && machine.thp.is_none();
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()
@@ -334,6 +335,7 @@ impl Display for Action {
             Self::Break { area, pages } => write!(f, " {area} {pages}"),
             Self::Unmap { pages }
             | Self::Writeback { pages }
+            | Self::Pageout { pages }
             | Self::Mlock { pages }
             | Self::Munlock { pages }
             | Self::Punch { pages } => write!(f, " {pages}"),
@@ -380,9 +382,11 @@ impl Display for Action {
             Self::Fork { child } | Self::Clone { child } | Self::Vfork { child } => {
                 write!(f, " {child}")
             }
-            Self::Exit | Self::Exec | Self::SplitDeferred | Self::NumaScan { pages: None } => {
-                Ok(())
-            }
+            Self::Exit
+            | Self::Exec
+            | Self::SplitDeferred
+            | Self::Swapoff
+            | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
             Self::Migrate { pages, node } | Self::Compact { pages, node } => {
                 write!(f, " {pages} to node {node}")

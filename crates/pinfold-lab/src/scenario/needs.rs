@@ -70,7 +70,8 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         // An address is a hint before MAP_FIXED_NOREPLACE (4.17): where something is mapped, the
         // program finds itself elsewhere and gives up. A file in memory is one of tmpfs before
         // memfd_create (3.17). Charges move since 2.6.34. Kernels split huge pages as long as there
-        // are any, whoever asks for it.
+        // are any, whoever asks for it. Before MADV_PAGEOUT (5.4) no program asked for pages to go,
+        // but they went when memory was short.
         Action::Map { .. }
         | Action::Unmap { .. }
         | Action::Remap { .. }
@@ -88,6 +89,8 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::Exit
         | Action::Migrate { .. }
         | Action::Compact { .. }
+        | Action::Pageout { .. }
+        | Action::Swapoff
         | Action::Writeback { .. }
         | Action::Signal { .. }
         | Action::Await { .. }

@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 11] = [
+        const KNOWN: [&str; 12] = [
             "nodes",
             "frames",
             "words",
@@ -192,6 +192,7 @@ impl Parser<'_> {
             "areas",
             "stack",
             "hugetlb",
+            "swap",
             "thp",
             "file",
             "group",
@@ -241,6 +242,7 @@ impl Parser<'_> {
             Some("areas") => &mut machine.areas,
             Some("stack") => &mut machine.stack,
             Some("hugetlb") => &mut machine.hugetlb,
+            Some("swap") => &mut machine.swap,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };
         let word = cursor.name("a property")?;

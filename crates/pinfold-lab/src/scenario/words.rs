@@ -105,6 +105,10 @@ vocabulary! {
         Migrate = "migrate",
         /// Moves pages to another node as compaction does.
         Compact = "compact",
+        /// Takes pages of private memory to the swap device.
+        Pageout = "pageout",
+        /// Brings the pages of all processes back from there.
+        Swapoff = "swapoff",
         /// Writes the dirty pages of a file back to what stores it.
         Writeback = "writeback",
         /// Lets lanes that await this go on.
@@ -221,6 +225,8 @@ impl Verb {
             | Self::NumaScan
             | Self::Migrate
             | Self::Compact
+            | Self::Pageout
+            | Self::Swapoff
             | Self::Writeback
             | Self::Signal
             | Self::Await

@@ -336,6 +336,8 @@ impl Cast {
             | Act::MoveCharge { .. }
             | Act::SplitFolio(_)
             | Act::SplitDeferred
+            | Act::Pageout(_)
+            | Act::Swapoff
             | Act::Collapse(_)
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Note(pages, handle) => self.note(process, pages, handle),

@@ -506,7 +506,10 @@ impl<F: Format> fmt::Display for Pte<F> {
                 write!(f, "migration-{kind} {}", m.pfn)
             }
             Entry::Marker => f.write_str("marker"),
-            Entry::Swap(s) => write!(f, "swap {}:{}", s.device, s.slot),
+            Entry::Swap(s) => {
+                write!(f, "swap {}:{}", s.device, s.slot)?;
+                if s.exclusive { f.write_str(" excl") } else { Ok(()) }
+            }
         }
     }
 }

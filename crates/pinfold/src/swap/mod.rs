@@ -162,6 +162,17 @@ struct Device<P: Platform> {
 /// How many bits of a place are the slot's number.
 const NUMBER_BITS: u32 = 56;
 
+impl Slot {
+    const fn bits(self) -> u64 {
+        (self.device.0 as u64) << NUMBER_BITS | self.number
+    }
+
+    const fn from_bits(bits: u64) -> Self {
+        let device = SwapId((bits >> NUMBER_BITS) as u8);
+        Self { device, number: bits & ((1 << NUMBER_BITS) - 1) }
+    }
+}
+
 impl<P: Platform> Swaps<P> {
     /// None.
     pub(crate) const fn new() -> Self {
@@ -267,17 +278,17 @@ impl<P: Platform> Table<P> {
 
     /// The page is the one of this slot from now on: under the device's lock.
     pub(crate) fn set_slot_of(&self, pfn: Pfn, slot: Slot) {
-        let bits = u64::from(slot.device.0) << NUMBER_BITS | slot.number;
-        self.place(pfn).write_once(bits);
+        self.place(pfn).write_once(slot.bits());
     }
 
     /// The slot of a page that has the flag, or had it just now: which of the two, its slot says
     /// under the device's lock.
     pub(crate) fn slot_of(&self, pfn: Pfn) -> Slot {
-        let bits = self.place(pfn).read_once();
-        Slot {
-            device: SwapId((bits >> NUMBER_BITS) as u8),
-            number: bits & ((1 << NUMBER_BITS) - 1),
-        }
+        Slot::from_bits(self.place(pfn).read_once())
+    }
+
+    /// As [`Table::slot_of`], while nothing else runs: not a step of an exploration.
+    pub(crate) fn peek_slot_of(&self, pfn: Pfn) -> Slot {
+        Slot::from_bits(self.place(pfn).peek())
     }
 }

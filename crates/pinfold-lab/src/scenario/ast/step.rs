@@ -207,6 +207,13 @@ pub enum Action {
         /// Where to.
         node: Spanned<u32>,
     },
+    /// `pageout PAGES`
+    Pageout {
+        /// What goes to the swap device.
+        pages: Pages,
+    },
+    /// `swapoff`: all processes' pages come back from the swap device, which is gone then.
+    Swapoff,
     /// `signal NAME`: whoever awaits it goes on, now or later.
     Signal {
         /// The signal.

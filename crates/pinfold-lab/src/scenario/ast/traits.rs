@@ -28,6 +28,8 @@ impl Action {
             Self::NumaScan { .. } => Verb::NumaScan,
             Self::Migrate { .. } => Verb::Migrate,
             Self::Compact { .. } => Verb::Compact,
+            Self::Pageout { .. } => Verb::Pageout,
+            Self::Swapoff => Verb::Swapoff,
             Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
@@ -109,6 +111,8 @@ impl Action {
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
             | Self::Compact { .. }
+            | Self::Pageout { .. }
+            | Self::Swapoff
             | Self::Writeback { .. }
             | Self::Populate { .. }
             | Self::Mlock { .. }

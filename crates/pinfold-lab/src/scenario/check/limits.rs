@@ -28,6 +28,8 @@ const FILE_PAGES: RangeInclusive<u32> = 0..=15;
 const HUGE: u32 = 4;
 /// Huge pages that are set aside.
 const HUGE_PAGES: RangeInclusive<u32> = 1..=64;
+/// Slots of the swap device: no more than its disk has pages.
+const SLOTS: RangeInclusive<u32> = 1..=16;
 /// Areas of a process.
 const AREAS: RangeInclusive<u32> = 1..=64;
 /// Pins or references that one step takes on a page: as many references as a counter holds.
@@ -44,6 +46,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of areas", machine.areas, AREAS),
         ("number of pages of a stack", machine.stack, PAGES),
         ("number of huge pages", machine.hugetlb, HUGE_PAGES),
+        ("number of slots", machine.swap, SLOTS),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }
@@ -117,6 +120,8 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
             | Action::Compact { .. }
+            | Action::Pageout { .. }
+            | Action::Swapoff
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }

@@ -362,6 +362,8 @@ impl<'a> Names<'a> {
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
             | Action::Compact { .. }
+            | Action::Pageout { .. }
+            | Action::Swapoff
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }

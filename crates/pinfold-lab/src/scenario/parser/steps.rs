@@ -179,6 +179,8 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             let (pages, node) = destination(cursor)?;
             Action::Compact { pages, node }
         }
+        Verb::Pageout => Action::Pageout { pages: cursor.pages()? },
+        Verb::Swapoff => Action::Swapoff,
         Verb::Writeback => Action::Writeback { pages: cursor.pages()? },
         Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
         Verb::Await => Action::Await { signal: cursor.name("a signal")? },

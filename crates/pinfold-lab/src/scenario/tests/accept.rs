@@ -54,6 +54,8 @@ fn every_step_is_read() {
            split-folio F[0]
            split-folio A[0] may fail busy
            split-deferred
+           pageout A
+           swapoff may fail busy
            collapse A[1] may fail busy
            note A as n0
            try-get n0[1] as h4 may fail busy
@@ -120,6 +122,8 @@ fn every_step_is_read() {
             "split-folio F[0]",
             "split-folio A[0] may fail busy",
             "split-deferred",
+            "pageout A",
+            "swapoff may fail busy",
             "collapse A[1] may fail busy",
             "note A as n0",
             "try-get n0[1] as h4 may fail busy",
