@@ -23,6 +23,9 @@ use steps::{FILES, GROUPS};
 /// machine does not run out of them either.
 const ENOUGH: u32 = 128;
 
+/// Slots of a swap device: fewer than all pages of a program may need.
+const SLOTS: u32 = 3;
+
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -124,6 +127,9 @@ impl Program {
         match self.thp {
             Thp::Entries => {}
             Thp::Pmd => text += "  thp pmd\n",
+        }
+        if self.every().any(Step::swaps) {
+            let _ = writeln!(text, "  swap {SLOTS}");
         }
         for file in
             FILES.iter().filter(|file| self.every().any(|step| step.file() == Some(file.name)))

@@ -39,6 +39,7 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::AdviseAll(..)
             | Act::Split(_)
             | Act::SplitDeferred
+            | Act::Pageout(_)
             | Act::Note(..)
             | Act::TryGet(..)
             | Act::Again { .. }

@@ -42,6 +42,8 @@ pub(super) struct Maker {
     trouble: Option<Trouble>,
     /// Whether such a program locks pages in memory; others drop them.
     locks: bool,
+    /// Whether it takes pages to a swap device.
+    swaps: bool,
     /// Areas that were not moved yet.
     unmoved: Vec<(&'static str, u64)>,
 }
@@ -162,8 +164,16 @@ impl Maker {
             in_lanes: false,
             trouble: Trouble::of(seed, shape),
             locks: (seed / 9).is_multiple_of(2),
+            swaps: Self::swaps(seed, shape),
             unmoved: MOVED.to_vec(),
         }
+    }
+
+    /// Whether pages go to a swap device: not where frames run out, as they are wanted again then,
+    /// and no part of a folio, which goes as a whole.
+    fn swaps(seed: u64, shape: &Shape) -> bool {
+        let plain = (shape.aim, shape.files, shape.frames) == (Aim::Oracles, Files::Left, None);
+        plain && shape.extent != Extent::Folio && seed % 4 == 3
     }
 
     /// The next number (splitmix64).
@@ -291,6 +301,10 @@ impl Maker {
         if self.low == Low::Heap && self.below(6) == 0 {
             let pages = self.below(HEAP.1 as usize + 1) as u32;
             return self.step(process, Act::Break(pages));
+        }
+        if self.swaps && self.below(5) == 0 {
+            let page = self.page();
+            return self.step(process, Act::Pageout(page));
         }
         match (self.shape.files, self.shape.extent) {
             (Files::Made, _) => self.step_with_files(process),

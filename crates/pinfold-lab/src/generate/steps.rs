@@ -43,6 +43,7 @@ pub(super) enum Act {
     AdviseAll(&'static str, &'static str),
     Split(Page),
     SplitDeferred,
+    Pageout(Page),
     /// The frame of a page, by the number of the note.
     Note(Page, u32),
     /// A reference by a note, and its end.
@@ -190,6 +191,11 @@ impl Step {
         }
     }
 
+    /// Whether it needs a swap device.
+    pub(super) fn swaps(&self) -> bool {
+        matches!(self.act, Act::Pageout(_))
+    }
+
     /// The file that it names.
     pub(super) fn file(&self) -> Option<&'static str> {
         match &self.act {
@@ -239,6 +245,7 @@ impl fmt::Display for Step {
             Act::AdviseAll(area, advice) => write!(f, "advise {area} {advice}"),
             Act::Split(page) => write!(f, "split-folio {page}"),
             Act::SplitDeferred => f.write_str("split-deferred"),
+            Act::Pageout(page) => write!(f, "pageout {page}"),
             Act::Note(page, note) => write!(f, "note {page} as n{note}"),
             Act::TryGet(note, handle) => write!(f, "try-get n{note} as h{handle}"),
             Act::Again { page, first, .. } => write!(f, "get {page} read as h{first}"),

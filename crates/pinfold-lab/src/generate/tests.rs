@@ -53,6 +53,20 @@ fn programs_about_a_folio_are_scenarios_with_every_step_that_decides_about_one()
     }
 }
 
+#[test]
+fn programs_of_private_memory_take_pages_to_swap_where_oracles_judge() {
+    let shape = Shape { aim: Aim::Oracles, lanes: 2, steps: 4, ..COMPARE };
+    let of = |seed| Program::random(seed, &shape).text("random");
+    let texts: Vec<String> = (0..200).map(of).collect();
+    let goes = |text: &&String| text.contains("pageout ");
+    assert!(texts.iter().filter(goes).count() > 20);
+    for text in &texts {
+        assert_eq!(text.contains("pageout "), text.contains("  swap 3\n"), "{text}");
+        assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+    }
+    assert!((0..200).all(|seed| !Program::random(seed, &COMPARE).text("random").contains("swap")));
+}
+
 const PAGE: Shape = Shape { extent: Extent::Page, ..COMPARE };
 
 #[test]

@@ -58,16 +58,21 @@ fn sequences<F: Hardware>(
         vec(op_on_folios().boxed(), 1..steps)
     };
     let (folios, splits, huge) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let (out, back) = (Cell::new(0), Cell::new(0));
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
         let stats = sequence::<F>(&ops, rules, nodes, base, checks);
         folios.set(folios.get() + stats.thp_fault_alloc);
         splits.set(splits.get() + stats.thp_split_page);
         huge.set(huge.get() + stats.thp_split_pmd);
+        out.set(out.get() + stats.pgsteal_anon);
+        back.set(back.get() + stats.pswpin);
         Ok(())
     });
     if let Err(failure) = run {
         panic!("{rules}: {failure}");
     }
+    assert!(cases < 40 || out.get() > u64::from(cases) / 4, "{} pages went to swap", out.get());
+    assert!(cases < 40 || back.get() > u64::from(cases) / 8, "{} came back", back.get());
     if checks.folios.advised != 0 {
         let (folios, splits) = (folios.get(), splits.get());
         let huge = huge.get();

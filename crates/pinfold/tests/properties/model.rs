@@ -15,6 +15,8 @@ mod on_folios;
 mod on_groups;
 #[path = "model/on_holds.rs"]
 mod on_holds;
+#[path = "model/on_swap.rs"]
+mod on_swap;
 
 use std::collections::BTreeMap;
 
@@ -91,7 +93,8 @@ pub(crate) struct World<F: Format> {
     processes: Vec<Process<F>>,
     holds: Vec<Held<F>>,
     files: Vec<Modelled<F>>,
-    /// Whether the store of the first file fails.
+    swap: on_swap::Swap,
+    /// Whether the store of the first file, and of the swap device, fails.
     fails: bool,
     groups: Vec<Group<Rig<F>>>,
     /// Taken by frame number.
@@ -129,6 +132,7 @@ impl<F: Format> World<F> {
         let files = (0..FILES).map(|number| Modelled::new(&mem, number)).collect();
         let (processes, holds, groups) = (vec![first], Vec::new(), on_groups::groups(&mem));
         let (born, written, fails, references) = (1, 0, false, Vec::new());
+        let swap = on_swap::Swap::new(&mem);
         Self {
             mem,
             base,
@@ -138,6 +142,7 @@ impl<F: Format> World<F> {
             processes,
             holds,
             files,
+            swap,
             fails,
             groups,
             references,
@@ -210,6 +215,7 @@ impl<F: Format> World<F> {
             Op::Invalidate { file } => drop(self.files[file].file.invalidate(0..FILE_PAGES)),
             Op::Disk { fails } => self.fail(fails),
             Op::Folio(ref op) => self.on_folio(op),
+            Op::Swap(ref op) => self.on_swap(op),
             Op::Join { who, group } => self.join(who, group),
             Op::MoveCharge { who, run, from } => self.move_charge(who, run, from),
         }
@@ -313,15 +319,6 @@ impl<F: Format> World<F> {
         let done = process.space.munlock(range);
         assert_eq!(done.is_ok(), process.is_mapped(run), "{done:?}");
         process.set_locked(process.before_hole(run), false);
-    }
-
-    /// Writeback finds no page a second time, whatever else is in the run.
-    fn write_back(&mut self, who: usize, run: Run) {
-        let range = self.range(run);
-        let Some(process) = self.pick(who) else { return };
-        if process.space.sync(range).is_ok() {
-            assert_eq!(process.space.sync(range), Ok(0));
-        }
     }
 
     fn unmap(&mut self, who: usize, run: Run) {

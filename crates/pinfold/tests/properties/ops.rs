@@ -3,7 +3,7 @@
 
 use pinfold::pin::Path;
 use pinfold::rules::Users;
-use pinfold::{Access, Advice, FileSharing, Prot, Sharing, Term};
+use pinfold::{Access, Advice, FileSharing, Prot, Reclaimer, Sharing, Term};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -190,6 +190,24 @@ pub(crate) enum Op {
         fails: bool,
     },
     Folio(FolioOp),
+    Swap(SwapOp),
+}
+
+/// One step on swap.
+#[derive(Clone, Debug)]
+pub(crate) enum SwapOp {
+    PageOut {
+        who: usize,
+        run: Run,
+        by: Reclaimer,
+    },
+    /// New memory, of which each page is written, and all are taken out.
+    Fill {
+        who: usize,
+        run: Run,
+    },
+    /// Brings everything back, and takes the device out of use.
+    Off,
 }
 
 /// One step on large folios.
@@ -272,6 +290,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let file = || 0..FILES;
     let of_file = || 0..FILE_PAGES;
     let files = || select(vec![FileSharing::Private, FileSharing::Shared]);
+    let by = || select(vec![Reclaimer::Advice, Reclaimer::Pressure]);
     prop_oneof![
         4 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Map { who, run, prot, sharing }),
@@ -299,6 +318,10 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             Op::Remap { who, run, pages, how }
         }),
         2 => (who(), run()).prop_map(|(who, run)| Op::WriteBack { who, run }),
+        5 => (who(), run(), by())
+            .prop_map(|(who, run, by)| Op::Swap(SwapOp::PageOut { who, run, by })),
+        2 => (who(), run()).prop_map(|(who, run)| Op::Swap(SwapOp::Fill { who, run })),
+        1 => Just(Op::Swap(SwapOp::Off)),
         1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
         2 => (who(), page()).prop_map(|(who, page)| Op::Break { who, page }),
         3 => (who(), run(), access())

@@ -110,6 +110,16 @@ impl<F: Format> World<F> {
     pub(super) fn fail(&mut self, fails: bool) {
         self.fails = fails;
         self.files[0].disk.fail(fails.then_some(StoreError::Io));
+        self.swap.fail(fails.then_some(StoreError::Io));
+    }
+
+    /// Writeback finds no page a second time, whatever else is in the run.
+    pub(super) fn write_back(&mut self, who: usize, run: Run) {
+        let range = self.range(run);
+        let Some(process) = self.pick(who) else { return };
+        if process.space.sync(range).is_ok() {
+            assert_eq!(process.space.sync(range), Ok(0));
+        }
     }
 
     /// Pages of private mappings of files that are the process's own by now: their contents no
