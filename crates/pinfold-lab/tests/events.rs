@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 16] = [
+const OTHER: [&str; 19] = [
     "
 scenario shared
 machine
@@ -332,6 +332,75 @@ setup
   P: write A[1] \"a\"
 lane one: P
   collapse A[0]
+outcome all otherwise
+",
+    "
+scenario swapped
+machine
+  frames 24
+  swap 8
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: map B 1 private rw
+  P: map D 1 private rw
+  P: map E 1 private rw
+  P: write A \"a\"
+  P: write B \"b\"
+  P: write D \"d\"
+  P: write E \"e\"
+lane one: P on cpu0
+  pageout A
+  read A
+  pageout A
+  write A \"b\"
+  pageout D
+  remap D at 0x8000
+  unmap D
+  get E read as h0
+  pageout E
+  put h0
+  pageout B
+  fork C
+  read B
+lane two: P on cpu1
+  read A
+  read A
+  pageout A
+  read A
+outcome all otherwise
+",
+    "
+scenario swapped-for-two
+machine
+  words 4
+  swap 8
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"a\"
+  P: pageout A
+lane one: P on cpu0
+  read A
+lane two: P on cpu1
+  read A
+outcome all otherwise
+",
+    "
+scenario swapped-pinned
+machine
+  swap 8
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"a\"
+lane one: P
+  pin A write longterm as h0
+  pageout A
 outcome all otherwise
 ",
     "
