@@ -13,6 +13,8 @@ mod heap;
 mod hugetlb;
 #[path = "exhaustion/plan.rs"]
 mod plan;
+#[path = "exhaustion/swap.rs"]
+mod swap;
 #[path = "../src/testing.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod testing;
@@ -25,7 +27,7 @@ use pinfold::rules::PRESETS;
 use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HugeZero,
     LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
-    Rules, Sharing, Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId,
+    Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term, Tuning, UffdError, UffdId,
     UffdMode, VirtAddr, X86_64, Zone,
 };
 use plan::{Plan, Tally};
@@ -110,6 +112,7 @@ struct Life {
     pins: Vec<Pins<Rig<Small>>>,
     refs: Option<Refs<Rig<Small>>>,
     file: Option<File<Rig<Small>>>,
+    swap: Option<SwapId>,
 }
 
 type Step = fn(&mut Life) -> Result<(), Why>;
@@ -154,7 +157,8 @@ impl Life {
         mem.platform().cache_nothing();
         let parent = space(&mem);
         let pins = Vec::with_capacity(8);
-        Self { mem, parent, child: None, grandchild: None, pins, refs: None, file: None }
+        let (child, grandchild, refs, file, swap) = (None, None, None, None, None);
+        Self { mem, parent, child, grandchild, pins, refs, file, swap }
     }
 
     fn file(&self) -> Result<&File<Rig<Small>>, Why> {

@@ -1,0 +1,88 @@
+//! A life with a swap device, denied heap and frames in the same ways.
+
+use super::heap::Deny;
+use super::plan::{Plan, Tally};
+use super::testing::{load, pages, store};
+use super::{Blank, Life, RW, Step, TUNING, Why, at};
+use pinfold::rules::PRESETS;
+use pinfold::{Access, Advice, Reclaimer, Rules, Sharing, SwapError, SwapId, SwapWrites};
+
+impl From<SwapError> for Why {
+    fn from(error: SwapError) -> Self {
+        match error {
+            SwapError::NoMemory => Self::Want,
+            SwapError::InUse { .. } | SwapError::Off => Self::Missing,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+fn device(l: &Life) -> Result<SwapId, Why> {
+    l.swap.ok_or(Why::Missing)
+}
+
+fn out(l: &Life) -> Result<(), Why> {
+    l.parent.page_out(pages(1, 6), Reclaimer::Pressure);
+    Ok(())
+}
+
+/// All that a life does, in order.
+const STEPS: [(&str, Step); 21] = [
+    ("swap on", |l| {
+        l.swap = Some(l.mem.swap_on(Box::new(Blank), 8, SwapWrites::Any)?);
+        Ok(())
+    }),
+    ("map", |l| l.parent.map(at(1), 6, RW, Sharing::Private).map_err(Why::from).map(drop)),
+    ("store", |l| store(&l.parent, 1, 1).map_err(Why::from).map(drop)),
+    ("store more", |l| store(&l.parent, 2, 1).map_err(Why::from).map(drop)),
+    ("store in another table", |l| store(&l.parent, 5, 1).map_err(Why::from).map(drop)),
+    ("page out", |l| out(l)),
+    ("load back", |l| load(&l.parent, 1).map_err(Why::from).map(drop)),
+    ("store back", |l| store(&l.parent, 5, 2).map_err(Why::from).map(drop)),
+    ("fork", |l| l.parent.fork().map_err(Why::from).map(|child| l.child = Some(child))),
+    ("child loads back", |l| load(l.child()?, 2).map_err(Why::from).map(drop)),
+    ("child stores", |l| store(l.child()?, 2, 2).map_err(Why::from).map(drop)),
+    ("page out again", |l| out(l)),
+    ("pin back", |l| l.pin(1, Access::Write, false)),
+    ("page out what is pinned", |l| out(l)),
+    ("lock a part", |l| Ok(l.parent.mlock(pages(4, 3))?)),
+    ("do not need", |l| match l.child()?.advise(pages(5, 1), Advice::DontNeed) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }),
+    ("bring back", |l| Ok(l.parent.swap_in(device(l)?).map(drop)?)),
+    ("bring the child's back", |l| Ok(l.child()?.swap_in(device(l)?).map(drop)?)),
+    ("swap off", |l| {
+        let off = l.mem.swap_off(device(l)?);
+        if off.is_err() {
+            l.mem.swap_again(device(l)?);
+        }
+        Ok(off?)
+    }),
+    ("child exits", |l| {
+        l.child = None;
+        Ok(())
+    }),
+    ("give back", |l| {
+        l.pins.clear();
+        Ok(())
+    }),
+];
+
+const PLAN: Plan =
+    Plan { steps: &STEPS, gives_back: &["page out", "child exits", "give back"], tuning: TUNING };
+
+#[test]
+fn with_swap_nothing_is_lost_whichever_heap_or_frames_are_denied() {
+    let mut tally = Tally::default();
+    for preset in PRESETS {
+        let rules = Rules::linux(preset).unwrap();
+        PLAN.goes_well(rules);
+        PLAN.deny_heap(rules, Deny::After, &mut tally);
+        PLAN.deny_heap(rules, Deny::From, &mut tally);
+        PLAN.deny_frames(rules, &mut tally);
+    }
+    let Tally { lives, refused, .. } = tally;
+    println!("{lives} lives, {refused} steps refused for want of heap or frames");
+    assert!(refused > 100);
+}
