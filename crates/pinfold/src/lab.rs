@@ -17,7 +17,7 @@ use crate::platform::Platform;
 use crate::pte::{Entry, Swap};
 use crate::rmap::Walk;
 use crate::space::Space;
-use crate::table::Next;
+use crate::table::{Next, Part};
 
 pub use crate::frame::FolioView;
 pub use crate::sync::{CellName, FrameWord};
@@ -228,13 +228,15 @@ pub fn swapped<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(VirtA
     let space = space.space();
     let _map = space.read_map();
     let walked: Result<(), Infallible> =
-        space.tables().for_each_leaf(Vpn(0)..space.end_page(), |leaf, pages| {
-            for page in each_page(pages) {
-                if let Entry::Swap(entry) = leaf.read(page).decode() {
-                    visit(page.start(), entry);
+        space.tables().for_each_part(Vpn(0)..space.end_page(), |part, pages| {
+            if let Part::Table(leaf) = part {
+                for page in each_page(pages) {
+                    if let Entry::Swap(entry) = leaf.read(page).decode() {
+                        visit(page.start(), entry);
+                    }
                 }
             }
-            Ok(())
+            Ok(Next::On)
         });
     let Ok(()) = walked;
 }

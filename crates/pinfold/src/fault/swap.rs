@@ -7,14 +7,14 @@
 //! access that writes faults again.
 
 use super::request::{Fault, Request, Rights, Want};
-use crate::addr::{Pfn, Vpn};
+use crate::addr::{Pfn, Vpn, each_page};
 use crate::area::{Locked, Prot};
 use crate::error::{FaultError, NoPage, OutOfFrames};
 use crate::event::{Bug, EventKind};
 use crate::frame::{Counts, Flags, NewFrame, Start};
 use crate::page::PageLock;
 use crate::platform::Platform;
-use crate::pte::{Entry, Pte, Swap};
+use crate::pte::{Entry, Format, Pte, Swap};
 use crate::rules::swap::{
     FreesCache, SwapInFor, SwapInVerdict, frees_cache, grants_write, swap_in,
 };
@@ -22,7 +22,7 @@ use crate::rules::{Exclusive, PageState, SwapInReuse};
 use crate::space::Space;
 use crate::swap::SwapId;
 use crate::swapped::Found;
-use crate::table::Leaf;
+use crate::table::{Leaf, Next, Part};
 
 impl<P: Platform> Space<P> {
     /// Maps the page that a swap entry names.
@@ -207,18 +207,26 @@ impl<P: Platform> Space<P> {
         let map = self.read_map();
         let (mut from, end, mut done) = (Vpn(0), self.end_page(), 0);
         loop {
-            let found = self.tables().for_each_leaf(from..end, |leaf, pages| {
-                let of = |page: &Vpn| match leaf.read(*page).decode() {
-                    Entry::Swap(entry) => entry.device == id.number(),
-                    Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => false,
-                };
-                crate::addr::each_page(pages).find(of).map_or(Ok(()), Err)
+            let found = self.tables().for_each_part(from..end, |part, pages| match part {
+                Part::Table(leaf) => {
+                    let of = |page: &Vpn| is_on(leaf.read(*page), id);
+                    each_page(pages).find(of).map_or(Ok(Next::On), Err)
+                }
+                Part::Huge(_) => Ok(Next::On),
             });
             let Err(page) = found else { return Ok(done) };
             let fault = self.fault_at(&map, page, Want::Read, Rights::Forced)?;
             done += u64::from(fault == Fault::SwappedIn);
             from = page;
         }
+    }
+}
+
+/// Whether a swap entry names a slot of this device.
+fn is_on<F: Format>(pte: Pte<F>, id: SwapId) -> bool {
+    match pte.decode() {
+        Entry::Swap(entry) => entry.device == id.number(),
+        Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => false,
     }
 }
 
