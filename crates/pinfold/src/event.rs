@@ -11,7 +11,7 @@ mod tests;
 use core::fmt;
 
 use crate::addr::{Pfn, SpaceId, VirtAddr};
-use crate::pte::MigrationKind;
+use crate::pte::{MigrationKind, Swap};
 use crate::rules::large::{Parting, Tally, parting, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
@@ -495,28 +495,16 @@ events! {
     } = "swap-shared": Line("swap-in: {pfn} ro ({why})"), under(always),
         decided by SwapInReuse("{pfn} came back read-only, as {why}");
     /// fork shared a page that is swapped out with the child.
-    ForkSwapShared {
-        /// The swap device.
-        device: u8,
-        /// The slot.
-        slot: u64,
-    } = "fork-swap-shared": Line("fork: share swap {device}:{slot}"), under(always);
+    ForkSwapShared(entry: Swap) = "fork-swap-shared": Line("fork: share {entry}"), under(always);
     /// A swap entry was unmapped.
-    SwapZapped {
-        /// The swap device.
-        device: u8,
-        /// The slot.
-        slot: u64,
-    } = "swap-zapped": Line("zap swap {device}:{slot}"), under(always);
+    SwapZapped(entry: Swap) = "swap-zapped": Line("zap {entry}"), under(always);
     /// A swap entry was moved to another address.
     SwapRemapped {
-        /// The swap device.
-        device: u8,
-        /// The slot.
-        slot: u64,
+        /// The entry.
+        entry: Swap,
         /// Where it was.
         from: VirtAddr,
-    } = "swap-remapped": Line("swap {device}:{slot} moved here from {from}"), under(always);
+    } = "swap-remapped": Line("{entry} moved here from {from}"), under(always);
     /// The charge of a page was moved to another group of memory.
     ChargeMoved(pfn: Pfn) = "charge-moved": Line("{pfn} is charged to the other group"), under(always);
     /// A page counts one more entry of a locked area.

@@ -369,8 +369,7 @@ impl<'s, P: Platform> Copying<'s, P> {
             at.from.set(at.page, Pte::swap(shared));
         }
         at.to.set(at.page, Pte::swap(shared));
-        let Swap { device, slot, .. } = entry;
-        mem.tell(self.parent.id(), at.page, EventKind::ForkSwapShared { device, slot });
+        mem.tell(self.parent.id(), at.page, EventKind::ForkSwapShared(shared));
     }
 
     /// Copies one mapped entry.

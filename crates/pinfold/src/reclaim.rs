@@ -21,7 +21,7 @@
 
 use core::ops::{AddAssign, Range};
 
-use crate::addr::{Mm, Pfn, VirtRange, Vpn, each_page};
+use crate::addr::{Mm, Pfn, VirtRange, Vpn};
 use crate::event::EventKind;
 use crate::frame::{Flags, Put, Sizes};
 use crate::memory::Memory;
@@ -31,7 +31,7 @@ use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Pte, Swap};
 use crate::rules::Owners;
 use crate::rules::swap::{batches_flushes, keeps_pinned, keeps_pinned_unmapped, remembers_mark};
-use crate::space::Space;
+use crate::space::{Looked, Space};
 use crate::swap::Slot;
 use crate::swapped::Transfer;
 use crate::table::{Cursor, Next, Part};
@@ -91,8 +91,8 @@ impl<'m, P: Platform> Chosen<'m, P> {
         Self { pages, used: 0, who, kept: 0, last: Pfn(0)..Pfn(0) }
     }
 
-    fn is_full(&self) -> bool {
-        self.used == BATCH
+    fn seen(&self) -> Looked {
+        if self.used == BATCH { Looked::Enough } else { Looked::GoOn }
     }
 
     fn push(&mut self, page: Isolated<'m, P>) {
@@ -163,31 +163,11 @@ impl<P: Platform> Space<P> {
 
     /// Chooses pages until there are enough. Returns the first page that was not looked at.
     fn choose_pages<'s>(&'s self, pages: Range<Vpn>, chosen: &mut Chosen<'s, P>) -> Vpn {
-        let (mem, end) = (self.mem(), pages.end);
-        let _map = self.read_map();
-        let walk = self.tables().for_each_part(pages, |part, pages| {
-            match part {
-                Part::Table(leaf) => {
-                    let cursor = leaf.lock();
-                    for page in each_page(pages) {
-                        chosen.look(mem, cursor.get(page));
-                        if chosen.is_full() {
-                            return Err(page + 1);
-                        }
-                    }
-                }
-                Part::Huge(huge) => {
-                    let cursor = huge.lock();
-                    let Some(pte) = cursor.get() else { return Ok(Next::Again) };
-                    chosen.look(mem, pte);
-                    if chosen.is_full() {
-                        return Err(pages.end);
-                    }
-                }
-            }
-            Ok(Next::On)
-        });
-        walk.err().unwrap_or(end)
+        let mem = self.mem();
+        self.look_at(pages, |pte| {
+            chosen.look(mem, pte);
+            chosen.seen()
+        })
     }
 }
 

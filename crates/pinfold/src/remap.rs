@@ -25,7 +25,7 @@ use crate::area::{Area, AreaMap, Backing, Locked, View};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::{Entry, Swap};
+use crate::pte::Entry;
 use crate::rules::RemapFlush;
 use crate::space::{Place, Space};
 use crate::table::{Cursor, Leaf, table_end};
@@ -369,10 +369,10 @@ impl<P: Platform> Space<P> {
         target.take_over(old, there);
         let from = page.start();
         let kind = match pte.decode() {
-            Entry::Swap(Swap { device, slot, .. }) => {
-                EventKind::SwapRemapped { device, slot, from }
+            Entry::Swap(entry) => EventKind::SwapRemapped { entry, from },
+            Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => {
+                EventKind::Remapped { pfn: pte.pfn(), from }
             }
-            _ => EventKind::Remapped { pfn: pte.pfn(), from },
         };
         self.mem().tell(self.id(), there, kind);
     }

@@ -17,20 +17,22 @@
 //! its place, and who holds 1 for writing waits for it before he changes the area (INV-DELEG-2).
 //! The lock-free pin holds nothing but a walk section.
 
-use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange, Vpn};
+use core::ops::Range;
+
+use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange, Vpn, each_page};
 use crate::area::delegates::Delegates;
 use crate::area::{Area, AreaMap, Backing, View};
 use crate::error::{NoMemory, SpaceError};
 use crate::memory::Memory;
 use crate::object::Object;
 use crate::platform::Platform;
-use crate::pte::Format;
+use crate::pte::{Format, Pte};
 use crate::rmap::Seat;
 use crate::sync::{
     self, Apart, AtomicU32, CellName, Counter, EventCount, SeqCount, Shared, Spread, SpreadGuard,
     WriteGuard,
 };
-use crate::table::{Cursor, Tables, table_start};
+use crate::table::{Cursor, Next, Part, Tables, table_start};
 
 /// What an address space may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -462,7 +464,47 @@ impl<P: Platform> Space<P> {
     }
 }
 
+/// Whether one who looks at entries has seen enough.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Looked {
+    GoOn,
+    Enough,
+}
+
 impl<P: Platform> Space<P> {
+    /// Shows `look` the entries of a run of pages, each under its table's lock and a huge one once,
+    /// until it has seen enough. Returns the first page that was not looked at. The address space's
+    /// lock is held meanwhile.
+    pub(crate) fn look_at(
+        &self,
+        pages: Range<Vpn>,
+        mut look: impl FnMut(Pte<P::Format>) -> Looked,
+    ) -> Vpn {
+        let end = pages.end;
+        let _map = self.read_map();
+        let walk = self.tables().for_each_part(pages, |part, pages| {
+            match part {
+                Part::Table(leaf) => {
+                    let cursor = leaf.lock();
+                    for page in each_page(pages) {
+                        if look(cursor.get(page)) == Looked::Enough {
+                            return Err(page + 1);
+                        }
+                    }
+                }
+                Part::Huge(huge) => {
+                    let cursor = huge.lock();
+                    let Some(pte) = cursor.get() else { return Ok(Next::Again) };
+                    if look(pte) == Looked::Enough {
+                        return Err(pages.end);
+                    }
+                }
+            }
+            Ok(Next::On)
+        });
+        walk.err().unwrap_or(end)
+    }
+
     /// Flushes what others may have replaced and not flushed, before entries of the locked table
     /// are changed.
     #[inline]

@@ -9,14 +9,13 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{DeferredFlush, Fresh, Isolated, Mode, Moved, Mover, Pass, TakenOut};
-use crate::addr::{NodeId, Pfn, VirtRange, Vpn, each_page};
+use crate::addr::{NodeId, Pfn, VirtRange, Vpn};
 use crate::frame::{Counts, Sizes};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::rules::migrate::batches_flushes;
-use crate::space::Space;
-use crate::table::{Next, Part};
+use crate::space::{Looked, Space};
 
 /// The most pages that move together, but for those of one folio. Linux: as many as a large page
 /// has.
@@ -49,8 +48,8 @@ struct Search<'m, P: Platform> {
 }
 
 impl<'m, P: Platform> Search<'m, P> {
-    fn is_full(&self) -> bool {
-        self.pages >= self.most
+    fn seen(&self) -> Looked {
+        if self.pages >= self.most { Looked::Enough } else { Looked::GoOn }
     }
 
     /// Looks at an entry whose table is locked, and isolates the folio that it maps.
@@ -117,31 +116,11 @@ impl<P: Platform> Space<P> {
     /// Isolates folios that lie on another node than the wanted one until there are enough. Returns
     /// the first page that was not looked at.
     fn find_elsewhere<'s>(&'s self, pages: Range<Vpn>, search: &mut Search<'s, P>) -> Vpn {
-        let (mem, end) = (self.mem(), pages.end);
-        let _map = self.read_map();
-        let walk = self.tables().for_each_part(pages, |part, pages| {
-            match part {
-                Part::Table(leaf) => {
-                    let cursor = leaf.lock();
-                    for page in each_page(pages) {
-                        search.look(mem, cursor.get(page));
-                        if search.is_full() {
-                            return Err(page + 1);
-                        }
-                    }
-                }
-                Part::Huge(huge) => {
-                    let cursor = huge.lock();
-                    let Some(pte) = cursor.get() else { return Ok(Next::Again) };
-                    search.look(mem, pte);
-                    if search.is_full() {
-                        return Err(pages.end);
-                    }
-                }
-            }
-            Ok(Next::On)
-        });
-        walk.err().unwrap_or(end)
+        let mem = self.mem();
+        self.look_at(pages, |pte| {
+            search.look(mem, pte);
+            search.seen()
+        })
     }
 }
 

@@ -69,6 +69,13 @@ pub struct Swap {
     pub uffd_wp: bool,
 }
 
+impl fmt::Display for Swap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "swap {}:{}", self.device, self.slot)?;
+        if self.exclusive { f.write_str(" excl") } else { Ok(()) }
+    }
+}
+
 /// An entry, taken apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entry {
@@ -506,10 +513,7 @@ impl<F: Format> fmt::Display for Pte<F> {
                 write!(f, "migration-{kind} {}", m.pfn)
             }
             Entry::Marker => f.write_str("marker"),
-            Entry::Swap(s) => {
-                write!(f, "swap {}:{}", s.device, s.slot)?;
-                if s.exclusive { f.write_str(" excl") } else { Ok(()) }
-            }
+            Entry::Swap(swap) => swap.fmt(f),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::event::EventKind;
 use crate::frame::{Flags, Large};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::pte::{Entry, Pte, Swap};
+use crate::pte::{Entry, Pte};
 use crate::rules::large::unmap_counts_folio;
 use crate::rules::zap::{Munlock, Removal, Zapped, munlock};
 use crate::table::{Cursor, Leaf, Withdrawn};
@@ -256,8 +256,7 @@ impl<'m, P: Platform> Zap<'m, P> {
             }
             Entry::Swap(entry) => {
                 self.vanish(cursor, page, pte);
-                let Swap { device, slot, .. } = entry;
-                self.mem.tell(self.mm.id, page, EventKind::SwapZapped { device, slot });
+                self.mem.tell(self.mm.id, page, EventKind::SwapZapped(entry));
                 self.mem.forget_slot(entry);
                 Room::Left
             }
