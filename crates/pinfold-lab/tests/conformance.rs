@@ -4,8 +4,8 @@
 //!
 //! The cells and their names (O1 to O14, R1 to R8, R10) are those of the kernel's `cow` self-test.
 //! Under today's rules every cell holds; under a release that had the fault it breaks, so that no
-//! cell is one that cannot fail. Not here: regions of hugetlb; and R9, half of whose folio is moved,
-//! as the language moves whole areas: the manager's tests of splits have those.
+//! cell is one that cannot fail. Not here: regions of hugetlb; and R9, half of whose folio is
+//! moved, as the language moves whole areas: the manager's tests of splits have those.
 
 mod common;
 

@@ -443,7 +443,7 @@ events! {
     /// Reclaim put a page into the swap cache.
     SwapCacheEntered(pfn: Pfn) = "swap-cache-entered": Line("swap-out: {pfn} is in the swap cache"), under(always),
         decided by SwapPinned("{pfn} was put into the swap cache");
-    /// A page that is mapped gave its slot back.
+    /// A page that stays, or that nobody wants any more, gave its slot back.
     SwapCacheLeft(pfn: Pfn) = "swap-cache-left": Line("{pfn} leaves the swap cache"), under(always);
     /// Reclaim replaced an entry by a swap entry.
     SwapEntry {

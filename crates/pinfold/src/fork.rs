@@ -338,10 +338,7 @@ impl<'s, P: Platform> Copying<'s, P> {
             let pte = from.get(page);
             match pte.decode() {
                 Entry::None => {}
-                Entry::Swap(entry) => {
-                    self.protected |= self.parent.has_deferred();
-                    self.share_swapped(&at, entry);
-                }
+                Entry::Swap(entry) => self.share_swapped(&at, entry),
                 Entry::Marker => to.set(page, pte),
                 Entry::Migration(entry) => {
                     self.protected |= self.parent.has_deferred();
@@ -361,8 +358,10 @@ impl<'s, P: Platform> Copying<'s, P> {
     /// A page that is swapped out is shared, and no longer known to be the parent's own
     /// (facts 2.1).
     #[cold]
-    fn share_swapped(&self, at: &Entries<'_, '_, P>, entry: Swap) {
+    #[inline(never)]
+    fn share_swapped(&mut self, at: &Entries<'_, '_, P>, entry: Swap) {
         let mem = self.parent.mem();
+        self.protected |= self.parent.has_deferred();
         let shared = Swap { exclusive: false, ..entry };
         mem.share_slot(entry);
         if entry.exclusive {

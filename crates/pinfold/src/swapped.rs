@@ -209,7 +209,10 @@ impl<P: Platform> Memory<P> {
     fn after_idle(&self, idle: Idle) {
         match idle {
             Idle::No | Idle::Free => {}
-            Idle::Page(pfn) => self.put(pfn, 1),
+            Idle::Page(pfn) => {
+                self.tell_frame(EventKind::SwapCacheLeft(pfn));
+                self.put(pfn, 1);
+            }
         }
     }
 }
@@ -270,7 +273,6 @@ impl<P: Platform> Memory<P> {
         }
         let idle = self.free_slot(&mut slots, slot.number);
         drop(slots);
-        self.tell_frame(EventKind::SwapCacheLeft(pfn));
         self.after_idle(idle);
     }
 
@@ -289,7 +291,6 @@ impl<P: Platform> Memory<P> {
         slots.drop_user(slot.number);
         let idle = self.free_slot(&mut slots, slot.number);
         drop(slots);
-        self.tell_frame(EventKind::SwapCacheLeft(pfn));
         self.after_idle(idle);
         true
     }

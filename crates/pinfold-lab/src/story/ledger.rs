@@ -36,6 +36,8 @@ pub(super) struct Holders {
     pub(super) pins: Vec<String>,
     /// The plain references, by the names of their handles, with their number.
     pub(super) gets: Vec<(String, u32)>,
+    /// Whether the swap cache has it.
+    pub(super) swap_cache: bool,
     /// The references of all of them together.
     pub(super) refs: u32,
 }
@@ -264,6 +266,8 @@ impl<'a> Ledger<'a> {
                 holders.refs += 1;
             }
         }
+        holders.swap_cache = self.is_swap_cached(frame, line);
+        holders.refs += u32::from(holders.swap_cache);
         for held in self.held(line) {
             let times = held.frames.iter().filter(|pfn| run.contains(**pfn)).count() as u32;
             if times == 0 {
@@ -279,6 +283,20 @@ impl<'a> Ledger<'a> {
             }
         }
         holders
+    }
+
+    /// Whether a frame is in the swap cache at a line.
+    fn is_swap_cached(&self, frame: Pfn, line: usize) -> bool {
+        let last = (0..=line).rev().find_map(|at| match self.event(at)? {
+            EventKind::SwapCacheEntered(pfn) | EventKind::SwappedIn(pfn) if pfn == frame => {
+                Some(true)
+            }
+            EventKind::SwapCacheLeft(pfn) | EventKind::SwapFreed(pfn) if pfn == frame => {
+                Some(false)
+            }
+            _ => None,
+        });
+        last.unwrap_or(false)
     }
 
     /// The handles that are held at a line.

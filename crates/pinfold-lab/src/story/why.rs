@@ -314,6 +314,9 @@ fn tell_holders(holders: &Holders, refs: u32) -> String {
     for (name, times) in &holders.gets {
         parts.push(format!("{} ({name})", counted(*times, "reference", "references")));
     }
+    if holders.swap_cache {
+        parts.push("the swap cache".to_owned());
+    }
     if let Some(more) = refs.checked_sub(holders.refs).filter(|more| *more > 0) {
         parts.push(format!("{more} by steps under way"));
     }

@@ -11,7 +11,7 @@ use crate::addr::{Pfn, Vpn, each_page};
 use crate::area::{Locked, Prot};
 use crate::error::{FaultError, NoPage, OutOfFrames};
 use crate::event::{Bug, EventKind};
-use crate::frame::{Counts, Flags, NewFrame, Start};
+use crate::frame::{Counts, Flags, NewFrame, Placement, Start};
 use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::pte::{Entry, Format, Pte, Swap};
@@ -94,7 +94,9 @@ impl<P: Platform> Space<P> {
         let room = mem.room_for_one(self.payer())?;
         let charged = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
         let flags = Flags::ANON | charged;
-        let fresh = match mem.alloc_local(flags, Start::Held) {
+        // Not as first touches do, whose way to a frame is for them alone.
+        let near = Placement::Prefer(mem.platform().node());
+        let fresh = match mem.frames().alloc(near, flags, Start::Held) {
             Ok(fresh) => fresh,
             Err(OutOfFrames) => mem.alloc_of_splits(flags, Start::Held)?,
         };
