@@ -16,11 +16,13 @@ use super::act::made::Files;
 use super::act::{Cast, Repeat, Role};
 use super::board::{Board, Question};
 use super::ring::{Device, Pipe, Ring};
-use super::scan;
+use super::scale::Scale;
 use super::sys;
 use super::sys::birth;
 use super::sys::limits::Program;
 use super::wanted;
+use super::{pool, scan};
+use crate::fit;
 use crate::job::{Conduct, Did, Failed, Observation, fault};
 use crate::order::Random;
 use crate::watch;
@@ -73,8 +75,11 @@ impl Stage {
         patience: Duration,
     ) -> Result<Self, String> {
         let told = |why: std::io::Error| why.to_string();
-        let advised = |act: Act| matches!(act, Act::Advise(_, Advice::HugePage));
+        let advised = |act: Act| matches!(act, Act::Advise(_, Advice::HugePage) | Act::Collapse(_));
         sys::keep_small(!plan.steps().any(|step| advised(step.act)));
+        if fit::has_pool(&plan) {
+            pool::set(plan.hugetlb)?;
+        }
         let mut devices = Vec::new();
         for handle in 0..plan.handles.len() {
             let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));
@@ -100,7 +105,9 @@ impl Stage {
             Files::of(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
         let wanted = wanted::wanted(&plan)
             .map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
-        let cast = Cast { plan, board, devices, files, cpus, program, wanted, agent, patience };
+        let scale = Scale::of(&plan);
+        let cast =
+            Cast { plan, scale, board, devices, files, cpus, program, wanted, agent, patience };
         let (cast, ears) = (Arc::new(cast), Ears::default());
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0, ears })
     }
@@ -113,6 +120,9 @@ impl Stage {
         self.cast.board.clear();
         self.ears.begin(self.cast.plan.processes.len());
         self.cast.reset_files().map_err(|why| told("a file", why))?;
+        if fit::has_pool(&self.cast.plan) {
+            pool::settle(self.cast.plan.hugetlb, LAST)?;
+        }
         if self.cast.plan.steps().any(|step| matches!(step.act, Act::NumaScan(_))) {
             // A lane that was killed while it scanned has left balancing on.
             scan::set(false).map_err(|why| told("numa_balancing", why))?;
@@ -155,7 +165,7 @@ impl Stage {
                 return Err(format!("setup: {}: {what}", step.text));
             }
         }
-        sys::drain();
+        sys::nodes::drain();
         let mut failed = match conduct {
             Conduct::Whole(order) => self.whole(order)?,
             Conduct::Free { seed } => self.free(*seed, Repeat::Once)?,
