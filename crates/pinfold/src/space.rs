@@ -413,11 +413,23 @@ impl<P: Platform> Space<P> {
             self.cut_views(map, pages.map(|page| page.map(|(page, _)| page)))?;
         }
         for (page, _) in pages.into_iter().flatten() {
+            self.split_huge_across(page);
             if let Some(seat) = map.split_at(page).and_then(|rest| rest.backing.seat()) {
                 self.mem.anon().again(seat, self.mem.platform());
             }
         }
         Ok(())
+    }
+
+    /// Splits the huge entry that maps `page` and the one before it, if there is one: no area is
+    /// going to end among its pages (INV-HUGE-1).
+    fn split_huge_across(&self, page: Vpn) {
+        if table_start::<P::Format>(page) == page {
+            return;
+        }
+        if let Some(huge) = self.tables().above(page).filter(|found| found.pte().is_some()) {
+            self.mem.split_huge(self.mm, &huge);
+        }
     }
 
     /// Tells the objects that areas which show them are going to be cut before these pages, in

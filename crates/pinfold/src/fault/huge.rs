@@ -15,7 +15,9 @@ use crate::memory::{Memory, PmdMapping};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Pte};
 use crate::rules::Why;
-use crate::rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked};
+use crate::rules::pmd::{
+    HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, writes_whole_zero,
+};
 use crate::space::Space;
 use crate::table::{Huge, HugeCursor, table_end, table_start};
 
@@ -123,16 +125,18 @@ impl<P: Platform> Space<P> {
         Some(Fault::ZeroPage)
     }
 
-    /// A write to the huge zero page: a folio takes its place, or, if there is none, a table with
-    /// entries of the zero page (facts 1.6: up to 7.0 always that).
+    /// A write to the huge zero page: by the rule `huge-zero-write` a folio takes its place, or, if
+    /// there is none, a table with entries of the zero page (facts 1.6).
     fn write_huge_zero(
         &self,
         request: &Request<'_, P>,
         huge: &Huge<'_, P>,
         orig: Pte<P::Format>,
     ) -> Option<Fault> {
-        let (mem, fits) = (self.mem(), self.may_be_huge(request.area, request.page));
-        let folio = if fits && request.want == Want::Write {
+        let mem = self.mem();
+        let whole = request.want == Want::Write && writes_whole_zero(mem.rule());
+        // Whatever is advised by now.
+        let folio = if whole && self.fits_huge(request.area, request.page) {
             self.new_huge(request.area, huge.pages().start)
         } else {
             None

@@ -188,12 +188,7 @@ impl<P: Platform> Space<P> {
                 Err(Missing::Huge(huge)) => huge,
             };
             let cursor = huge.lock();
-            let now = cursor.get();
-            if now.is_some_and(|whole| whole.is_special()) {
-                // Pins are of the zero page, never of the huge one.
-                drop(cursor);
-                self.mem().split_huge(self.mm(), &huge);
-            } else if let Some(whole) = now {
+            if let Some(whole) = cursor.get() {
                 let own = whole.further(step.page - huge.pages().start);
                 return self.follow_entry(step, plain, (whole, own));
             }
@@ -267,7 +262,8 @@ impl<P: Platform> Space<P> {
         if step.holds.kind() == Hold::Pin && marks && sharing == Sharing::Possible {
             mem.platform().bug(Bug::PinnedNotExclusive(pfn));
         }
-        if step.holds.kind() == Hold::Pin && pte.is_special() && !counts_zero_page(mem.rule()) {
+        let zero = pfn == mem.zero_page();
+        if step.holds.kind() == Hold::Pin && zero && !counts_zero_page(mem.rule()) {
             return Follow::Taken(pfn);
         }
         match mem.frames().grab(pfn, &step.holds, || mem.rule()) {
