@@ -108,7 +108,9 @@ impl<P: Platform> Space<P> {
         self.mem().tell(self.id(), huge.pages().start, EventKind::HugeMapped { head, pages });
     }
 
-    /// A read where there is no table yet: the huge zero page, if the machine has one.
+    /// A read where there is no table yet: the huge zero page, if the machine has one. The area has
+    /// a reverse map from then on, and is copied by forks, which a small zero page does not bring
+    /// about (facts 2.1).
     fn map_huge_zero(&self, request: &Request<'_, P>) -> Option<Fault> {
         let mem = self.mem();
         let zero = mem.huge_zero_page()?;
@@ -119,6 +121,7 @@ impl<P: Platform> Space<P> {
             return Some(Fault::Spurious);
         }
         cursor.make(Pte::mapping(zero, request.area.prot.reach()).special(), table.keep());
+        request.area.held_anon.set();
         drop(cursor);
         mem.counters().thp_zero_page_alloc.add(1);
         mem.tell(self.id(), huge.pages().start, EventKind::ZeroMapped(zero));

@@ -338,6 +338,7 @@ fn a_read_maps_the_huge_zero_page_and_a_write_a_folio_in_its_place_since_6_13() 
         assert_eq!((frame(&space, 6), space.walk(at(6)).is_special()), (Pfn(zero.0 + 2), true));
         assert_eq!(mem.stats().thp_zero_page_alloc, 1, "{text}");
         let child = space.fork().unwrap();
+        assert_eq!(child.walk(at(6)), space.walk(at(6)), "{text}");
         // What is advised later does not matter.
         space.advise(pages(4, 8), Advice::NoHugePage).unwrap();
         store(&space, 5, 50).unwrap();
