@@ -36,6 +36,7 @@ mod huge;
 pub(super) mod made;
 mod monitor;
 mod ranges;
+mod refused;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
 const LIFE: u32 = 600;

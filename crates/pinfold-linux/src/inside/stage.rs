@@ -40,6 +40,8 @@ const MOST_TURNS: u64 = 4_000;
 const PAUSE: u32 = 20;
 /// The same where a monitor may be told of something.
 const SHORT_PAUSE: u32 = 1;
+/// How often a trial is tried for which there may be too few free huge pages.
+const TRIES: u32 = 5;
 /// A mark since which nobody is heard of.
 const NOBODY: usize = usize::MAX;
 
@@ -112,11 +114,26 @@ impl Stage {
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0, ears })
     }
 
-    /// One trial.
+    /// One trial. One in which a first touch found no free huge page is another scenario, and is
+    /// carried out once more.
     ///
     /// # Errors
     /// What kept it from being carried out.
     pub(super) fn trial(&mut self, conduct: &Conduct) -> Result<Observation, String> {
+        if !fit::has_huge_pages(&self.cast.plan) {
+            return self.once(conduct);
+        }
+        for _ in 0..TRIES {
+            let before = fallbacks();
+            let seen = self.once(conduct)?;
+            if fallbacks() == before {
+                return Ok(seen);
+            }
+        }
+        Err("no free huge page can be had: memory is short, or in small parts".to_owned())
+    }
+
+    fn once(&mut self, conduct: &Conduct) -> Result<Observation, String> {
         self.cast.board.clear();
         self.ears.begin(self.cast.plan.processes.len());
         self.cast.reset_files().map_err(|why| told("a file", why))?;
@@ -376,6 +393,11 @@ impl Stage {
             left => Err(format!("{left} processes of a trial could not be ended")),
         }
     }
+}
+
+/// How often a first touch anywhere has found no free huge page.
+fn fallbacks() -> Option<u64> {
+    crate::kernel::counters().get("thp_fault_fallback").copied()
 }
 
 /// In which function of the kernel each thread of a process waits; nothing where that is not told.
