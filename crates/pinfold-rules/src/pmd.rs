@@ -1,7 +1,7 @@
 //! A write fault on a present, write-protected entry of private memory that maps as many pages as a
 //! table does (a PMD): keep the folio, or split the entry and let the page's own rule decide?
-//! (facts 1.1, 1.3 to 1.6) And the NUMA scanner's question of such an entry (facts 4.2), and a write
-//! to the huge zero page (facts 1.6).
+//! (facts 1.1, 1.3 to 1.6) And the NUMA scanner's question of such an entry (facts 4.2), and a
+//! write to the huge zero page (facts 1.6).
 //!
 //! Protocol, all under the lock of the table that holds the entry, once it is found to be still the
 //! one that faulted:
