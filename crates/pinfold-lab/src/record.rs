@@ -82,7 +82,7 @@ pub(crate) struct Record {
     tally: Tally,
     doing: Vec<Doing>,
     /// Entries that were zapped because their owner gave the page up, each with the number of its
-    /// last zap.
+    /// last zap; a page that a remap moves takes its own along.
     pub(crate) zapped: BTreeMap<(SpaceId, u64), u64>,
     /// Counts zaps.
     pub(crate) zaps: u64,
@@ -215,13 +215,32 @@ impl Record {
     }
 
     pub(crate) fn event(&mut self, lane: Option<usize>, event: Event) {
+        let here = (event.space, event.at.page().0);
         if let EventKind::Zapped(_) = event.kind {
             self.zaps += 1;
-            self.zapped.insert((event.space, event.at.page().0), self.zaps);
+            self.zapped.insert(here, self.zaps);
             hook::saw(self.zaps);
+        }
+        if let EventKind::Remapped { from, .. } = event.kind {
+            // What lay here before has been zapped, which says nothing of this page.
+            match self.zapped.get(&(event.space, from.page().0)) {
+                Some(&zap) => self.zapped.insert(here, zap),
+                None => self.zapped.remove(&here),
+            };
         }
         self.reach(lane, event.kind.name());
         self.note(lane, || What::Event(event));
+    }
+
+    /// A remap has moved pages. Those with an entry took their last zap along with it; one without
+    /// has been given up, and whoever looks for it now looks here.
+    pub(crate) fn moved(&mut self, space: SpaceId, from: VirtRange, to: VirtRange) {
+        for (from, to) in from.iter().zip(to.iter()) {
+            if let Some(&zap) = self.zapped.get(&(space, from.0)) {
+                let here = self.zapped.entry((space, to.0)).or_default();
+                *here = zap.max(*here);
+            }
+        }
     }
 
     fn reach(&mut self, lane: Option<usize>, name: &str) {
