@@ -60,20 +60,13 @@ fn what_is_known_to_be_wrong_with_folios_is_found() {
     }
 }
 
-/// Who takes a reference by number may read the head's number of a frame just as the frame goes
-/// back to the free lists, whose links are in the same word. He finds out afterwards; the lists
-/// write their links as who has a frame alone, which the explorer tells of.
-fn is_known(what: &str) -> bool {
-    what.contains(" index, which ") && what.contains("nothing orders the two")
-}
-
 #[test]
 fn nothing_is_found_under_the_rules_of_today() {
     let asked = std::env::var("PINFOLD_PROGRAMS").ok().and_then(|text| text.parse().ok());
     let programs = asked.unwrap_or(300);
     for name in ["pinfold", "latest"] {
         let rules = Rules::parse(name).expect("a preset");
-        let (mut searched, mut unfit, mut known) = (0, 0, 0);
+        let (mut searched, mut unfit) = (0, 0);
         for seed in 0..programs {
             // Every third program is short of frames.
             let short = seed % 3 == 2;
@@ -83,13 +76,10 @@ fn nothing_is_found_under_the_rules_of_today() {
                 // A setup, or a step that cannot say so, that no frame was left for.
                 Some(Some((Oracle::Step, _))) | None if short => unfit += 1,
                 Some(None) => searched += 1,
-                Some(Some((Oracle::DataRace, what))) if is_known(&what) => known += 1,
                 found => panic!("{name}, {seed}: {found:?}"),
             }
         }
-        println!(
-            "{name}: {searched} programs, {RUNS} executions each, {unfit} not fit, {known} known"
-        );
-        assert!(unfit * 5 < programs && known * 10 < programs, "{unfit}, {known} of {programs}");
+        println!("{name}: {searched} programs, {RUNS} executions each, {unfit} not fit");
+        assert!(unfit * 5 < programs, "{unfit} of {programs}");
     }
 }
