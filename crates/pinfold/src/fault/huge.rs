@@ -14,10 +14,10 @@ use crate::frame::{Marks, NewFolio};
 use crate::memory::{Memory, PmdMapping};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Pte};
-use crate::rules::Why;
 use crate::rules::pmd::{
     HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, writes_whole_zero,
 };
+use crate::rules::{CowPublish, Why};
 use crate::space::Space;
 use crate::table::{Huge, HugeCursor, table_end, table_start};
 
@@ -153,14 +153,35 @@ impl<P: Platform> Space<P> {
         if cursor.get() != Some(orig) {
             return None;
         }
-        // Nobody may read zeros any more when the first store is seen: INV-FAULT-2.
-        let old = cursor.invalidate(orig);
-        mem.flush(self.id(), FlushScope::Range(huge.range()));
         let pte = request.area.written(folio.keep());
-        cursor.replace(old, pte);
+        self.publish_huge(huge, &cursor, (orig, pte));
         drop(cursor);
         self.huge_mapped(huge, pte.pfn());
         Some(Fault::Copied)
+    }
+
+    /// Puts an entry for another folio in the place of one that CPUs may know. Nothing is never
+    /// there (INV-HUGE-4), and nobody reads the old folio any more when the first store to the new
+    /// one is seen (INV-FAULT-2), but under the hazardous variant of the rule `cow-publish`.
+    pub(super) fn publish_huge(
+        &self,
+        huge: &Huge<'_, P>,
+        cursor: &HugeCursor<'_, '_, P>,
+        (orig, new): (Pte<P::Format>, Pte<P::Format>),
+    ) {
+        let mem = self.mem();
+        let flush = || mem.flush(self.id(), FlushScope::Range(huge.range()));
+        let old = cursor.invalidate(orig);
+        match mem.rule() {
+            CowPublish::AfterFlush => {
+                flush();
+                cursor.replace(old, new);
+            }
+            CowPublish::BeforeFlush => {
+                cursor.replace(old, new);
+                flush();
+            }
+        }
     }
 
     /// The fault of a page that a huge entry maps; nothing, if that is split now or has changed: to

@@ -1,11 +1,12 @@
 //! Huge entries: what makes them, what keeps them whole, and what splits them.
 
+use std::sync::Arc;
 use std::vec::Vec;
 
 use crate::rules::pmd::writes_whole_zero;
 use crate::testing::{
-    Audit, Hardware, Mem, Space, device_read, device_write, load, machine, map, pages, rules,
-    space, store,
+    Audit, Hardware, Mem, Space, device_read, device_write, load, machine, map, open_at_flush,
+    pages, rules, space, store,
 };
 use crate::{
     Access, Advice, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
@@ -362,6 +363,19 @@ fn a_pin_for_writing_of_the_huge_zero_page_takes_a_folio() {
     store(&space, 5, 50).unwrap();
     assert_eq!((device_read(&mem, pins.pages()[0]), load(&space, 6)), (50, Ok(0)));
     Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+#[test]
+fn a_folio_takes_the_place_of_zeros_after_the_flush_or_before_it() {
+    for (text, early) in [("pinfold", false), ("pinfold,cow-publish=before-flush", true)] {
+        let (mem, space) = with_zeros(text, 60);
+        let space = Arc::new(space);
+        assert_eq!(load(&space, 6), Ok(0), "{text}");
+        let write = || _ = store(&space, 5, 50).unwrap();
+        assert_eq!(open_at_flush(&space, 6, write), early, "{text}");
+        assert_eq!((load(&space, 5), load(&space, 6)), (Ok(50), Ok(0)), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
 }
 
 #[test]
