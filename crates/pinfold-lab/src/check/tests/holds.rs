@@ -128,13 +128,13 @@ always
     assert_eq!(slow.verdict, Verdict::Pass, "{:?}", slow.broken);
 }
 
-/// An owner who pins a page, does something, and moves it over another page of his.
-fn moved(sharing: &str, then: &str, after: &str) -> String {
+/// An owner who pins a page, does something, and moves it: over another page of his at 0x9000.
+fn moved(sharing: &str, then: &str, (to, after): (&str, &str)) -> String {
     format!(
         "scenario moved\nmachine\n  frames 12\n  cpu cpu0 node 0\n  cpu cpu1 node 0\n  file F 1\n\
          setup\n  process P on cpu0\n  P: map A 1 {sharing}\n  P: write A \"v1\"\n  \
          P: map B 1 private rw at 0x9000\n  P: write B \"b\"\n\
-         lane owner: P on cpu0\n  pin A read longterm as h0\n{then}  remap A at 0x9000\n{after}\
+         lane owner: P on cpu0\n  pin A read longterm as h0\n{then}  remap A at {to}\n{after}\
          outcome done otherwise\n"
     )
 }
@@ -148,7 +148,7 @@ fn a_page_that_was_given_up_is_not_looked_for_where_the_mapping_moves() {
         ("shared rw of F", "  punch F[0]\n  write A \"v2\"\n", ""),
         ("shared rw of F", "  punch F[0]\n", "  write A \"v2\"\n"),
     ] {
-        let report = checked(&moved(sharing, then, after), "pinfold");
+        let report = checked(&moved(sharing, then, ("0xa000", after)), "pinfold");
         assert_eq!(report.verdict, Verdict::Pass, "{then}{after}: {:?}", report.broken);
     }
 }
@@ -158,7 +158,7 @@ fn a_page_that_was_given_up_is_not_looked_for_where_the_mapping_moves() {
 fn a_page_that_is_lost_is_missed_where_the_mapping_moves() {
     let parts = "  fork C\n  write A \"v2\"\n";
     for (then, after) in [(parts, ""), ("", parts)] {
-        let report = checked(&moved("private rw", then, after), "5.8");
+        let report = checked(&moved("private rw", then, ("0x9000", after)), "5.8");
         let found = report.broken.map(|broken| broken.oracle);
         assert_eq!(found, Some(Oracle::PinCoherence), "{then}{after}");
     }
