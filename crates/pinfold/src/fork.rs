@@ -39,7 +39,7 @@ use crate::rules::fork::{
 };
 use crate::rules::hugetlb::guards_fork;
 use crate::space::Space;
-use crate::sync::{Begin, Latch, Marks, Shared, smp_mb};
+use crate::sync::{Begin, Latch, Marks, Shared};
 use crate::table::{Cursor, Leaf, Next, Part, table_end, table_start};
 use crate::uffd::{Registration, UffdMode};
 
@@ -111,24 +111,17 @@ struct Copying<'s, P: Platform> {
     /// Whether an entry of the parent lost write permission, or may not have been flushed when it
     /// was replaced, so that it must be flushed.
     protected: bool,
-    /// Whether that may have been by a store.
-    stored: bool,
 }
 
 impl<P: Platform> Space<P> {
     pub(crate) fn fork(&self) -> Result<Shared<Self>, SpaceError> {
         let child = self.child()?;
-        let mut copying =
-            Copying { parent: self, child: &child, tables: None, protected: false, stored: false };
+        let mut copying = Copying { parent: self, child: &child, tables: None, protected: false };
         let mut parent_map = self.write_map();
         self.recall_all();
         child.join_group_of(self);
         let mut child_map = child.write_map();
         let copied = copying.copy_areas(&mut parent_map, &mut child_map);
-        if copying.stored {
-            // A CPU that has been flushed finds what was stored.
-            smp_mb();
-        }
         if copying.protected {
             self.mem().flush(self.id(), FlushScope::All);
         }
@@ -452,7 +445,6 @@ impl<'s, P: Platform> Copying<'s, P> {
         match sharing.run(at.page..end, pte) {
             Ok(shared) => {
                 self.protected |= shared.protected;
-                self.stored |= shared.protected;
                 Ok(shared.pages)
             }
             Err(why) => {

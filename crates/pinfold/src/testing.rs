@@ -26,8 +26,8 @@ use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, Format, FrameSetup, Invalidation,
-    Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, Pfn, Place, Platform, Prot, RetiredTables, Rules,
-    Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
+    Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, Pfn, Place, Platform, Prot, Pte, RetiredTables,
+    Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
 };
 
 pub(crate) use audit::Audit;
@@ -350,16 +350,17 @@ pub(crate) fn map<F: Format>(space: &Space<F>, first: u64, pages: u64, prot: Pro
     space.map(Place::At(VirtAddr::of_page(first)), pages, prot, Sharing::Private).unwrap()
 }
 
-/// Whether another CPU finds `page` writable in the tables when the next flush of all CPUs begins,
-/// which `run` leads to.
+/// What another CPU finds in the tables for `page` when the next flush of all CPUs begins, which
+/// `run` leads to.
 #[allow(dead_code, reason = "only the crate's own tests need it")]
-pub(crate) fn open_at_flush<F: Format>(space: &Arc<Space<F>>, page: u64, run: impl FnOnce()) -> bool
-where
-    Space<F>: Send + Sync,
-{
+pub(crate) fn entry_at_flush<F: Format>(
+    space: &Arc<Space<F>>,
+    page: u64,
+    run: impl FnOnce(),
+) -> Pte<F> {
     let (tell, told) = std::sync::mpsc::channel();
     let other = space.clone();
-    let look = move || tell.send(other.walk(VirtAddr::of_page(page)).is_writable()).unwrap();
+    let look = move || tell.send(other.walk(VirtAddr::of_page(page))).unwrap();
     space.memory().platform().before_flush(look);
     run();
     told.try_recv().expect("there was a flush")

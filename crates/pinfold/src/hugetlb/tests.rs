@@ -8,8 +8,8 @@ use crate::pin::{Ask, Path};
 use crate::rules::PRESETS;
 use crate::rules::cow::sets_exclusive;
 use crate::testing::{
-    Audit, Hardware, Marks, Mem, Outside, Space, device_read, device_write, load, machine,
-    machine_of, open_at_flush, pages, rules, space, spans, store,
+    Audit, Hardware, Marks, Mem, Outside, Space, device_read, device_write, entry_at_flush, load,
+    machine, machine_of, pages, rules, space, spans, store,
 };
 use crate::{
     Access, Advice, Entry, EventKind, FaultError, Format, FrameSetup, HugePages, LockError, NodeId,
@@ -483,7 +483,7 @@ fn a_copy_is_published_after_the_flush_or_before_it() {
         store(&parent, 4, 4).unwrap();
         let child = parent.fork().unwrap();
         let write = || _ = store(&parent, 5, 50).unwrap();
-        assert_eq!(open_at_flush(&parent, 6, write), early, "{text}");
+        assert_eq!(entry_at_flush(&parent, 6, write).is_writable(), early, "{text}");
         assert_eq!((load(&child, 4), load(&parent, 5)), (Ok(4), Ok(50)), "{text}");
         Audit::of(&mem).space(&parent).space(&child).check();
     }

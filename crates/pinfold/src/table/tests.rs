@@ -5,11 +5,11 @@ use std::vec::Vec;
 
 use crate::rules::pmd::writes_whole_zero;
 use crate::testing::{
-    Audit, Hardware, Mem, Space, device_read, device_write, load, machine, map, open_at_flush,
+    Audit, Hardware, Mem, Space, device_read, device_write, entry_at_flush, load, machine, map,
     pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
+    Access, Advice, Cause, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
     SmallRiscv64, SplitError, Term, Tuning, VirtAddr, X86_64, lab,
 };
 
@@ -354,6 +354,17 @@ fn a_read_maps_the_huge_zero_page_and_a_write_a_folio_in_its_place_since_6_13() 
     }
 }
 
+/// INV-HUGE-4, and no CPU uses the entry of the folio beside those of its pages.
+#[test]
+fn a_split_flushes_an_entry_that_is_neither_usable_nor_none() {
+    let (mem, space) = world::<Small>("pinfold");
+    let space = Arc::new(space);
+    let entry = entry_at_flush(&space, 6, || space.mlock(pages(5, 1)).unwrap());
+    assert!(!entry.is_none() && !Cause::Load.is_allowed_by(entry), "{entry:?}");
+    assert_eq!((splits(&mem), load(&space, 6)), (1, Ok(6)));
+    Audit::of(&mem).space(&space).check();
+}
+
 #[test]
 fn a_pin_for_writing_of_the_huge_zero_page_takes_a_folio() {
     let (mem, space) = with_zeros("pinfold", 60);
@@ -372,7 +383,7 @@ fn a_folio_takes_the_place_of_zeros_after_the_flush_or_before_it() {
         let space = Arc::new(space);
         assert_eq!(load(&space, 6), Ok(0), "{text}");
         let write = || _ = store(&space, 5, 50).unwrap();
-        assert_eq!(open_at_flush(&space, 6, write), early, "{text}");
+        assert_eq!(entry_at_flush(&space, 6, write).is_writable(), early, "{text}");
         assert_eq!((load(&space, 5), load(&space, 6)), (Ok(50), Ok(0)), "{text}");
         Audit::of(&mem).space(&space).check();
     }
