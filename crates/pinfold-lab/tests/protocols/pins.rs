@@ -114,6 +114,43 @@ fn a_lock_free_pin_against_reuse_of_the_frame() {
     }
 }
 
+/// The same with a folio that one entry maps.
+#[test]
+fn a_lock_free_pin_of_a_huge_entry_against_reuse_of_its_folio() {
+    let text = r#"scenario huge-pin-reused
+machine
+  frames 24
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+  thp pmd
+setup
+  process P on cpu0
+  P: map A 4 private rw at 0x4000
+  P: advise A hugepage
+  P: map B 4 private rw at 0x8000
+  P: advise B hugepage
+  P: write A[1] "a"
+lane pinner: P on cpu0
+  pin A[1] write as h0
+lane other: P on cpu1
+  advise A dontneed
+  write B[1] "b"
+always
+  h0 never sees "b"
+  h0 is not P:B[1]
+  P:B[1] sees "b"
+reach zapped during fast-pin
+reach huge-mapped during fast-pin
+reach fast-stop
+reach fast-taken
+"#;
+    let protocol = Protocol { name: "huge-pin-reused", text: text.to_owned() };
+    for rules in ["pinfold", "5.19", "5.8"] {
+        protocol.holds(rules);
+        protocol.breaks(&format!("{rules},fast-recheck=off"), "claim");
+    }
+}
+
 #[test]
 fn a_lock_free_pin_against_migration() {
     let protocol = Protocol::new(

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::vec::Vec;
 
+use crate::pin::{Ask, Path};
 use crate::rules::pmd::writes_whole_zero;
 use crate::testing::{
     Audit, Hardware, Mem, Space, device_read, device_write, entry_at_flush, load, machine, map,
     pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Cause, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
-    SmallRiscv64, SplitError, Term, Tuning, VirtAddr, X86_64, lab,
+    Access, Advice, Cause, Fault, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small,
+    SmallAarch64, SmallRiscv64, SplitError, Term, Tuning, VirtAddr, X86_64, lab,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -387,6 +388,33 @@ fn a_folio_takes_the_place_of_zeros_after_the_flush_or_before_it() {
         assert_eq!((load(&space, 5), load(&space, 6)), (Ok(50), Ok(0)), "{text}");
         Audit::of(&mem).space(&space).check();
     }
+}
+
+#[test]
+fn what_another_has_put_in_a_huge_place_meanwhile_stays() {
+    let (mem, space) = with_zeros("pinfold", 60);
+    let space = Arc::new(space);
+    let other = space.clone();
+    mem.platform().before_alloc(move || _ = load(&other, 6).unwrap());
+    assert_eq!(space.fault(at(5), Cause::Load), Ok(Fault::Spurious));
+    assert_eq!(mem.stats().thp_zero_page_alloc, 1);
+    let other = space.clone();
+    mem.platform().before_alloc(move || _ = store(&other, 6, 60).unwrap());
+    store(&space, 5, 50).unwrap();
+    assert_eq!((load(&space, 5), load(&space, 6)), (Ok(50), Ok(60)));
+    assert_eq!(mem.stats().thp_fault_alloc, 1);
+    Audit::of(&mem).space(&space).check();
+}
+
+/// INV-HUGE-3: the mark is the first page's, whichever page is pinned.
+#[test]
+fn a_lock_free_pin_for_reading_finds_the_mark_of_the_whole() {
+    let (mem, space) = world::<Small>("pinfold");
+    space.protect(pages(4, 8), Prot::READ).unwrap();
+    let ask = Ask::new(Access::Read, Term::Long).path(Path::FastOnly);
+    let pins = space.pin_with(pages(5, 2), ask).unwrap();
+    assert_eq!((pins.pages(), splits(&mem)), (&[frame(&space, 5), frame(&space, 6)][..], 0));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
 
 #[test]
