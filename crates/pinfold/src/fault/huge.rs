@@ -151,7 +151,7 @@ impl<P: Platform> Space<P> {
         let _changing = mem.changing(self.id(), huge.range(), Invalidate::Clear);
         let cursor = huge.lock();
         if cursor.get() != Some(orig) {
-            return None;
+            return Some(Fault::Spurious);
         }
         let pte = request.area.written(folio.keep());
         self.publish_huge(huge, &cursor, (orig, pte));
@@ -184,8 +184,8 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// The fault of a page that a huge entry maps; nothing, if that is split now or has changed: to
-    /// be looked at again.
+    /// The fault of a page that a huge entry maps; nothing, if that is split now. One that has
+    /// changed meanwhile stays whole: the access is tried again.
     pub(super) fn fault_huge(&self, request: &Request<'_, P>, huge: &Huge<'_, P>) -> Option<Fault> {
         let pte = huge.pte()?;
         if let Entry::Migration(entry) = pte.decode() {
@@ -232,7 +232,7 @@ impl<P: Platform> Space<P> {
         let (mem, head) = (self.mem(), orig.pfn());
         let cursor = huge.lock();
         if cursor.get() != Some(orig) {
-            return None;
+            return Some(Fault::Spurious);
         }
         match self.decide_huge(head) {
             Decision::Reuse(why) => {
