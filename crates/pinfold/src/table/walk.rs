@@ -107,7 +107,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.load_acquire();
-            if !is_table::<P::Format>(bits) {
+            if !is_table::<P::Format>(bits, level) {
                 return missing((table, slot, bits));
             }
             level += 1;
@@ -147,7 +147,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let mut bits = slot.load_acquire();
-            if !is_table::<P::Format>(bits) {
+            if !is_table::<P::Format>(bits, level) {
                 bits = self.make_or_split((table, slot, bits), page)?;
             }
             level += 1;
@@ -212,7 +212,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         (upper, slot, mut bits): (Pfn, &'m AtomicU64, u64),
         page: Vpn,
     ) -> Result<u64, OutOfFrames> {
-        while !is_table::<P::Format>(bits) {
+        while !Pte::<P::Format>::from_bits(bits).is_table() {
             if bits == 0 {
                 bits = self.make(upper, slot)?;
                 continue;
@@ -276,15 +276,15 @@ impl<'m, P: Platform> Tables<'m, P> {
             let stop = slot_end::<P::Format>(page, level).min(pages.end);
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.load_acquire();
-            if is_table::<P::Format>(bits) && level + 1 == last_level::<P::Format>() {
-                visit(Part::Table(self.found(slot, bits)), page..stop)?;
-            } else if is_table::<P::Format>(bits) {
-                self.parts_below(table_of::<P::Format>(bits), level + 1, page..stop, visit)?;
-            } else if bits != 0 {
+            if !is_table::<P::Format>(bits, level) {
                 let huge = Huge::found(self.mem, (table, slot, bits), page);
-                if visit(Part::Huge(huge), page..stop)? == Next::Again {
+                if bits != 0 && visit(Part::Huge(huge), page..stop)? == Next::Again {
                     continue;
                 }
+            } else if level + 1 == last_level::<P::Format>() {
+                visit(Part::Table(self.found(slot, bits)), page..stop)?;
+            } else {
+                self.parts_below(table_of::<P::Format>(bits), level + 1, page..stop, visit)?;
             }
             page = stop;
         }
@@ -319,7 +319,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         let firsts = (0..P::Format::ENTRIES as u64).map(|index| base + index * span);
         for first in firsts.take_while(|first| *first < limit) {
             let bits = self.mem.entry(table, index::<P::Format>(first, level)).read_once();
-            if is_table::<P::Format>(bits) {
+            if is_table::<P::Format>(bits, level) {
                 let lower = table_of::<P::Format>(bits);
                 visit(lower);
                 self.each_below(lower, level + 1, first, limit, visit);
@@ -359,7 +359,7 @@ impl<'m, P: Platform> Tables<'m, P> {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             // A fault in another area may just have made the table.
             let bits = slot.load_acquire();
-            if is_table::<P::Format>(bits) {
+            if is_table::<P::Format>(bits, level) {
                 let lower = table_of::<P::Format>(bits);
                 if level + 1 < last_level::<P::Format>() {
                     self.unlink_below(lower, level + 1, page..stop, hole, dead);
