@@ -281,9 +281,11 @@ impl<'s, P: Platform> Copying<'s, P> {
         let mut fresh = None;
         let mut page = pages.start;
         loop {
-            match self.copy_leaf(copy, from, to, page..pages.end, fresh.take()) {
+            match self.copy_leaf(copy, from, to, page..pages.end, &mut fresh) {
                 Copied::All => return Ok(()),
                 Copied::NeedFrame(at) => {
+                    // One that was not needed goes back first.
+                    drop(fresh.take());
                     fresh = Some(Fresh { page: at, frame: self.child.new_private(copy, at)? });
                     page = at;
                 }
@@ -298,17 +300,17 @@ impl<'s, P: Platform> Copying<'s, P> {
         from: Leaf<'s, P>,
         to: Leaf<'s, P>,
         mut pages: Range<Vpn>,
-        mut fresh: Option<Fresh<'_>>,
+        fresh: &mut Option<Fresh<'_>>,
     ) -> Copied {
         let to = to.lock();
         let from = from.lock();
         loop {
-            match self.copy_run(copy, (&from, &to), pages.clone(), &mut fresh) {
+            match self.copy_run(copy, (&from, &to), pages.clone(), fresh) {
                 Stop::End => return Copied::All,
                 Stop::NeedFrame(page) => return Copied::NeedFrame(page),
                 Stop::Large(page, pte, history) => {
                     let at = Entries { from: &from, to: &to, page };
-                    match self.copy_large(copy, &at, pages.end, (pte, history), &mut fresh) {
+                    match self.copy_large(copy, &at, pages.end, (pte, history), fresh) {
                         Ok(done) => pages.start = page + done,
                         Err(page) => return Copied::NeedFrame(page),
                     }
