@@ -217,6 +217,7 @@ impl<P: Platform> Memory<P> {
 
     /// Clears the mark of a page whose entry is out, if it has one; not, by a rule that remembers
     /// it, if the page may be pinned.
+    #[inline]
     fn take_mark(&self, pfn: Pfn) -> Mark {
         let marked = self.frames().counts_as(pfn, Counts::is_exclusive);
         let remembers = remembers_mark(self.rule());
@@ -280,6 +281,7 @@ impl<P: Platform> Memory<P> {
         let Ok(()) = done;
     }
 
+    #[inline]
     fn restore_entry(
         &self,
         space: SpaceId,
