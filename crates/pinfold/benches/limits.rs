@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
 //! `folio`, `shape`, `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`.
-//! Each line names the goal it stands against, if there is one. All figures are bookkeeping only: no
-//! exception entry, no real translation cache, no charging. A flush of all CPUs costs what
+//! Each line names the goal it stands against, if there is one. All figures are bookkeeping only:
+//! no exception entry, no real translation cache, no charging. A flush of all CPUs costs what
 //! `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.

@@ -2,9 +2,9 @@
 //! entry that maps all pages of a folio into one for each, and split of a folio into small pages;
 //! each over the bare loop.
 //!
-//! Of a collapse there are two rows: its bookkeeping, and all of it, with the copies of the pages on
-//! both sides. The split of an entry is asked for by DONTNEED of one of its pages, which is measured
-//! with it: nothing splits an entry for its own sake.
+//! Of a collapse there are two rows: its bookkeeping, and all of it, with the copies of the pages
+//! on both sides. The split of an entry is asked for by DONTNEED of one of its pages, which is
+//! measured with it: nothing splits an entry for its own sake.
 
 use std::sync::atomic::Ordering;
 

@@ -18,7 +18,7 @@ use crate::rules::pin::{
 };
 use crate::space::Space;
 use crate::sync::smp_rmb;
-use crate::table::{Leaf, Missing, table_end};
+use crate::table::{Leaf, table_end};
 
 /// What a walk requires of each entry; fixed for the whole walk.
 pub(super) struct Wish {
@@ -124,7 +124,7 @@ impl<P: Platform> Space<P> {
         let mut page = range.first_page();
         while page < range.end_page() {
             let Some(leaf) = self.tables().leaf_now(page) else {
-                match self.take_large(page..range.end_page(), wish) {
+                match self.take_huge(page..range.end_page(), wish) {
                     Ok((first, taken)) => {
                         held.push_run((first, taken));
                         page = page + taken;
@@ -166,17 +166,14 @@ impl<P: Platform> Space<P> {
     /// Takes a page that is walked to alone.
     #[inline(always)]
     fn take_fast_page(&self, page: Vpn, ask: Ask, holds: Holds) -> Result<Pfn, FastStop> {
-        let short = match self.tables().leaf_now(page) {
-            // Nobody else is given the wish: it stays in registers.
-            Some(leaf) => match self.take_fast(self.mem(), (leaf, page), &self.wish(ask, holds)) {
-                Ok(pfn) => return Ok(pfn),
-                Err(short) => short,
-            },
-            None => None,
+        let Some(leaf) = self.tables().leaf_now(page) else {
+            return self.take_huge_alone(page, ask, holds);
         };
-        match short {
-            Some(why) => Err(why),
-            None => self.take_large_page(page, ask, holds),
+        // Nobody else is given the wish: it stays in registers.
+        match self.take_fast(self.mem(), (leaf, page), &self.wish(ask, holds)) {
+            Ok(pfn) => Ok(pfn),
+            Err(Some(why)) => Err(why),
+            Err(None) => self.take_folio_alone(page, ask, holds),
         }
     }
 
@@ -209,28 +206,18 @@ impl<P: Platform> Space<P> {
         Ok(pfn)
     }
 
-    /// Takes the first of `pages`, where the walk has found none of its own, and those after it that
-    /// the same folio has: the first page, and how many. Walks again, so that the walk need not keep
-    /// what only this wants.
     #[cold]
     #[inline(never)]
-    fn take_large(&self, pages: Range<Vpn>, wish: &Wish) -> Result<(Pfn, u64), FastStop> {
-        let Range { start, end } = pages;
-        match self.tables().leaf(start) {
-            Ok(leaf) => {
-                let end = end.min(table_end::<P::Format>(start));
-                self.take_of_folio(leaf, start..end, wish)
-            }
-            Err(Missing::Huge(huge)) => self.take_huge(&huge, start..end, wish),
-            Err(Missing::Nothing) => Err(FastStop::Absent),
-        }
+    fn take_huge_alone(&self, page: Vpn, ask: Ask, holds: Holds) -> Result<Pfn, FastStop> {
+        self.take_huge(page..page + 1, &self.wish(ask, holds)).map(|(pfn, _)| pfn)
     }
 
-    /// The same of one page.
+    /// Walks again, so that the first walk need not keep what only this wants.
     #[cold]
     #[inline(never)]
-    fn take_large_page(&self, page: Vpn, ask: Ask, holds: Holds) -> Result<Pfn, FastStop> {
-        self.take_large(page..page + 1, &self.wish(ask, holds)).map(|(pfn, _)| pfn)
+    fn take_folio_alone(&self, page: Vpn, ask: Ask, holds: Holds) -> Result<Pfn, FastStop> {
+        let leaf = self.tables().leaf_now(page).ok_or(FastStop::EntryChanged)?;
+        self.take_of_folio(leaf, page..page + 1, &self.wish(ask, holds)).map(|(pfn, _)| pfn)
     }
 
     /// Takes pages of a large folio that entries of a run map, one after another; how many.

@@ -9,20 +9,21 @@ use crate::event::{EventKind, FastStop};
 use crate::frame::Miss;
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::table::Huge;
+use crate::table::Missing;
 
 impl<P: Platform> Space<P> {
-    /// Takes holds of the first of `pages`, and of those after it that the same entry maps, in one
-    /// step, and gives them back if the entry has changed meanwhile (INV-PIN-1): the first page,
-    /// and how many.
+    /// Takes holds of the first of `pages`, where no last-level table was found, and of those after
+    /// it that the same entry does, in one step, and gives them back if the entry has changed
+    /// meanwhile (INV-PIN-1): the first page, and how many.
+    #[cold]
     #[inline(never)]
-    pub(super) fn take_huge(
-        &self,
-        huge: &Huge<'_, P>,
-        pages: Range<Vpn>,
-        wish: &Wish,
-    ) -> Result<(Pfn, u64), FastStop> {
+    pub(super) fn take_huge(&self, pages: Range<Vpn>, wish: &Wish) -> Result<(Pfn, u64), FastStop> {
         let (mem, page) = (self.mem(), pages.start);
+        let huge = match self.tables().leaf(page) {
+            Err(Missing::Huge(huge)) => huge,
+            Err(Missing::Nothing) => return Err(FastStop::Absent),
+            Ok(_) => return Err(FastStop::EntryChanged),
+        };
         let pte = huge.pte().ok_or(FastStop::Absent)?;
         if !pte.fits(wish.fits) {
             return Err(unfit(pte, wish.entry));
