@@ -1,7 +1,7 @@
 //! What the kernel's own copy-on-write tests ask, as generated scenarios: operation by kind of
 //! region, for private memory in small pages, in large folios that entries map or one huge entry,
 //! and in huge pages of the pool; what a collapse leaves to those who share the pages; and what
-//! becomes of a dirty page where nobody may write (`mkdirty`).
+//! becomes of a dirty page where nobody may write (`mkdirty`), and of one that moves (`migration`).
 //!
 //! The cells and their names (O1 to O14, R1, R3, R5, R7, R9 to R11) are those of the kernel's `cow`
 //! self-test. Under today's rules every cell holds, but for the four that huge pages of the pool
@@ -489,4 +489,26 @@ fn a_dirty_page_whose_entry_is_made_anew_is_no_writable_one() {
         cells += 1;
     }
     assert_eq!(cells, 12 + 12 + 4);
+}
+
+/// The kernel's test of migration asks that each move is done and compares nothing. Here who reads
+/// beside it must find what was there. Pages of the pool stay where they are.
+#[test]
+fn what_bounces_between_two_nodes_is_read_as_it_was() {
+    for region in REGIONS.iter().filter(|region| region.folio != Folio::Pool) {
+        let name = format!("bounces-{}", region.name);
+        let text = format!(
+            "{}lane mover: P on cpu0\n  migrate A[0] to node 1\n\
+             lane reader: P on cpu1\n  read A[0] expect \"old\"\nafter\nP: migrate A[0] to node 0\n\
+             always\nP:A[0] sees \"old\"\nreach migrated during read\n",
+            region.made(&name),
+        );
+        for rules in ["5.9", "5.18", "latest", "pinfold"] {
+            common::holds(&name, &text, rules, Model::Tso);
+        }
+        if matches!(region.name, "folio" | "r3") {
+            let local = "latest,flush-reach=this-cpu";
+            common::breaks(&name, &text, local, Model::Tso, "stale");
+        }
+    }
 }
