@@ -92,9 +92,6 @@ fn nothing_is_found(extent: Extent, programs: u64, name: &str, rules: &Rules) {
             found => panic!("{name}, {seed}: {found:?}"),
         }
     }
-    println!(
-        "{name}, {extent:?}: {searched} programs, {RUNS} executions each, {unfit} not fit, {known} \
-         known"
-    );
-    assert!(unfit * 5 < programs && known * 10 < programs, "{unfit}, {known} of {programs}");
+    println!("{name}, {extent:?}: {searched} programs, {RUNS} executions each, {unfit} not fit");
+    assert!(unfit * 5 < programs, "{unfit} of {programs}");
 }
