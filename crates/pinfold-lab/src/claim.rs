@@ -17,7 +17,7 @@ use crate::hardware::Level;
 use crate::machine::Machine;
 use crate::scenario::{Atom, Claim, ClaimMode, Fact, Name, Place, Polarity, Scenario, Text, View};
 use crate::spaces::Inhabited;
-use crate::world::{Handle, World};
+use crate::world::{FOLIO_ORDER, Handle, World};
 
 /// What was found instead of the fact, or in agreement with it.
 #[derive(Clone, Copy, Debug)]
@@ -314,7 +314,10 @@ impl World {
 
     /// How many pages the folio of a frame has, without touching anything.
     fn folio_pages(&self, frame: Pfn) -> u64 {
-        folios::large(self.memory.frames(), frame).map_or(1, |run| run.pages)
+        match self.memory.is_huge_zero(frame) {
+            true => 1 << FOLIO_ORDER,
+            false => folios::large(self.memory.frames(), frame).map_or(1, |run| run.pages),
+        }
     }
 
     /// The frame that a view leads to, without touching anything.

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use pinfold::sync::AtomicU64;
-use pinfold::{AddressSpace, Cause, FaultError, Format, PAGE_SIZE, Pfn, Pte, VirtAddr};
+use pinfold::{AddressSpace, Cause, FaultError, Format, Memory, PAGE_SIZE, Pfn, Pte, VirtAddr};
 
 use crate::about::About;
 use crate::folios;
@@ -87,7 +87,7 @@ impl Machine {
             let done = mirror.with(|table| {
                 let entry = table.find(target.page);
                 let entry = entry.filter(|entry| cause == Cause::Load || entry.writable)?;
-                self.must_live(space.memory().frames(), entry.frame);
+                self.must_live(space.memory(), entry.frame);
                 let cell = self.word(entry.frame, target.word);
                 let value = match operation {
                     Operation::Load => cell.load_acquire(),
@@ -136,7 +136,7 @@ impl Machine {
                 frame(target.page)
             }
         };
-        self.must_live(space.memory().frames(), frame);
+        self.must_live(space.memory(), frame);
         let cell = self.word(frame, target.word);
         let (value, what): (u64, fn(Touch) -> What) = match operation {
             Operation::Load => (cell.load_acquire(), What::Loads),
@@ -206,9 +206,10 @@ impl Machine {
         (if further == 0 { first } else { first.further(further) }, slot.level)
     }
 
-    /// Reports a use of a frame that is free.
-    pub(crate) fn must_live(&self, frames: &pinfold::Frames, frame: Pfn) {
-        if folios::counts(frames, frame).refs() == 0 {
+    /// Reports a use of a frame that is free. The zero pages never are.
+    pub(crate) fn must_live(&self, memory: &Memory<Machine>, frame: Pfn) {
+        let counts = || folios::counts(memory.frames(), frame);
+        if !memory.is_huge_zero(frame) && counts().refs() == 0 {
             self.record().about.get_or_insert(About::Frame(frame));
             self.broken(Oracle::UseAfterFree, format!("{frame} is used after it was freed"));
         }

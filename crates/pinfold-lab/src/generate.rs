@@ -34,6 +34,8 @@ pub struct Program {
     limit: u32,
     /// How a large folio is mapped.
     thp: Thp,
+    /// How many huge pages there are, if any.
+    pool: Option<u32>,
     setup: Vec<Step>,
     lanes: Vec<Lane>,
     after: Vec<Step>,
@@ -73,8 +75,8 @@ impl Program {
                 lanes.push(Lane { process, cpu: shape.lanes as u32 % 2, steps });
             }
         }
-        let limit = maker.limit();
-        Self { shape: *shape, limit, thp: maker.thp(), setup, lanes, after }
+        let (limit, thp, pool) = (maker.limit(), maker.thp(), maker.pool());
+        Self { shape: *shape, limit, thp, pool, setup, lanes, after }
     }
 
     /// How many steps it has.
@@ -121,7 +123,8 @@ impl Program {
     pub fn text(&self, name: &str) -> String {
         let mut text = format!("scenario {name}\n");
         let _ = writeln!(text, "\nmachine\n  nodes {}", self.shape.nodes.max(1));
-        let _ = writeln!(text, "  frames {}", self.shape.frames.unwrap_or(ENOUGH));
+        let frames = self.shape.frames.filter(|_| self.pool.is_none());
+        let _ = writeln!(text, "  frames {}", frames.unwrap_or(ENOUGH));
         let last = self.shape.nodes.max(1) - 1;
         let _ = writeln!(text, "  migrate-passes 1\n  cpu cpu0 node 0\n  cpu cpu1 node {last}");
         match self.thp {
@@ -130,6 +133,9 @@ impl Program {
         }
         if self.every().any(Step::swaps) {
             let _ = writeln!(text, "  swap {SLOTS}");
+        }
+        if let Some(pages) = self.pool {
+            let _ = writeln!(text, "  hugetlb {pages}");
         }
         for file in
             FILES.iter().filter(|file| self.every().any(|step| step.file() == Some(file.name)))

@@ -15,6 +15,7 @@ use pinfold::{Flags, NodeId, Pfn, SpaceId, lab};
 use crate::about::{About, Breach, Seen, Spot};
 use crate::carried::Brought;
 use crate::counted::counted;
+use crate::folios::large;
 use crate::report::{Finding, Oracle};
 use crate::spaces::Home;
 use crate::world::{Handle, Hold, State, Store, World};
@@ -161,14 +162,16 @@ impl World {
         Ok(())
     }
 
-    /// The frame that the owner sees instead of the one that it pinned, unless it gave the page up
-    /// after the first `since` zaps.
+    /// The frame that the owner sees instead of the one that it pinned, unless it gave the page up:
+    /// after the first `since` zaps, or before a pin that did not see it.
     fn parted(&self, state: &State, handle: &Handle, since: u64, index: u64) -> Option<Pfn> {
         let frame = handle.frames[index as usize];
         let page = handle.pages.first_page().0 + index;
         let space = state.space(handle.space)?;
         let record = self.machine().record();
-        if record.zapped.get(&(handle.space, page)).is_some_and(|at| *at > since) {
+        let head = large(self.memory.frames(), frame).map_or(frame, |folio| folio.head);
+        let at = (handle.space, page);
+        if record.gave_up(at, since) || record.gave_up_frame(at, frame, head) {
             return None;
         }
         self.mapped(space.root(), page).filter(|seen| *seen != frame)
@@ -243,9 +246,8 @@ impl World {
         let state = self.state.borrow();
         for (at, Brought { value, zaps }) in state.carried.due() {
             let page = (at.space, at.page);
-            let zapped = self.machine().record().zapped.get(&page).copied();
             let Some(space) = state.space(at.space) else { continue };
-            if zapped.is_some_and(|zap| zap > zaps) {
+            if self.machine().record().gave_up(page, zaps) {
                 continue;
             }
             let Some(frame) = self.mapped(space.root(), at.page) else { continue };

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pinfold::{Event, EventKind, Pfn, SpaceId, VirtRange};
+use pinfold::{Event, EventKind, Format as _, Pfn, SpaceId, VirtRange};
 use pinfold_explore::hook;
 
 use crate::about::About;
 use crate::access::Places;
+use crate::folios::Run;
+use crate::hardware::Tables;
 use crate::journal::{Describe, Journal, What};
 use crate::report::{Finding, Oracle};
 use crate::scenario::{Activity, Verb};
@@ -81,11 +83,14 @@ pub(crate) struct Record {
     /// explorer abandons is never judged.
     tally: Tally,
     doing: Vec<Doing>,
-    /// Entries that were zapped because their owner gave the page up, each with the number of its
-    /// last zap.
-    pub(crate) zapped: BTreeMap<(SpaceId, u64), u64>,
+    /// Entries that were zapped because their owner gave the page up, each with its last zap; a
+    /// page that a remap moves takes its own along.
+    zapped: BTreeMap<(SpaceId, u64), Zap>,
     /// Counts zaps.
     pub(crate) zaps: u64,
+    /// Of what was zapped, frames that were freed since, folios by their first one, each with the
+    /// number of zaps by then.
+    freed: BTreeMap<Pfn, u64>,
     /// The oracles that broke while the execution ran, each with its first finding.
     pub(crate) broken: Vec<Finding>,
     /// What the first of them is about, if that is known.
@@ -93,6 +98,13 @@ pub(crate) struct Record {
     journal: Option<Journal>,
     /// Where findings are noted if they do not end the execution.
     findings: Option<Findings>,
+}
+
+/// A zap of an entry.
+#[derive(Clone, Copy)]
+struct Zap {
+    number: u64,
+    frame: Pfn,
 }
 
 impl Record {
@@ -215,13 +227,57 @@ impl Record {
     }
 
     pub(crate) fn event(&mut self, lane: Option<usize>, event: Event) {
-        if let EventKind::Zapped(_) = event.kind {
-            self.zaps += 1;
-            self.zapped.insert((event.space, event.at.page().0), self.zaps);
-            hook::saw(self.zaps);
+        let here = (event.space, event.at.page().0);
+        match event.kind {
+            EventKind::Zapped(frame) => {
+                self.zaps += 1;
+                self.zapped.insert(here, Zap { number: self.zaps, frame });
+                hook::saw(self.zaps);
+            }
+            EventKind::Freed(head) => {
+                let folio = Run { head, pages: Tables::ENTRIES as u64 };
+                if self.zapped.values().any(|zap| folio.contains(zap.frame)) {
+                    self.freed.insert(head, self.zaps);
+                    hook::saw(self.zaps);
+                }
+            }
+            EventKind::Remapped { from, .. } => {
+                // What lay here before has been zapped, which says nothing of this page.
+                match self.zapped.get(&(event.space, from.page().0)) {
+                    Some(&zap) => self.zapped.insert(here, zap),
+                    None => self.zapped.remove(&here),
+                };
+            }
+            _ => {}
         }
         self.reach(lane, event.kind.name());
         self.note(lane, || What::Event(event));
+    }
+
+    /// A remap has moved pages. Those with an entry took their last zap along with it; one without
+    /// has been given up, and whoever looks for it now looks here.
+    pub(crate) fn moved(&mut self, space: SpaceId, from: VirtRange, to: VirtRange) {
+        for (from, to) in from.iter().zip(to.iter()) {
+            if let Some(&zap) = self.zapped.get(&(space, from.0)) {
+                let here = self.zapped.entry((space, to.0)).or_insert(zap);
+                if zap.number > here.number {
+                    *here = zap;
+                }
+            }
+        }
+    }
+
+    /// Whether the owner of a page gave it up after the first `since` zaps.
+    pub(crate) fn gave_up(&self, page: (SpaceId, u64), since: u64) -> bool {
+        self.zapped.get(&page).is_some_and(|zap| zap.number > since)
+    }
+
+    /// Whether the owner of a page last gave it up when it was `frame`, of the folio at `head`, and
+    /// the frame has not been free since, so that it cannot be there again. A pin without a lock
+    /// that began later may have read the entry as it was before, if nothing orders the two.
+    pub(crate) fn gave_up_frame(&self, page: (SpaceId, u64), frame: Pfn, head: Pfn) -> bool {
+        let last = self.zapped.get(&page).filter(|zap| zap.frame == frame);
+        last.is_some_and(|zap| self.freed.get(&head).is_none_or(|zaps| *zaps < zap.number))
     }
 
     fn reach(&mut self, lane: Option<usize>, name: &str) {

@@ -29,6 +29,7 @@ mod parts;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod told;
 
 fn entries() -> Thp {
     Thp::Entries

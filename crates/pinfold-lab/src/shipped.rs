@@ -40,6 +40,8 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "bug-215616",
     "bug-215616-compaction",
     "bug-215616-move-pages",
+    "bug-215616-thp",
+    "bug-215616-thp-pmd",
     "collapse-races-pin",
     "counter-overflow",
     "cow-published-early",

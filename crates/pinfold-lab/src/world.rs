@@ -12,9 +12,9 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::Shared;
 use pinfold::{
-    AddressSpace, Entry, File, FileError, Format, Group, Limits, Memory, NoMemory, NodeId,
-    NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs, Rules, SpaceError,
-    SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
+    AddressSpace, Entry, File, FileError, Format, Group, HugeZero, Limits, Memory, NoMemory,
+    NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs, Rules,
+    SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
@@ -245,7 +245,7 @@ fn doubtful(scenario: &Scenario) -> Arc<[String]> {
 }
 
 /// log2 of the pages of a large folio: as many as a table of the machine maps.
-const FOLIO_ORDER: u32 = Tables::INDEX_BITS;
+pub(crate) const FOLIO_ORDER: u32 = Tables::INDEX_BITS;
 
 /// The files on which a step does direct I/O, in order, each once.
 fn direct(scenario: &Scenario) -> Vec<String> {
@@ -356,6 +356,10 @@ impl Plan {
                 pmd_mapping: match machine.thp() {
                     Thp::Entries => PmdMapping::Off,
                     Thp::Pmd => PmdMapping::On,
+                },
+                huge_zero: match machine.thp() {
+                    Thp::Entries => HugeZero::Off,
+                    Thp::Pmd => HugeZero::On,
                 },
                 ..Tuning::default()
             },

@@ -75,6 +75,37 @@ fn bug_215616_by_move_pages_needs_more_than_the_scanners_test() {
     holds("bug-215616-move-pages", "5.16,migration-kind=exclusive,pte-cow=exclusive", Model::Weak);
 }
 
+/// By entries as with a small page; by one entry only where its write fault looks at references and
+/// has no mark.
+#[test]
+fn bug_215616_on_a_large_folio_goes_by_the_rule_of_what_maps_it() {
+    for model in MODELS {
+        for rules in ["5.9", "5.17", "5.18"] {
+            let report = breaks("bug-215616-thp", rules, model, "pin-coherence");
+            let told = why(&report);
+            assert!(told.contains("1 pin (h0) + 1 by steps under way) and gave up"), "{told}");
+            assert!(told.contains("took the write bit from the migration entry of f5"), "{told}");
+            assert!(told.contains("pte-cow=ref-count"), "{told}");
+        }
+        for rules in ["5.18", "5.17,pmd-cow=ref-count"] {
+            let told = why(&breaks("bug-215616-thp-pmd", rules, model, "pin-coherence"));
+            assert!(told.contains("took the write bit from the migration entry of f5"), "{told}");
+            assert!(told.contains("split the huge entry of f5"), "{told}");
+            assert!(told.contains("pmd-cow=ref-count") && told.contains("pte-cow="), "{told}");
+        }
+        let marked = "5.18,migration-kind=exclusive,pmd-cow=exclusive,pte-cow=exclusive";
+        for (name, rules) in [
+            ("bug-215616-thp", "5.8"),
+            ("bug-215616-thp", marked),
+            ("bug-215616-thp-pmd", "5.17"),
+            ("bug-215616-thp-pmd", "5.18,pmd-cow=map-count"),
+            ("bug-215616-thp-pmd", marked),
+        ] {
+            assert_eq!(labels(&holds(name, rules, model)), ["in-step"], "{name}, {rules}");
+        }
+    }
+}
+
 #[test]
 fn before_5_8_a_read_reference_left_copy_on_write_alone() {
     let before = "5.8,read-gup=as-is";

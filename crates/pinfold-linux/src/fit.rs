@@ -29,6 +29,39 @@ const PAGE: u64 = 4096;
 /// The room of the machine of the language, in pages, the first of which is not for use.
 const ROOM: u32 = 15;
 
+/// The pages of a huge page of that machine.
+pub(crate) const HUGE: u32 = 4;
+
+/// Whether a scenario has huge pages: of first touches and collapse, or of the pool.
+pub(crate) fn has_huge_pages(plan: &Resolved) -> bool {
+    plan.thp == Thp::Pmd || has_pool(plan)
+}
+
+/// Whether a scenario has a pool of huge pages, or an area of such.
+pub(crate) fn has_pool(plan: &Resolved) -> bool {
+    let pooled =
+        |step: &ResolvedStep| matches!(step.act, Act::Map { sharing: Sharing::Hugetlb, .. });
+    plan.hugetlb > 0 || plan.steps().any(pooled)
+}
+
+/// What keeps a scenario with huge pages from being carried out.
+fn unfit_for_huge(plan: &Resolved, features: &Features) -> Option<String> {
+    if !has_huge_pages(plan) {
+        return None;
+    }
+    let small = |step: &ResolvedStep| match step.act {
+        Act::Map { sharing: Sharing::File | Sharing::Shared | Sharing::Stack, .. } => true,
+        act => matches!(act, Act::Uffd(_) | Act::Break(..)),
+    };
+    if !plan.files.is_empty() || plan.steps().any(small) {
+        let why = "beside huge pages there are no files, shared memory, stacks, breaks and monitors \
+                   here: a page stands for 128 of this machine's there";
+        return Some(why.to_owned());
+    }
+    let pool = if has_pool(plan) { features.no_pool.clone() } else { None };
+    pool.or_else(|| features.no_huge.clone().filter(|_| plan.thp == Thp::Pmd))
+}
+
 /// Everything that keeps the scenario from being carried out.
 pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     let whole = |why: &str| Missing { step: String::new(), why: why.to_owned() };
@@ -48,21 +81,10 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     if plan.stack.is_some() && plan.steps().any(|step| matches!(step.act, Act::Exec)) {
         missing.push(whole("a program that is executed needs more of a stack"));
     }
-    if plan.thp == Thp::Pmd {
-        missing.push(whole(
-            "a huge page of this machine has 512 pages, and its neighbours are no pages of their own",
-        ));
-    }
-    let pooled =
-        |step: &ResolvedStep| matches!(step.act, Act::Map { sharing: Sharing::Hugetlb, .. });
-    if plan.hugetlb > 0 || plan.steps().any(pooled) {
-        missing.push(whole(
-            "the pool of huge pages is a setting of the whole machine, and a huge page has 512 pages",
-        ));
-    }
     if plan.swap > 0 {
         missing.push(whole("swap devices are of the whole machine, and so is who else uses them"));
     }
+    missing.extend(unfit_for_huge(plan, features).map(|why| whole(&why)));
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
         missing.push(whole(why));
@@ -152,7 +174,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::DeviceStore(spot, _) => in_pipe(plan, spot.of)
             .then(|| "no system call writes through an ordinary reference kept".to_owned()),
         Act::Populate(..) => features.no_populate.clone(),
-        Act::Advise(_, Advice::HugePage) => features.no_folios.clone(),
+        Act::Advise(_, Advice::HugePage) if plan.thp == Thp::Entries => features.no_folios.clone(),
         Act::Break(..) => features.no_break.clone(),
         Act::NumaScan(None) => features.no_scans.clone(),
         Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
@@ -177,10 +199,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::SplitFolio(_) | Act::SplitDeferred => {
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }
-        Act::Collapse(_) => told(
-            "madvise(MADV_COLLAPSE) makes folios of 2 MiB, of as many pages as a table of the \
-             hardware maps, and those of a scenario are of four",
-        ),
+        Act::Collapse(_) => features.no_collapse.clone(),
         Act::TryGet(..) => told("no system call takes a reference by the number of a frame"),
         Act::GetPage(spot, _) if in_pipe(plan, spot.of) => {
             let (ahead, most) = (spot.page as usize + 1, features.pipe_pages);
@@ -299,8 +318,9 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if !features.frames_visible && plan.facts.iter().any(|look| matches!(look, Look::Large(_))) {
         told.push("large: only root may see the flags of frames".to_owned());
     }
-    if plan.facts.iter().any(|look| matches!(look, Look::Huge(..))) {
-        told.push("huge: which entry maps a page is not asked".to_owned());
+    let huge = plan.facts.iter().any(|look| matches!(look, Look::Huge(..)));
+    if let Some(why) = features.no_huge_looks.clone().filter(|_| huge) {
+        told.push(format!("huge: {why}"));
     }
     if plan.facts.iter().any(|look| matches!(look, Look::Stores(..))) {
         told.push("stores: what is behind a file is not visible".to_owned());

@@ -89,6 +89,18 @@ pub struct Features {
     /// Why first touches take no folios of four pages where that is advised; none if they do.
     #[serde(default)]
     pub no_folios: Option<String>,
+    /// Why first touches take no huge pages where that is advised, and only there; none if they do.
+    #[serde(default)]
+    pub no_huge: Option<String>,
+    /// Why there is no pool of huge pages for trials, if so.
+    #[serde(default)]
+    pub no_pool: Option<String>,
+    /// Why pages cannot be collapsed into a huge one, if so.
+    #[serde(default)]
+    pub no_collapse: Option<String>,
+    /// Why it cannot be seen which pages a huge entry maps, if so.
+    #[serde(default)]
+    pub no_huge_looks: Option<String>,
     /// Why ranges cannot be populated; none if they can.
     #[serde(default)]
     pub no_populate: Option<String>,

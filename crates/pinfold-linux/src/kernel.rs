@@ -15,14 +15,18 @@ const PACKAGER: &str = "Debian ";
 /// Where it counts.
 const COUNTERS: &str = "/proc/vmstat";
 /// The counters that tell whether a run met what it is about.
-const TOLD: [&str; 7] = [
+const TOLD: [&str; 11] = [
     "pgfault",
     "pgreuse",
     "pgmigrate_success",
     "pgmigrate_fail",
     "numa_pte_updates",
     "numa_hint_faults",
+    "thp_collapse_alloc",
     "thp_fault_alloc",
+    "thp_fault_fallback",
+    "thp_split_pmd",
+    "thp_zero_page_alloc",
 ];
 
 /// A kernel.

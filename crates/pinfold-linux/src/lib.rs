@@ -54,7 +54,7 @@ pub use machine::{Machine, MachineError};
 pub use order::{Orders, Random, orders};
 pub use process::{Process, Program};
 pub use report::{Allowed, Beyond, FORMAT, KernelReport, Layer, Row, Verdict};
-pub use settings::Settings;
+pub use settings::{Given, Settings};
 
 /// Tells that nothing can run here, and answers no more.
 ///
@@ -64,7 +64,7 @@ pub use settings::Settings;
 pub fn serve(
     _: impl std::io::BufRead,
     mut output: impl std::io::Write,
-    _: Result<(), String>,
+    _: Given,
     _: std::time::Duration,
 ) -> std::io::Result<()> {
     let unable = Some("the agent is built for Linux on x86-64 with glibc only".to_owned());

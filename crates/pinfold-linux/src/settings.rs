@@ -24,6 +24,11 @@ const LATER: &str = "/sys/kernel/debug/sched/numa_balancing";
 const FOLIOS: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-16kB/enabled";
 const ALL_SIZES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
+/// The same for huge pages; before 6.8 there is only the setting for all sizes.
+const HUGE: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/enabled";
+/// The pool of huge pages.
+pub(crate) const POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+
 /// The word of several that is in force: that in brackets.
 fn chosen(path: &str) -> Result<String, String> {
     let text = fs::read_to_string(path).map_err(|why| format!("{path}: {why}"))?;
@@ -47,6 +52,53 @@ pub(crate) fn folios_given() -> Result<(), String> {
             "folios of four pages are switched off ({FOLIOS}), which --i-own-this-machine changes"
         )),
     }
+}
+
+/// Whether first touches take huge pages where that is advised, and nowhere else.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn huge_given() -> Result<(), String> {
+    let word = match chosen(HUGE) {
+        Ok(word) if word != "inherit" => word,
+        _ => chosen(ALL_SIZES).map_err(|why| format!("no huge pages: {why}"))?,
+    };
+    match word.as_str() {
+        "madvise" => Ok(()),
+        word => Err(format!(
+            "huge pages are for all memory or none ({ALL_SIZES}: {word}), \
+             which --i-own-this-machine changes"
+        )),
+    }
+}
+
+/// A number of the pool of huge pages.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(crate) fn pool_number(name: &str) -> Result<u32, String> {
+    let path = format!("{POOL}/{name}");
+    let text = fs::read_to_string(&path).map_err(|why| format!("no huge pages: {path}: {why}"))?;
+    text.trim().parse().map_err(|_| format!("{path} says {text:?}"))
+}
+
+/// Whether the kernel has a pool of huge pages of which nobody uses one.
+fn pool_idle() -> Result<(), String> {
+    let all = pool_number("nr_hugepages")?;
+    let idle = pool_number("free_hugepages")? == all && pool_number("resv_hugepages")? == 0;
+    match idle && pool_number("nr_overcommit_hugepages")? == 0 {
+        true => Ok(()),
+        false => Err(format!("the pool of huge pages ({POOL}) is in use, or may grow")),
+    }
+}
+
+/// What may be changed of a machine: each with the reason why not, or prepared by [`Settings`].
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Scans of NUMA balancing, as [`Settings::change`] prepares them.
+    pub scans: Result<(), String>,
+    /// The pool of huge pages, as [`Settings::give_pool`] takes it over.
+    pub pool: Result<(), String>,
 }
 
 /// Settings that were changed, and are put back when this is dropped.
@@ -79,13 +131,43 @@ impl Settings {
     ///
     /// # Errors
     /// Why the setting cannot be changed, in words.
-    pub fn give_folios(mut self) -> Result<Self, String> {
-        if let (Ok(before), Err(_)) = (chosen(FOLIOS), folios_given()) {
-            self.set(Path::new(FOLIOS), "madvise")?;
-            // What is read there are all words, and what is written is one.
-            if let Some((_, text)) = self.before.last_mut() {
-                *text = before;
-            }
+    pub fn give_folios(self) -> Result<Self, String> {
+        match (chosen(FOLIOS), folios_given()) {
+            (Ok(_), Err(_)) => self.choose(FOLIOS, "madvise"),
+            _ => Ok(self),
+        }
+    }
+
+    /// Gives huge pages where they are advised and only there, if the kernel has them.
+    ///
+    /// # Errors
+    /// Why the setting cannot be changed, in words.
+    pub fn give_huge(self) -> Result<Self, String> {
+        if huge_given().is_ok() {
+            return Ok(self);
+        }
+        match [HUGE, ALL_SIZES].into_iter().find(|path| chosen(path).is_ok()) {
+            Some(path) => self.choose(path, "madvise"),
+            None => Ok(self),
+        }
+    }
+
+    /// Takes the pool of huge pages over, which each scenario gets as large as it says.
+    ///
+    /// # Errors
+    /// Why that cannot be done, in words: there is none, or somebody uses it. It is as before then.
+    pub fn give_pool(&mut self) -> Result<(), String> {
+        pool_idle()?;
+        self.set(&Path::new(POOL).join("nr_hugepages"), "0")
+    }
+
+    /// Chooses one of the words of a setting.
+    fn choose(mut self, path: &str, word: &str) -> Result<Self, String> {
+        let before = chosen(path)?;
+        self.set(Path::new(path), word)?;
+        // What is read there are all words, and what is written is one.
+        if let Some((_, text)) = self.before.last_mut() {
+            *text = before;
         }
         Ok(self)
     }

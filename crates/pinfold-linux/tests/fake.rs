@@ -224,6 +224,46 @@ fn what_is_a_setting_of_the_machine_and_what_would_lie_below_a_stack_are_skipped
 
 /// What a monitor needs of the machine, and what one userfaultfd cannot be for.
 #[test]
+fn huge_pages_are_by_themselves_and_need_what_gives_them() {
+    type Lack = fn(&mut Features);
+    let reason = |machine: &str, setup: &str, lack: Lack| {
+        let text = format!(
+            "scenario s\nmachine\n  frames 60\n{machine}setup\n  process P\n{setup}lane l: P\n  \
+             read A[0]\noutcome o otherwise\n"
+        );
+        let mut agent = Fake::new(vec![Say::Seen(Observation::default())]);
+        lack(&mut agent.features);
+        let report = compared(&text, &mut agent);
+        (report.verdict, report.missing.into_iter().map(|it| it.why).collect::<Vec<_>>().join("; "))
+    };
+    let advised = "  P: map A 4 private rw\n  P: advise A hugepage\n";
+    let collapse = format!("{advised}  P: write A[0] \"v\"\n  P: collapse A[0]\n");
+    let pooled = "  P: map A 4 hugetlb rw\n";
+    let nothing: Lack = |_| {};
+    for (machine, setup) in
+        [("  thp pmd\n", advised), ("  thp pmd\n", &collapse), ("  hugetlb 1\n", pooled)]
+    {
+        assert_ne!(reason(machine, setup, nothing).0, Verdict::Skip, "{setup}");
+    }
+    let beside = format!("{advised}  P: map S 1 shared rw\n");
+    let (verdict, why) = reason("  thp pmd\n", &beside, nothing);
+    assert_eq!(verdict, Verdict::Skip);
+    assert!(why.starts_with("beside huge pages there are no files, shared memory"), "{why}");
+    let cases: [(&str, &str, Lack); 3] = [
+        ("  thp pmd\n", advised, |it| it.no_huge = Some("lacks it".to_owned())),
+        ("  thp pmd\n", &collapse, |it| it.no_collapse = Some("lacks it".to_owned())),
+        ("  hugetlb 1\n", pooled, |it| it.no_pool = Some("lacks it".to_owned())),
+    ];
+    for (machine, setup, lack) in cases {
+        assert_eq!(reason(machine, setup, lack), (Verdict::Skip, "lacks it".to_owned()));
+    }
+    // Folios of four pages are another setting.
+    let folios: Lack = |it| it.no_folios = Some("off".to_owned());
+    assert_ne!(reason("  thp pmd\n", advised, folios).0, Verdict::Skip);
+    assert_eq!(reason("", advised, folios), (Verdict::Skip, "off".to_owned()));
+}
+
+#[test]
 fn what_a_monitor_lacks_is_told() {
     let watched = |modes: &str| {
         format!(

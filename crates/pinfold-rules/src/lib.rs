@@ -27,6 +27,7 @@
 //! | a get or pin under locks (slow GUP) | [`entry_access`](pin::entry_access); for a read-only entry [`can_follow_write`](pin::can_follow_write) if it must allow writing, and [`must_unshare`](pin::must_unshare) | [`ReadGup`], [`ForceWrite`], [`Walk::Slow`](pin::Walk::Slow), [`EntryState`], [`AreaState`] | space lock for reading, table lock | *No* to a write: take a write fault and look again. *Yes* to unsharing: take an unshare fault and look again. Otherwise take the page before the table lock is released; [`counts_zero_page`](pin::counts_zero_page) says whether a pin of the zero page counts. A read that [`ReadGup::ForceWrite`] raised to a write may have the copy that its fault made, writable area or not. A hinting entry is faulted first if [`takes_hinting_fault`](pin::takes_hinting_fault). |
 //! | mprotect removes write permission | nothing | | space lock for writing, table lock | Clear the write bit, keep the mark; one flush at the end. A writable migration entry becomes `ReadExclusive` or `Read`, as [`MigrationKind`] says; a scan downgrades it too. |
 //! | mprotect grants write permission, or leaves it | [`wants_upgrade`](protect::wants_upgrade) for the area, [`can_change_writable`](protect::can_change_writable) for each entry | [`WriteUpgrade`], [`AreaState`] and [`EntryState`] as they will be | the same; the entry taken out, so that no bit set by the hardware is lost | The entry loses the write bit, even if it had it. *Yes*: it gets it back at once. *No*: it stays read-only until a write fault. The mark stays; one flush at the end. |
+//! | a write to the huge zero page | [`writes_whole_zero`](pmd::writes_whole_zero) | [`HugeZeroWrite`] | space lock for reading | *Yes*: a folio takes its place if there is one, flushed before anybody can see the first store. Otherwise split the entry into entries of the zero page, and let the write fault again. |
 //! | the NUMA scan | [`numa_skip`](numa::numa_skip), then [`is_settled`](numa::is_settled) | [`NumaSkip`], [`Mapping`], [`Users`], [`Locality`] | table lock | *Some* or *true*: leave the entry. Otherwise take it out and make it inaccessible, with one flush at the end; the write bit stays in it or goes as [`hinted_write`](numa::hinted_write) says. No correctness rests on the answer: a pin may land right after it. |
 //! | the hinting fault on a page of a large folio | first [`hinted_huge`](numa::hinted_huge) or [`hinted_page`](numa::hinted_page) | [`ThpNuma`] | the same | Move the folio as it says, or only make the entry accessible: with it, where it says *common* of a page, the folio's other hinting entries in the table and the area. |
 //! | the hinting fault | [`hinted_write`](numa::hinted_write), and where that says *recomputed* the two questions of mprotect | the entry as it will be | table lock, the entry found to be the one that faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was dropped in between, compare again, and under [`NumaFault::IsolateUnderLock`] restore without write permission. |
@@ -268,11 +269,12 @@ pub use snapshot::{
 };
 pub use switches::{
     BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach,
-    ForceWrite, ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, HugetlbCow, HugetlbFork,
-    Interfaces, LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify,
-    NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck,
-    Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch, TableFree,
-    TableReclaim, TailRefs, ThpNuma, Uffd, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    ForceWrite, ForkPin, ForkRace, GupNuma, GupStack, HeadRecheck, HugeZeroWrite, HugetlbCow,
+    HugetlbFork, Interfaces, LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd,
+    MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup,
+    RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite,
+    SwapPinned, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdWpFlush,
+    WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

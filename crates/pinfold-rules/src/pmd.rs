@@ -1,6 +1,7 @@
 //! A write fault on a present, write-protected entry of private memory that maps as many pages as a
 //! table does (a PMD): keep the folio, or split the entry and let the page's own rule decide?
-//! (facts 1.1, 1.3 to 1.6) And the NUMA scanner's question of such an entry (facts 4.2).
+//! (facts 1.1, 1.3 to 1.6) And the NUMA scanner's question of such an entry (facts 4.2), and a
+//! write to the huge zero page (facts 1.6).
 //!
 //! Protocol, all under the lock of the table that holds the entry, once it is found to be still the
 //! one that faulted:
@@ -10,7 +11,9 @@
 //! 3. On reuse set the exclusive mark, of the folio's first page. On [`PmdVerdict::Split`] split
 //!    the entry: each page of it is judged by itself from then on.
 
-use super::{Answer, Counter, Exclusive, NumaSkipPmd, PageKind, PmdCow, Relation, Why};
+use super::{
+    Answer, Counter, Exclusive, HugeZeroWrite, NumaSkipPmd, PageKind, PmdCow, Relation, Why,
+};
 
 /// What the rules look at of the folio that such an entry maps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +74,14 @@ pub fn pmd_cow_locked(rule: PmdCow, page: &HugeState) -> PmdVerdict {
     match others {
         Answer::Yes(why) => PmdVerdict::Split(why),
         Answer::No(why) => PmdVerdict::Reuse(why),
+    }
+}
+
+/// Whether a write to the huge zero page takes a folio for all of it (facts 1.6).
+pub const fn writes_whole_zero(rule: HugeZeroWrite) -> bool {
+    match rule {
+        HugeZeroWrite::Split => false,
+        HugeZeroWrite::Folio => true,
     }
 }
 

@@ -70,6 +70,15 @@ switches! {
         Exclusive = "exclusive" ["5.19"],
     }
 
+    /// What takes the place of the huge zero page where a process writes to it (facts 1.6).
+    huge_zero_write: HugeZeroWrite = "huge-zero-write" {
+        /// A table of entries of the zero page, of which the write then replaces one. facts 1.6
+        Split = "split" [always],
+        /// A folio, if there is one to be had, that one entry maps as before (release: M; seen in
+        /// 6.18). facts 1.6
+        Folio = "folio" ["6.13"],
+    }
+
     /// When a write fault on a huge page of the pool (hugetlb) may keep the page instead of copying
     /// it to another one of the pool (facts 1.3, 1.5). References never count: the hazard of
     /// map-count of pte-cow is there to this day, on purpose (facts 9.24).

@@ -16,17 +16,19 @@ use pinfold_rules::pin::{
     Access, Force, Hold, PIN_BIAS, Request, Term, Walk, WriteFault, can_follow_write, entry_access,
     maybe_dma_pinned, must_unshare,
 };
-use pinfold_rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, scans_as_page};
+use pinfold_rules::pmd::{
+    HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, scans_as_page, writes_whole_zero,
+};
 use pinfold_rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
 use pinfold_rules::swap::{
     SwapInFor, SwapInVerdict, frees_cache, grants_write, keeps_pinned, keeps_pinned_unmapped,
     swap_in,
 };
 use pinfold_rules::{
-    Answer, AreaState, Dirty, EntryState, Exclusive, ForceWrite, ForkPin, LargeCow, LargeState,
-    Lru, Mapping, NumaSkip, NumaSkipPmd, Owners, PRESETS, PageKind, PageState, Permission, PmdCow,
-    Protnone, PteCow, ReadGup, Rules, SwapCache, SwapInReuse, SwapInWrite, SwapPinned, Tracking,
-    WriteUpgrade, Writeback,
+    Answer, AreaState, Dirty, EntryState, Exclusive, ForceWrite, ForkPin, HugeZeroWrite, LargeCow,
+    LargeState, Lru, Mapping, NumaSkip, NumaSkipPmd, Owners, PRESETS, PageKind, PageState,
+    Permission, PmdCow, Protnone, PteCow, ReadGup, Rules, SwapCache, SwapInReuse, SwapInWrite,
+    SwapPinned, Tracking, WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -249,6 +251,9 @@ fn decide_huge(page: &PageState) {
     }
     for &rule in NumaSkipPmd::ALL {
         black_box(scans_as_page(rule));
+    }
+    for &rule in HugeZeroWrite::ALL {
+        black_box(writes_whole_zero(rule));
     }
 }
 

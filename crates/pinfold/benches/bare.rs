@@ -7,7 +7,7 @@
 //! full ordering of each change, and the order of the steps. So the ratio to them is the price of
 //! everything else.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pinfold::{Format, PIN_BIAS, Pfn, X86_64};
 
@@ -18,16 +18,27 @@ const TABLE: usize = X86_64::ENTRIES;
 const WRITABLE: u64 = X86_64::WRITABLE.set;
 const WRITE: u64 = WRITABLE & !X86_64::READABLE.set;
 
-/// A frame's count word, as far from the next as the library's.
+/// A bit of a frame's flags.
+const LOCKED: u32 = 1;
+/// What takes an entry's place while its folio is split.
+const MIGRATION: u64 = 1 << 1;
+
+/// A frame's words, as far from the next frame's as the library's.
+#[derive(Default)]
 #[repr(C, align(32))]
 struct Frame {
     counts: AtomicU64,
+    flags: AtomicU32,
+    home: AtomicU64,
+    index: AtomicU64,
 }
 
 /// Entries and frames without anything around them.
 pub(crate) struct Bare {
     entries: Vec<AtomicU64>,
     child: Vec<AtomicU64>,
+    /// The entries above: one for each run of as many pages as a table has entries.
+    upper: Vec<AtomicU64>,
     frames: Vec<Frame>,
     taken: Vec<u64>,
 }
@@ -46,7 +57,8 @@ impl Bare {
                 .map(|pfn| AtomicU64::new((pfn.0 << FRAME_SHIFT) | WRITABLE))
                 .collect(),
             child: pages.iter().map(|_| AtomicU64::new(0)).collect(),
-            frames: (0..frames).map(|_| Frame { counts: AtomicU64::new(0) }).collect(),
+            upper: pages.chunks(TABLE).map(|_| AtomicU64::new(0)).collect(),
+            frames: (0..frames).map(|_| Frame::default()).collect(),
             taken: Vec::with_capacity(pages.len()),
         };
         bare.restore();
@@ -134,6 +146,110 @@ impl Bare {
             }
             for frame in &self.taken {
                 self.frames[*frame as usize].counts.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Gives the child the same entries as those that stay, and each frame one reference and one
+    /// mapping, or the first frame of each run of `pages` those of all.
+    pub(crate) fn fill(&self, pages: usize) {
+        for (entry, child) in self.entries.iter().zip(&self.child) {
+            child.store(entry.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        for run in self.entries.chunks(pages) {
+            for entry in run {
+                self.frame(entry.load(Ordering::Relaxed)).store(0, Ordering::Relaxed);
+            }
+            let all = ((1 + MAP) * pages as u64) | EXCLUSIVE;
+            self.frame(run[0].load(Ordering::Relaxed)).store(all, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the child has no entry, or as many as there are pages.
+    pub(crate) fn child_is(&self, empty: bool) -> bool {
+        self.child.iter().all(|entry| (entry.load(Ordering::Relaxed) == 0) == empty)
+    }
+
+    /// Collapse of the child's tables: lock each page, and compare its references with its
+    /// mappings; copy all; unlock them; take each entry out, and its mapping and reference off; one
+    /// entry for all of them. `copy` is told the number of the page.
+    #[inline(never)]
+    pub(crate) fn collapse(&self, copy: impl Fn(usize)) {
+        let (full, relaxed) = (Ordering::SeqCst, Ordering::Relaxed);
+        for ((table, upper), number) in self.child.chunks(TABLE).zip(&self.upper).zip(0..) {
+            for entry in table {
+                let frame = &self.frames[frame_of(entry.load(Ordering::Acquire)) as usize];
+                frame.flags.fetch_or(LOCKED, full);
+                let counts = frame.counts.load(relaxed);
+                if counts as u32 != ((counts & !EXCLUSIVE) / MAP) as u32 {
+                    return;
+                }
+            }
+            // Without a locked operation between two of them: each waits for the copy's stores.
+            (0..table.len()).for_each(|place| copy(number * TABLE + place));
+            for entry in table {
+                // The address of the words must not wait for the exchange.
+                let frame = &self.frames[frame_of(entry.load(relaxed)) as usize];
+                frame.flags.fetch_and(!LOCKED, full);
+                entry.swap(0, full);
+                frame.counts.fetch_sub(1 + MAP, full);
+            }
+            upper.store(WRITABLE, Ordering::Release);
+        }
+    }
+
+    /// Split of one entry a table: take it out, write an entry for each page, and its mark; name
+    /// the table.
+    #[inline(never)]
+    pub(crate) fn split_entries(&self) {
+        for ((table, own), upper) in
+            self.child.chunks(TABLE).zip(self.entries.chunks(TABLE)).zip(&self.upper)
+        {
+            upper.swap(MIGRATION, Ordering::SeqCst);
+            let first = own[0].load(Ordering::Relaxed);
+            for (entry, place) in table.iter().zip(0..) {
+                entry.store(first + (place << FRAME_SHIFT), Ordering::Relaxed);
+            }
+            for place in 1..table.len() as u64 {
+                self.frame(first + (place << FRAME_SHIFT)).store(EXCLUSIVE, Ordering::Relaxed);
+            }
+            upper.store(WRITABLE, Ordering::Release);
+        }
+    }
+
+    /// Split of the child's folios of so many pages: exchange each entry, and take all mappings and
+    /// references off at once; take the last one away; make a page of each frame, with its lock;
+    /// put each entry back, with a mapping and a reference; unlock each page, and drop the split's
+    /// own reference.
+    #[inline(never)]
+    pub(crate) fn split_folios(&self, pages: usize) {
+        for (run, own) in self.child.chunks(pages).zip(self.entries.chunks(pages)) {
+            let (full, relaxed) = (Ordering::SeqCst, Ordering::Relaxed);
+            for entry in run {
+                entry.swap(MIGRATION, full);
+            }
+            let head = own[0].load(relaxed);
+            let counts = self.frame(head);
+            let left = counts.fetch_sub((1 + MAP) * (pages as u64 - 1), full);
+            let last = left - (1 + MAP) * (pages as u64 - 1);
+            if counts.compare_exchange(last, 0, full, relaxed).is_err() {
+                return;
+            }
+            let frames =
+                own.iter().map(|entry| &self.frames[frame_of(entry.load(relaxed)) as usize]);
+            for (frame, place) in frames.clone().zip(0..) {
+                frame.flags.store(LOCKED, relaxed);
+                frame.home.store(head, relaxed);
+                frame.index.store(place, relaxed);
+                frame.counts.store(1, Ordering::Release);
+            }
+            for ((entry, own), frame) in run.iter().zip(own).zip(frames.clone()) {
+                frame.counts.fetch_add((1 + MAP) | EXCLUSIVE, full);
+                entry.store(own.load(relaxed), Ordering::Release);
+            }
+            for frame in frames {
+                frame.flags.fetch_and(!LOCKED, full);
+                frame.counts.fetch_sub(1, full);
             }
         }
     }

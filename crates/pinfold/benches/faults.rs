@@ -160,7 +160,7 @@ impl Pairs {
         for (value, frame) in (1..).zip(old.iter().chain(&sources)) {
             machine.word(*frame).store(value, Ordering::Relaxed);
         }
-        evict(machine, &world.spare(2 * COLD_PAGES));
+        machine.evict(&world.spare(2 * COLD_PAGES));
         let limit = || {
             let copy = |(from, to): (&Pfn, &Pfn)| {
                 machine.copy_frame(*from, *to);
@@ -181,11 +181,6 @@ impl Pairs {
             assert!(*from != to && read(*from) == read(to));
         }
     }
-}
-
-/// Fills the caches with frames that nobody needs.
-fn evict(machine: &Machine, frames: &[Pfn]) {
-    frames.iter().for_each(|frame| machine.zero_frame(*frame));
 }
 
 /// One round for an instruction counter; the pages it handles.

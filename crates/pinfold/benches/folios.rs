@@ -1,6 +1,6 @@
 //! P2 and the rows of P3 and P4 for large folios, which an entry for each page maps, or one for
-//! all: pins, fork, zap and split, over as many small pages, and over what no implementation can
-//! leave out.
+//! all: pins, fork and zap, over as many small pages, and over what no implementation can leave
+//! out.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pinfold::{PmdMapping, VirtRange};
 
 use crate::ops;
-use crate::pairs::{Goal, Pairs, median, timed};
+use crate::pairs::{Goal, Pairs, timed};
 use crate::world::{Contents, Order, World};
 
 const PAGES: u64 = 16384;
 const ROUNDS: usize = 41;
 /// log2 of the pages of 64 KiB and 2 MiB, and how they are mapped.
-const ORDERS: [(u32, PmdMapping, [&str; 5]); 3] = [
+const ORDERS: [(u32, PmdMapping, [&str; 4]); 3] = [
     (
         4,
         PmdMapping::Off,
@@ -23,7 +23,6 @@ const ORDERS: [(u32, PmdMapping, [&str; 5]); 3] = [
             "zap, 64K folios over small pages",
             "pin, 64K folios over small pages",
             "unpin, 64K folios over small pages",
-            "split of a 64K folio",
         ],
     ),
     (
@@ -34,7 +33,6 @@ const ORDERS: [(u32, PmdMapping, [&str; 5]); 3] = [
             "zap, 2M folios by entries over small pages",
             "pin, 2M folios by entries over small pages",
             "unpin, 2M folios by entries over small pages",
-            "split of a 2M folio by entries",
         ],
     ),
     (
@@ -45,7 +43,6 @@ const ORDERS: [(u32, PmdMapping, [&str; 5]); 3] = [
             "zap, 2M folios over small pages",
             "pin, 2M folios over small pages",
             "unpin, 2M folios over small pages",
-            "split of a 2M folio",
         ],
     ),
 ];
@@ -65,7 +62,7 @@ pub(crate) fn run() {
     pin_of_one("pin of one 2M folio by entries", PmdMapping::Off, PIN_BY_ENTRIES);
 }
 
-fn compare((order, by): (u32, PmdMapping), [fork, zap, pin, unpin, split]: [&'static str; 5]) {
+fn compare((order, by): (u32, PmdMapping), [fork, zap, pin, unpin]: [&'static str; 4]) {
     let (large, small) = (World::of_folios(PAGES, order, by), small());
     let goal = if order == 4 { SHARE } else { SMALL };
     let mut fork = Pairs::new(fork, PAGES, goal);
@@ -95,12 +92,6 @@ fn compare((order, by): (u32, PmdMapping), [fork, zap, pin, unpin, split]: [&'st
     for rows in [fork, zap, pin, unpin] {
         rows.report();
     }
-    let nanos = (0..ROUNDS).map(|_| {
-        let world = World::of_folios(PAGES, order, by);
-        let ((), time) = timed(|| ops::split_folios(&world.space, world.range, 1 << order));
-        time.as_secs_f64() * 1e9 / PAGES as f64
-    });
-    println!("{split:<42} {:7.1} ns a page", median(nanos));
 }
 
 fn small() -> World {

@@ -55,6 +55,8 @@ row file-copy "copy of a file" "$(count file-copy fault_all)" "a page"
 row file-sync "msync of a file" "$(count file-sync sync)" "a dirty page"
 row file-truncate "truncation" "$(count file-truncate truncate)" "a mapped page"
 row migrate migration "$(count migrate migrate)" "a page" 4709 2825 1648
+row collapse collapse "$(count collapse collapse)" "a folio of 512 pages"
+row folio-split "split of a folio" "$(count folio-split split_folios)" "of 512 pages, with its entry's"
 # Setting 1 GiB up takes longer than all the rest, and zap is what an exit consists of.
 [ -n "$plain" ] || row exit "exit of 1 GiB" "$(count exit exit)" "a page"
 row pair "map+unmap of 128M" "$(count pair pair)" "beside 1,000 areas"

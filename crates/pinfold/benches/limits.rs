@@ -1,9 +1,10 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `folio`, `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`. Each line
-//! names the goal it stands against. All figures are bookkeeping only: no exception entry, no real
-//! translation cache, no charging. A flush of all CPUs costs what `world.rs` states.
+//! `folio`, `shape`, `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`.
+//! Each line names the goal it stands against, if there is one. All figures are bookkeeping only:
+//! no exception entry, no real translation cache, no charging. A flush of all CPUs costs what
+//! `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 
@@ -19,6 +20,7 @@ mod metadata;
 mod ops;
 mod pairs;
 mod pins;
+mod shapes;
 mod threads;
 mod unmaps;
 mod world;
@@ -27,10 +29,11 @@ use world::Flush;
 
 /// The groups of rows. In those that compare with a bare loop, or one thread with two, flushes are
 /// free: a wait that both sides have would hide what is compared.
-const GROUPS: [(&str, Flush, fn()); 11] = [
+const GROUPS: [(&str, Flush, fn()); 12] = [
     ("pin", Flush::Free, pins::run),
     ("fork", Flush::Free, forks::run),
     ("folio", Flush::Free, folios::run),
+    ("shape", Flush::Free, shapes::run),
     ("fault", Flush::Free, faults::run),
     ("file", Flush::Free, files::run),
     ("unmap", Flush::Interrupt, unmaps::run),
@@ -59,7 +62,7 @@ fn main() {
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, ..)| name != word)) {
         eprintln!(
-            "no such group: {word}; there are pin, fork, folio, fault, file, unmap, metadata, frame, family, area and threads"
+            "no such group: {word}; there are pin, fork, folio, shape, fault, file, unmap, metadata, frame, family, area and threads"
         );
         std::process::exit(2);
     }
@@ -81,6 +84,8 @@ fn once(operation: &str) {
         ("pin" | "unpin", None) => pins::once(),
         ("pin-one", None) => pins::once_each(),
         ("fork" | "zap", None) => forks::once(),
+        ("collapse", None) => shapes::once_collapse(),
+        ("folio-split", None) => shapes::once_split(),
         ("populate", None) => faults::once_populate(),
         ("pair", None) => unmaps::once_pair(),
         ("areas", None) => areas::once(),
@@ -93,7 +98,7 @@ fn once(operation: &str) {
         (file, None) if files::OPERATIONS.contains(&file) => files::once(file),
         _ => {
             eprintln!(
-                "no such operation: file-read, file-write, file-copy, file-sync, file-truncate, pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
+                "no such operation: file-read, file-write, file-copy, file-sync, file-truncate, pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, collapse, folio-split, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
             );
             std::process::exit(2);
         }

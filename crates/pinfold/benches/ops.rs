@@ -45,6 +45,12 @@ pub(crate) fn zap(space: &AddressSpace<Machine>, range: VirtRange) {
     space.advise(range, Advice::DontNeed).expect("the range is mapped");
 }
 
+/// Makes one folio of the pages of each run of a table's, in a range; how many.
+#[inline(never)]
+pub(crate) fn collapse(space: &AddressSpace<Machine>, range: VirtRange) -> u64 {
+    space.collapse(range).expect("nobody else refers to the pages, and there are frames")
+}
+
 /// Splits the folios of so many pages each that are mapped in a range.
 #[inline(never)]
 pub(crate) fn split_folios(space: &AddressSpace<Machine>, range: VirtRange, pages: u64) {

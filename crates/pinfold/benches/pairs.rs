@@ -50,13 +50,18 @@ impl Goal {
 pub(crate) struct Pairs {
     name: &'static str,
     pages: u64,
-    goal: Goal,
+    goal: Option<Goal>,
     taken: Vec<(Duration, Duration)>,
 }
 
 impl Pairs {
     pub(crate) fn new(name: &'static str, pages: u64, goal: Goal) -> Self {
-        Self { name, pages, goal, taken: Vec::new() }
+        Self { name, pages, goal: Some(goal), taken: Vec::new() }
+    }
+
+    /// Of an operation for which the project has no goal.
+    pub(crate) fn without_goal(name: &'static str, pages: u64) -> Self {
+        Self { name, pages, goal: None, taken: Vec::new() }
     }
 
     /// Takes one pair.
@@ -71,7 +76,7 @@ impl Pairs {
         let ours = median(pairs.iter().map(|pair| per_page(pair.0)));
         let limit = median(pairs.iter().map(|pair| per_page(pair.1)));
         let ratio = median(pairs.iter().map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()));
-        let verdict = self.goal.verdict(ratio);
+        let verdict = self.goal.map_or(String::new(), |goal| goal.verdict(ratio));
         let name = self.name;
         println!("{name:<42} {ours:7.1} ns  limit {limit:7.1} ns  ratio {ratio:5.2}  {verdict}");
     }

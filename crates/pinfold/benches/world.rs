@@ -111,6 +111,11 @@ impl Machine {
         &self.cpus[CPU.get()]
     }
 
+    /// Fills the caches with frames that nobody needs.
+    pub(crate) fn evict(&self, frames: &[Pfn]) {
+        frames.iter().for_each(|frame| self.zero_frame(*frame));
+    }
+
     /// The first word of a frame.
     pub(crate) fn word(&self, frame: Pfn) -> &AtomicWord {
         self.host.word(frame, 0)

@@ -47,7 +47,6 @@ use crate::pte::{Entry, Format, Pte};
 use crate::rules::CollapseSync;
 use crate::rules::collapse::waits_for_walkers;
 use crate::space::Space;
-use crate::sync::smp_mb;
 use crate::table::{Huge, Leaf, Missing, Unlinked, table_start};
 use crate::tlb::Gather;
 
@@ -274,13 +273,12 @@ impl<'m, P: Platform> Span<'m, P> {
         leaf: Leaf<'m, P>,
     ) -> Result<Unlinked<'m, P>, CollapseError> {
         let (mem, id, first) = (self.space.mem(), self.space.id(), self.pages.start);
+        // A full exchange: the table is unlinked before the look at who is in it, or at what he has
+        // taken.
         let table = Unlinked::new(place, leaf);
         mem.tell(id, first, EventKind::CollapseBegins(self.head));
         let range = VirtRange::of_pages(self.pages.start, self.pages.end);
         mem.flush(id, FlushScope::Range(range));
-        // The flush need not order the table's unlinking before the look at who is in it, or at
-        // what he has taken.
-        smp_mb();
         let rule: CollapseSync = mem.rule();
         let waited = waits_for_walkers(rule);
         if waited {

@@ -39,7 +39,7 @@ use crate::rules::fork::{
 };
 use crate::rules::hugetlb::guards_fork;
 use crate::space::Space;
-use crate::sync::{Begin, Latch, Marks, Shared, smp_mb};
+use crate::sync::{Begin, Latch, Marks, Shared};
 use crate::table::{Cursor, Leaf, Next, Part, table_end, table_start};
 use crate::uffd::{Registration, UffdMode};
 
@@ -111,24 +111,17 @@ struct Copying<'s, P: Platform> {
     /// Whether an entry of the parent lost write permission, or may not have been flushed when it
     /// was replaced, so that it must be flushed.
     protected: bool,
-    /// Whether that may have been by a store.
-    stored: bool,
 }
 
 impl<P: Platform> Space<P> {
     pub(crate) fn fork(&self) -> Result<Shared<Self>, SpaceError> {
         let child = self.child()?;
-        let mut copying =
-            Copying { parent: self, child: &child, tables: None, protected: false, stored: false };
+        let mut copying = Copying { parent: self, child: &child, tables: None, protected: false };
         let mut parent_map = self.write_map();
         self.recall_all();
         child.join_group_of(self);
         let mut child_map = child.write_map();
         let copied = copying.copy_areas(&mut parent_map, &mut child_map);
-        if copying.stored {
-            // A CPU that has been flushed finds what was stored.
-            smp_mb();
-        }
         if copying.protected {
             self.mem().flush(self.id(), FlushScope::All);
         }
@@ -288,9 +281,11 @@ impl<'s, P: Platform> Copying<'s, P> {
         let mut fresh = None;
         let mut page = pages.start;
         loop {
-            match self.copy_leaf(copy, from, to, page..pages.end, fresh.take()) {
+            match self.copy_leaf(copy, from, to, page..pages.end, &mut fresh) {
                 Copied::All => return Ok(()),
                 Copied::NeedFrame(at) => {
+                    // One that was not needed goes back first.
+                    drop(fresh.take());
                     fresh = Some(Fresh { page: at, frame: self.child.new_private(copy, at)? });
                     page = at;
                 }
@@ -305,17 +300,17 @@ impl<'s, P: Platform> Copying<'s, P> {
         from: Leaf<'s, P>,
         to: Leaf<'s, P>,
         mut pages: Range<Vpn>,
-        mut fresh: Option<Fresh<'_>>,
+        fresh: &mut Option<Fresh<'_>>,
     ) -> Copied {
         let to = to.lock();
         let from = from.lock();
         loop {
-            match self.copy_run(copy, (&from, &to), pages.clone(), &mut fresh) {
+            match self.copy_run(copy, (&from, &to), pages.clone(), fresh) {
                 Stop::End => return Copied::All,
                 Stop::NeedFrame(page) => return Copied::NeedFrame(page),
                 Stop::Large(page, pte, history) => {
                     let at = Entries { from: &from, to: &to, page };
-                    match self.copy_large(copy, &at, pages.end, (pte, history), &mut fresh) {
+                    match self.copy_large(copy, &at, pages.end, (pte, history), fresh) {
                         Ok(done) => pages.start = page + done,
                         Err(page) => return Copied::NeedFrame(page),
                     }
@@ -469,7 +464,6 @@ impl<'s, P: Platform> Copying<'s, P> {
         match sharing.run(at.page..end, pte) {
             Ok(shared) => {
                 self.protected |= shared.protected;
-                self.stored |= shared.protected;
                 Ok(shared.pages)
             }
             Err(why) => {

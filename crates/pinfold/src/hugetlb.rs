@@ -70,6 +70,8 @@ impl<P: Platform> Memory<P> {
 
 impl<P: Platform> Space<P> {
     /// Where a mapping of huge pages goes: as [`Space::place`], at one of their places.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn place_pooled(
         &self,
         map: &AreaMap<P>,

@@ -102,6 +102,7 @@ impl<P: Platform> Space<P> {
 
     /// Where a mapping goes, if the limit on mapped pages allows it. Only for [`Place::Replace`]
     /// something may be there.
+    #[inline]
     pub(crate) fn place(
         &self,
         map: &AreaMap<P>,
@@ -125,6 +126,7 @@ impl<P: Platform> Space<P> {
 
     /// A gap of so many pages, the lowest or the highest one, that keeps its distance from an area
     /// above it that grows down: INV-STACK-2.
+    #[inline]
     pub(crate) fn gap(
         &self,
         map: &AreaMap<P>,

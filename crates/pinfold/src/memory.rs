@@ -336,6 +336,12 @@ impl<P: Platform> Memory<P> {
         self.huge_zero
     }
 
+    /// Whether a frame is part of the huge zero page.
+    pub fn is_huge_zero(&self, pfn: Pfn) -> bool {
+        let pages = P::Format::ENTRIES as u64;
+        self.huge_zero.is_some_and(|first| (first.0..first.0 + pages).contains(&pfn.0))
+    }
+
     /// Copies so many frames, one after the other, from the first of these on to the second's.
     pub(crate) fn copy_frames(&self, from: Pfn, to: Pfn, frames: u64) {
         for further in 0..frames {

@@ -209,7 +209,7 @@ impl<P: Platform> Memory<P> {
         let mark = if own.is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
         let kind = if flags.contains(Flags::ANON) {
             PageKind::Anon(mark)
-        } else if pfn == self.zero_page() {
+        } else if pfn == self.zero_page() || self.is_huge_zero(pfn) {
             PageKind::Zero
         } else {
             PageKind::File

@@ -105,9 +105,10 @@ pub struct RetiredTables {
 ///   the manager and page-walking hardware writes.
 /// - [`Platform::flush`] returns only when no CPU of the machine uses a translation of the scope
 ///   that it read before the call, everything that those CPUs did through it is visible to the
-///   caller, and what the caller did before the call is visible to them when they walk the tables
-///   again. It need not order anything else: nothing against walk sections, and no CPU that uses no
-///   translation of the scope.
+///   caller, and what the caller did before the call, be it by a plain store, is visible to every
+///   CPU that walks the tables afterwards. So an implementation that leaves CPUs out looks which
+///   they are behind a full barrier, as [`crate::CpuSet`] does. It need not order anything else:
+///   nothing against walk sections.
 /// - [`Platform::wait_for_walkers`] waits for the sections between [`Platform::walk_begin`] and
 ///   [`Platform::walk_end`] as those methods document.
 /// - What [`Platform::defer`] takes is given to [`crate::Memory::free_tables`] of the same machine

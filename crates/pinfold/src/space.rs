@@ -362,13 +362,7 @@ impl<P: Platform> Space<P> {
         range: VirtRange,
         changes: impl Fn(&Area<P>) -> bool,
     ) -> Result<(), SpaceError> {
-        let mut parted = None;
-        let ends = [range.first_page(), range.end_page()].map(|page| {
-            let area = map.split_by(page).filter(|area| changes(area))?;
-            parted = parted.or(self.parted(area, range));
-            Some((page, area.backing.view().is_some()))
-        });
-        Self::unparted(parted)?;
+        let ends = self.cuts(map, range, changes)?;
         let more = ends.iter().flatten().count();
         let limit = self.limits.areas;
         if map.len() + more > limit && more > 0 {
@@ -381,21 +375,30 @@ impl<P: Platform> Space<P> {
     /// what is left then.
     pub(crate) fn cut_out(&self, map: &mut AreaMap<P>, range: VirtRange) -> Result<(), SpaceError> {
         self.may_hold(map, Some(range), 0)?;
-        let mut parted = None;
-        let ends = [range.first_page(), range.end_page()].map(|page| {
-            let area = map.split_by(page)?;
-            parted = parted.or(self.parted(area, range));
-            Some((page, area.backing.view().is_some()))
-        });
-        Self::unparted(parted)?;
+        let ends = self.cuts(map, range, |_| true)?;
         self.split(map, ends)
     }
 
-    fn unparted(parted: Option<Vpn>) -> Result<(), SpaceError> {
-        parted.map_or(Ok(()), |page| Err(SpaceError::PartOfHugePage(page.start())))
+    /// The ends of `range` where an area is cut that will change, each with whether that shows an
+    /// object.
+    fn cuts(
+        &self,
+        map: &AreaMap<P>,
+        range: VirtRange,
+        changes: impl Fn(&Area<P>) -> bool,
+    ) -> Result<[Option<(Vpn, bool)>; 2], SpaceError> {
+        let cut = |page| match map.split_by(page).filter(|area| changes(area)) {
+            None => Ok(None),
+            Some(area) => match self.parted(area, range) {
+                None => Ok(Some((page, area.backing.view().is_some()))),
+                Some(page) => Err(SpaceError::PartOfHugePage(page.start())),
+            },
+        };
+        Ok([cut(range.first_page())?, cut(range.end_page())?])
     }
 
     /// The end of `range` at which a huge page of the pool would be parted that lies in the area.
+    #[inline]
     pub(crate) fn parted(&self, area: &Area<P>, range: VirtRange) -> Option<Vpn> {
         let inside = |page: Vpn| area.range.first_page() < page && page < area.range.end_page();
         let parts = |page: &Vpn| inside(*page) && table_start::<P::Format>(*page) != *page;
@@ -415,11 +418,23 @@ impl<P: Platform> Space<P> {
             self.cut_views(map, pages.map(|page| page.map(|(page, _)| page)))?;
         }
         for (page, _) in pages.into_iter().flatten() {
+            self.split_huge_across(page);
             if let Some(seat) = map.split_at(page).and_then(|rest| rest.backing.seat()) {
                 self.mem.anon().again(seat, self.mem.platform());
             }
         }
         Ok(())
+    }
+
+    /// Splits the huge entry that maps `page` and the one before it, if there is one: no area is
+    /// going to end among its pages (INV-HUGE-1).
+    fn split_huge_across(&self, page: Vpn) {
+        if table_start::<P::Format>(page) == page {
+            return;
+        }
+        if let Some(huge) = self.tables().above(page).filter(|found| found.pte().is_some()) {
+            self.mem.split_huge(self.mm, &huge);
+        }
     }
 
     /// Tells the objects that areas which show them are going to be cut before these pages, in

@@ -111,6 +111,7 @@ impl<P: Platform> Memory<P> {
 
     /// Clears the mark of a page whose entry is out, if it has one; not, where something is to
     /// remember it, if the page may be pinned.
+    #[inline]
     pub(crate) fn take_mark(&self, pfn: Pfn, remembers: Remembers) -> Mark {
         if !self.frames().counts_as(pfn, Counts::is_exclusive) {
             return Mark::None;

@@ -26,8 +26,8 @@ use pinfold::platform::{FlushScope, Park};
 use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, Format, FrameSetup, Invalidation,
-    Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, Pfn, Place, Platform, Prot, RetiredTables, Rules,
-    Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
+    Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, Pfn, Place, Platform, Prot, Pte, RetiredTables,
+    Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
 };
 
 pub(crate) use audit::Audit;
@@ -53,6 +53,7 @@ pub(crate) struct Rig<F: Format> {
     hook: Mutex<Option<Hook>>,
     after_walk: Mutex<Option<Once>>,
     before_alloc: Mutex<Option<Once>>,
+    before_flush: Mutex<Option<Once>>,
     bugs: Mutex<Vec<Bug>>,
     /// Tables that wait for the end of a grace period, if the platform takes them.
     deferred: Mutex<Option<Vec<RetiredTables>>>,
@@ -108,6 +109,12 @@ impl<F: Format> Rig<F> {
     /// Runs `run` when the next page near the calling CPU is about to be taken.
     pub(crate) fn before_alloc(&self, run: impl FnOnce() + Send + 'static) {
         *self.before_alloc.lock().unwrap() = Some(Box::new(run));
+    }
+
+    /// Runs `run` when the next flush of all CPUs is about to begin.
+    #[allow(dead_code, reason = "only the crate's own tests need it")]
+    pub(crate) fn before_flush(&self, run: impl FnOnce() + Send + 'static) {
+        *self.before_flush.lock().unwrap() = Some(Box::new(run));
     }
 
     /// Lets the CPUs cache nothing: for tests whose threads use translations that another thread
@@ -204,6 +211,10 @@ unsafe impl<F: Format> Platform for Rig<F> {
     }
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {
+        let run = self.before_flush.lock().unwrap().take();
+        if let Some(run) = run {
+            run();
+        }
         self.host.flush(space, scope);
         self.forget(space, |page| match scope {
             FlushScope::All => true,
@@ -313,6 +324,7 @@ pub(crate) fn machine_of<F: Hardware>(
         hook: Mutex::new(None),
         after_walk: Mutex::new(None),
         before_alloc: Mutex::new(None),
+        before_flush: Mutex::new(None),
         bugs: Mutex::new(Vec::new()),
         deferred: Mutex::new(None),
         devices: Devices::default(),
@@ -336,6 +348,22 @@ pub(crate) fn space<F: Format>(mem: &Mem<F>) -> Space<F> {
 /// Maps private memory at page number `first`.
 pub(crate) fn map<F: Format>(space: &Space<F>, first: u64, pages: u64, prot: Prot) -> VirtRange {
     space.map(Place::At(VirtAddr::of_page(first)), pages, prot, Sharing::Private).unwrap()
+}
+
+/// What another CPU finds in the tables for `page` when the next flush of all CPUs begins, which
+/// `run` leads to.
+#[allow(dead_code, reason = "only the crate's own tests need it")]
+pub(crate) fn entry_at_flush<F: Format>(
+    space: &Arc<Space<F>>,
+    page: u64,
+    run: impl FnOnce(),
+) -> Pte<F> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let other = space.clone();
+    let look = move || tell.send(other.walk(VirtAddr::of_page(page))).unwrap();
+    space.memory().platform().before_flush(look);
+    run();
+    told.try_recv().expect("there was a flush")
 }
 
 /// Maps shared memory at page number `first`.

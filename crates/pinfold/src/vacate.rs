@@ -170,6 +170,7 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    #[inline]
     fn take_mark_of(&self, pfn: Pfn) -> Mark {
         self.take_mark(pfn, Remembers::by(remembers_mark(self.rule())))
     }
@@ -206,6 +207,7 @@ impl<P: Platform> Memory<P> {
         let Ok(()) = done;
     }
 
+    #[inline]
     fn restore_entry(
         &self,
         space: SpaceId,

@@ -41,7 +41,8 @@ pub(crate) struct FuzzArgs {
     #[arg(long, value_name = "N", requires = "on", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) trials: u32,
-    /// With --on linux, allow scans of NUMA balancing on this machine; see `pinfold check --help`
+    /// With --on linux, allow scans, folios and huge pages on this machine; see `pinfold check
+    /// --help`
     #[arg(long, requires = "on")]
     pub(crate) i_own_this_machine: bool,
     /// Where what is found is saved, in a directory named by its id

@@ -12,7 +12,7 @@ use crate::rulesets;
 use crate::show;
 use pinfold_lab::Strategy;
 use pinfold_lab::report::id;
-use pinfold_linux::{KernelReport, Options, Verdict};
+use pinfold_linux::{Given, KernelReport, Options, Verdict};
 use serde::Serialize;
 use std::io;
 use std::path::Path;
@@ -25,6 +25,9 @@ const FILE: &str = "kernel.json";
 /// Why there are no scans.
 const NO_SCANS: &str = "a scan of NUMA balancing changes settings of the whole machine, which \
                         --i-own-this-machine allows";
+/// Why there is no pool of huge pages.
+const NO_POOL: &str = "the pool of huge pages is a setting of the whole machine, which \
+                       --i-own-this-machine changes where nobody uses it";
 /// The reports of a command, as one document.
 #[derive(Serialize)]
 struct Document<'a> {
@@ -39,12 +42,10 @@ struct Document<'a> {
 /// # Errors
 /// When input or output cannot be used.
 pub(crate) fn agent(args: &AgentArgs) -> Answer {
-    let scans = match args.scans {
-        true => Ok(()),
-        false => Err(NO_SCANS.to_owned()),
-    };
+    let given = |given: bool, why: &str| if given { Ok(()) } else { Err(why.to_owned()) };
+    let given = Given { scans: given(args.scans, NO_SCANS), pool: given(args.pool, NO_POOL) };
     let patience = Duration::from_secs(u64::from(args.patience));
-    let served = pinfold_linux::serve(io::stdin().lock(), io::stdout().lock(), scans, patience);
+    let served = pinfold_linux::serve(io::stdin().lock(), io::stdout().lock(), given, patience);
     served.map_err(Failure::Output)?;
     Ok(0)
 }

@@ -62,13 +62,18 @@ impl Stage {
             Where::Here => {
                 // With one node nothing is scanned, and the scenario says so: nothing is changed.
                 let scans = owned && pinfold_linux::nodes() > 1;
+                let mut pool = false;
                 if owned {
                     let changed = if scans { Settings::change() } else { Ok(Settings::default()) };
                     let changed = changed.and_then(Settings::give_folios);
+                    let changed = changed.and_then(Settings::give_huge);
                     let refused = |why| Failure::Usage(format!("--i-own-this-machine: {why}"));
-                    settings = Some(changed.map_err(refused)?);
+                    let mut changed = changed.map_err(refused)?;
+                    // A pool that others use stays theirs; scenarios that need one say so.
+                    pool = changed.give_pool().is_ok();
+                    settings = Some(changed);
                 }
-                let started = start(program, scans);
+                let started = start(program, scans, pool);
                 started.map(|agent| Box::new(agent) as Box<dyn Agent>).map_err(|why| match why {
                     AgentError::Start(_) => (Verdict::Skip, why.to_string()),
                     _ => (Verdict::Error, why.to_string()),
@@ -173,10 +178,9 @@ fn repeated(loaded: &Loaded, rules: &Rules, search: &CheckOptions) -> Ends {
 }
 
 /// The agent is this program, started once more.
-fn start(path: PathBuf, scans: bool) -> Result<Process, AgentError> {
+fn start(path: PathBuf, scans: bool, pool: bool) -> Result<Process, AgentError> {
     let mut arguments = vec!["linux-agent".into()];
-    if scans {
-        arguments.push("--scans".into());
-    }
+    arguments.extend(scans.then(|| "--scans".into()));
+    arguments.extend(pool.then(|| "--pool".into()));
     Process::start(Program { path, arguments, start: START, answer: ANSWER, alone: false })
 }

@@ -70,13 +70,9 @@ pub(crate) fn draw(report: &KernelReport, saved: Option<&str>, look: &Look) -> S
     if let Some(beyond) = &report.beyond {
         let mut what = vec![format!("{}", beyond.conduct)];
         what.extend(beyond.failed.iter().cloned());
+        let facts = beyond.plan.facts.iter().zip(&beyond.facts);
         what.extend(
-            beyond
-                .plan
-                .facts
-                .iter()
-                .zip(&beyond.facts)
-                .map(|(look, found)| format!("{look:?}: {}", found.what)),
+            facts.map(|(look, found)| format!("{}: {}", beyond.plan.told(look), found.what)),
         );
         for (at, what) in what.iter().enumerate() {
             lines.extend(labelled(if at == 0 { "first" } else { "" }, what, look));

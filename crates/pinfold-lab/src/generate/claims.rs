@@ -34,12 +34,15 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             Act::Take { page, handle, .. } => handles.push((*handle, *page, step.process)),
             Act::Drop { handle, .. } => dropped.push(*handle),
             Act::Unmap(_)
+            | Act::UnmapAll(_)
             | Act::Protect(..)
+            | Act::ProtectAll(..)
             | Act::Advise(..)
             | Act::AdviseAll(..)
             | Act::Split(_)
             | Act::SplitDeferred
             | Act::Pageout(_)
+            | Act::Collapse(_)
             | Act::Note(..)
             | Act::TryGet(..)
             | Act::Again { .. }

@@ -7,6 +7,7 @@
 
 mod filed;
 mod large;
+mod pooled;
 
 use super::shape::{Aim, Extent, Files, Scans, Shape};
 use super::steps::{Act, HEAP, MOVED, PLACE, Page, STACK, Shows, Step};
@@ -38,6 +39,8 @@ pub(super) struct Maker {
     noted: u32,
     in_lanes: bool,
     low: Low,
+    /// Whether pages are collapsed.
+    collapses: bool,
     /// How the steps of a program with files may fail.
     trouble: Option<Trouble>,
     /// Whether such a program locks pages in memory; others drop them.
@@ -162,6 +165,7 @@ impl Maker {
             handles: 0,
             noted: 0,
             in_lanes: false,
+            collapses: shape.collapses(seed),
             trouble: Trouble::of(seed, shape),
             locks: (seed / 9).is_multiple_of(2),
             swaps: Self::swaps(seed, shape),
@@ -201,6 +205,7 @@ impl Maker {
     pub(super) fn setup(&mut self) -> Vec<Step> {
         let mut steps = match (self.shape.files, self.shape.extent) {
             (Files::Left, Extent::Folio) => self.area_of_folio(),
+            (Files::Left, Extent::Pool) => self.area_of_pool(),
             (Files::Left, Extent::Areas | Extent::Page) => self.areas_of_memory(),
             (Files::Made, _) => self.areas_of_files(),
         };
@@ -237,7 +242,7 @@ impl Maker {
     fn areas_of_memory(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
         let most = match self.shape.extent {
-            Extent::Areas | Extent::Folio => 2,
+            Extent::Areas | Extent::Folio | Extent::Pool => 2,
             Extent::Page => 1,
         };
         for area in ["A", "B"].into_iter().take(self.between(1, most)) {
@@ -310,7 +315,9 @@ impl Maker {
             (Files::Made, _) => self.step_with_files(process),
             (Files::Left, Extent::Areas) => self.any_step(process),
             (Files::Left, Extent::Page) => self.step_on_page(process),
+            (Files::Left, Extent::Folio) if self.collapses => self.step_with_collapses(process),
             (Files::Left, Extent::Folio) => self.step_on_folio(process),
+            (Files::Left, Extent::Pool) => self.step_on_pool(process),
         }
     }
 
@@ -426,16 +433,23 @@ impl Maker {
         if let Some(trouble) = self.trouble {
             return Step { process, may_fail: trouble.of_step(&act), act };
         }
+        let short = match self.shape.extent {
+            Extent::Pool => "no-huge-page",
+            Extent::Areas | Extent::Page | Extent::Folio => "out-of-frames",
+        };
         let may_fail = match (&act, self.shape.frames) {
             (
                 Act::Fork(_) | Act::Write(..) | Act::Read(_) | Act::Take { .. } | Act::Again { .. },
                 Some(_),
-            ) => Some("out-of-frames"),
-            (Act::Populate(..) | Act::Mlock(_), Some(_)) => Some("out-of-frames"),
-            (Act::Protect(..) | Act::Unmap(_), Some(_)) => Some("out-of-frames"),
+            ) => Some(short),
+            (Act::Populate(..) | Act::Mlock(_) | Act::Collapse(_), Some(_)) => Some(short),
+            (Act::Protect(..) | Act::Unmap(_), Some(_)) => Some(short),
             (Act::Populate(..) | Act::Mlock(_) | Act::Munlock(_), None) => Some("not-mapped"),
             (Act::Write(..) | Act::Read(_) | Act::Again { .. }, None) => Some("no-access"),
-            (Act::Protect(..) | Act::Advise(..), None) => Some("not-mapped"),
+            (Act::Protect(..) | Act::ProtectAll(..), None) => Some("not-mapped"),
+            (Act::Advise(..) | Act::AdviseAll(..), None) => Some("not-mapped"),
+            // A page that somebody refers to.
+            (Act::Collapse(_), None) => Some("busy"),
             (Act::Break(_), _) => Some("not-mapped"),
             _ => None,
         };
@@ -477,6 +491,7 @@ impl Maker {
         let pin = ("pin", "unpin", true);
         let get = ("get", "put", false);
         let ((verb, drops, writes), options) = match self.shape.aim {
+            _ if self.shape.extent == Extent::Pool => (pin, self.pooled_options()),
             Aim::Compare => match self.below(4) {
                 0 | 1 => (pin, "write longterm"),
                 2 => (get, "read"),

@@ -32,6 +32,14 @@ pub struct Shape {
     pub frames: Option<u32>,
 }
 
+impl Shape {
+    /// Whether pages are collapsed in the program of a seed: in one of three about a folio.
+    pub(super) fn collapses(&self, seed: u64) -> bool {
+        let folio = matches!((self.files, self.extent), (Files::Left, Extent::Folio));
+        folio && (seed / 6).is_multiple_of(3)
+    }
+}
+
 /// How much memory the steps of a program are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -41,14 +49,23 @@ pub enum Extent {
     /// changes of its rights. What releases do differently shows there sooner.
     Page,
     /// One large folio and the steps that decide who keeps its pages and whether it stays one:
-    /// splits and references by number beside those of a page, and pages given up.
+    /// splits and references by number beside those of a page, and pages given up; in one of three
+    /// small pages, too, and collapses, moves and scans.
     Folio,
+    /// One huge page of the pool, and the steps that decide who keeps it, or whether there is one
+    /// for who wants it. [`Shape::frames`] says whether the pool is short.
+    Pool,
 }
 
 impl Extent {
-    /// That of the program with this seed, where all kinds are wanted: one in six has a folio.
+    /// That of the program with this seed, where all kinds are wanted: one in six has a folio, one
+    /// in twelve a huge page of the pool.
     pub const fn of(seed: u64) -> Self {
-        if seed % 6 == 1 { Self::Folio } else { Self::Areas }
+        match seed % 12 {
+            1 | 7 => Self::Folio,
+            5 => Self::Pool,
+            _ => Self::Areas,
+        }
     }
 }
 

@@ -35,15 +35,21 @@ pub(super) enum Act {
     Vfork(&'static str),
     Exec,
     Unmap(Page),
+    /// A whole area.
+    UnmapAll(&'static str),
     /// An area as a whole, to a place where nothing is.
     Remap(&'static str, u64),
     Protect(Page, &'static str),
+    /// A whole area.
+    ProtectAll(&'static str, &'static str),
     Advise(Page, &'static str),
     /// A whole area.
     AdviseAll(&'static str, &'static str),
     Split(Page),
     SplitDeferred,
     Pageout(Page),
+    /// The pages of this one's table.
+    Collapse(Page),
     /// The frame of a page, by the number of the note.
     Note(Page, u32),
     /// A reference by a note, and its end.
@@ -119,6 +125,8 @@ pub(super) const GROUPS: [&str; 2] = ["G", "K"];
 pub(super) enum Shows {
     /// Memory of the process's own.
     Private,
+    /// The same, in huge pages of the pool.
+    Pooled,
     /// Memory that its children share.
     Shared,
     /// A file without a name.
@@ -133,7 +141,7 @@ impl Shows {
     /// Whether what is written there must get to a store.
     pub(super) fn is_stored(self) -> bool {
         match self {
-            Self::Private | Self::Shared | Self::FileCopied(..) => false,
+            Self::Private | Self::Pooled | Self::Shared | Self::FileCopied(..) => false,
             Self::Nameless => true,
             Self::File(file, _) => file.stored,
         }
@@ -142,7 +150,7 @@ impl Shows {
     /// The file with a name.
     fn file(self) -> Option<(File, u32)> {
         match self {
-            Self::Private | Self::Shared | Self::Nameless => None,
+            Self::Private | Self::Pooled | Self::Shared | Self::Nameless => None,
             Self::File(file, from) | Self::FileCopied(file, from) => Some((file, from)),
         }
     }
@@ -150,6 +158,7 @@ impl Shows {
     fn sharing(self) -> &'static str {
         match self {
             Self::Private | Self::FileCopied(..) => "private",
+            Self::Pooled => "hugetlb",
             Self::Shared | Self::File(..) => "shared",
             Self::Nameless => "file",
         }
@@ -239,13 +248,16 @@ impl fmt::Display for Step {
             Act::Vfork(child) => write!(f, "vfork {child}"),
             Act::Exec => f.write_str("exec"),
             Act::Unmap(page) => write!(f, "unmap {page}"),
+            Act::UnmapAll(area) => write!(f, "unmap {area}"),
             Act::Remap(area, at) => write!(f, "remap {area} at {at:#x}"),
             Act::Protect(page, rights) => write!(f, "protect {page} {rights}"),
+            Act::ProtectAll(area, rights) => write!(f, "protect {area} {rights}"),
             Act::Advise(page, advice) => write!(f, "advise {page} {advice}"),
             Act::AdviseAll(area, advice) => write!(f, "advise {area} {advice}"),
             Act::Split(page) => write!(f, "split-folio {page}"),
             Act::SplitDeferred => f.write_str("split-deferred"),
             Act::Pageout(page) => write!(f, "pageout {page}"),
+            Act::Collapse(page) => write!(f, "collapse {page}"),
             Act::Note(page, note) => write!(f, "note {page} as n{note}"),
             Act::TryGet(note, handle) => write!(f, "try-get n{note} as h{handle}"),
             Act::Again { page, first, .. } => write!(f, "get {page} read as h{first}"),

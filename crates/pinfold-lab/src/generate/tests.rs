@@ -16,10 +16,11 @@ const COMPARE: Shape = Shape {
     frames: None,
 };
 
+const TWO: Shape = Shape { lanes: 2, steps: 3, nodes: 2, scans: Scans::Made, ..COMPARE };
+
 fn shapes() -> Vec<Shape> {
-    let two = Shape { lanes: 2, steps: 3, nodes: 2, scans: Scans::Made, ..COMPARE };
-    let oracles = Shape { aim: Aim::Oracles, lanes: 3, ..two };
-    vec![COMPARE, two, oracles, Shape { frames: Some(4), ..oracles }]
+    let oracles = Shape { aim: Aim::Oracles, lanes: 3, ..TWO };
+    vec![COMPARE, TWO, oracles, Shape { frames: Some(4), ..oracles }]
 }
 
 /// The shapes with files and groups.
@@ -27,8 +28,7 @@ fn shapes_with_files() -> Vec<Shape> {
     shapes().into_iter().map(|shape| Shape { files: Files::Made, ..shape }).collect()
 }
 
-const FOLIO: Shape =
-    Shape { aim: Aim::Oracles, lanes: 2, steps: 3, extent: Extent::Folio, ..COMPARE };
+const FOLIO: Shape = Shape { aim: Aim::Oracles, extent: Extent::Folio, ..TWO };
 
 #[test]
 fn programs_about_a_folio_are_scenarios_with_every_step_that_decides_about_one() {
@@ -48,8 +48,52 @@ fn programs_about_a_folio_are_scenarios_with_every_step_that_decides_about_one()
             assert!(has(word), "{word}");
         }
         let huge = texts.iter().filter(|text| text.contains("thp pmd")).count();
-        assert!((100..200).contains(&huge), "{huge}");
+        assert!((150..250).contains(&huge), "{huge}");
         assert_eq!(has("unmap A"), shape.frames.is_none());
+        let collapsed: Vec<_> = texts.iter().filter(|text| text.contains("collapse ")).collect();
+        assert!((40..100).contains(&collapsed.len()), "{}", collapsed.len());
+        let with = |words: &[&str]| {
+            collapsed.iter().filter(|text| words.iter().all(|word| text.contains(word))).count()
+        };
+        assert_eq!(with(&["unmap A"]), 0);
+        assert!(with(&["migrate A[3]"]) > 0 && with(&["numa-scan"]) > 0);
+        for held in ["pin A", "get A", "try-get n"] {
+            assert_eq!(with(&["busy", held]) > 0, shape.frames.is_none(), "{held}");
+        }
+        let refused = ["collapse A[3] may fail out-of-frames", "collapse A[3] may fail busy"];
+        assert_eq!(refused.map(has), [shape.frames.is_some(), shape.frames.is_none()]);
+        // Of pages that were never a folio.
+        assert!(with(&["write A[3] \"w1\"\n  P: write"]) > 0);
+    }
+}
+
+#[test]
+fn programs_about_a_huge_page_of_the_pool_are_scenarios_that_never_part_it() {
+    let pool = Shape { extent: Extent::Pool, aim: Aim::Oracles, lanes: 2, ..TWO };
+    for shape in [pool, Shape { lanes: 3, frames: Some(4), ..pool }] {
+        let texts: Vec<String> =
+            (0..300).map(|seed| Program::random(seed, &shape).text("random")).collect();
+        for text in &texts {
+            assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+            assert!(text.contains("map A 4 hugetlb") && text.contains("frames 128"), "{text}");
+            for part in ["unmap A[", "protect A[", "advise A["] {
+                assert!(!text.contains(part), "{text}");
+            }
+            for refers in [": get ", "  get ", " read as h", " read longterm as h"] {
+                assert!(!text.contains(refers), "{text}");
+            }
+        }
+        let has = |word: &str| texts.iter().any(|text| text.contains(word));
+        for word in ["write A", "read A", "fork C", "pin A", "try-get n0", "A dontneed"] {
+            assert!(has(word), "{word}");
+        }
+        let plenty = shape.frames.is_none();
+        for word in ["unmap A", "protect A ro", "hugetlb 16", "may fail no-access"] {
+            assert_eq!(has(word), plenty, "{word}");
+        }
+        for word in ["populate A", "hugetlb 1\n", "hugetlb 2\n", "may fail no-huge-page"] {
+            assert_eq!(has(word), !plenty, "{word}");
+        }
     }
 }
 

@@ -140,7 +140,10 @@ impl World {
         let zero = self.memory.zero_page();
         let free_zero_pin = !counts_zero_page(self.memory.rule());
         let tally = tally(self.memory.rule());
-        accounts.owe(zero, Owed { refs: 1, ..Owed::default() });
+        let huge_zero = self.memory.huge_zero_page();
+        for kept in huge_zero.into_iter().chain([zero]) {
+            accounts.owe(kept, Owed { refs: 1, ..Owed::default() });
+        }
         for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
             for &pfn in hold.pages() {
                 let large = lab::large_folio(self.memory.frames(), pfn).is_some();
@@ -157,7 +160,9 @@ impl World {
                 };
                 let times = hold.times();
                 let (refs, pins) = (each.refs * times, each.pins * times);
-                accounts.owe(pfn, Owed { refs, pins, taken: refs, ..each });
+                // Its first page counts for all of the huge zero page.
+                let of = huge_zero.filter(|_| self.memory.is_huge_zero(pfn)).unwrap_or(pfn);
+                accounts.owe(of, Owed { refs, pins, taken: refs, ..each });
             }
         }
         accounts

@@ -16,6 +16,31 @@ fn every_incident_is_resolved_and_its_json_form_read_back() {
     }
 }
 
+/// The text with one outcome only, which states all of these.
+fn stating(text: &str, facts: &[String]) -> String {
+    let is_end = |line: &&str| ["always", "outcome", "reach"].iter().any(|it| line.starts_with(it));
+    let body: Vec<&str> = text.lines().take_while(|line| !is_end(line)).collect();
+    format!(
+        "{}\noutcome all when {}\noutcome other otherwise\n",
+        body.join("\n"),
+        facts.join(" and ")
+    )
+}
+
+#[test]
+fn facts_are_told_as_the_language_writes_them() {
+    for shipped in SCENARIOS {
+        let plan = resolved(shipped.text);
+        let told: Vec<String> = plan.facts.iter().map(|look| plan.told(look)).collect();
+        if told.is_empty() {
+            continue;
+        }
+        let again = resolved(&stating(shipped.text, &told));
+        let same: Vec<String> = again.facts.iter().map(|look| again.told(look)).collect();
+        assert_eq!(same, told, "{}", shipped.name);
+    }
+}
+
 #[test]
 fn identities_stand_before_reads_and_each_fact_once() {
     let plan = resolved(

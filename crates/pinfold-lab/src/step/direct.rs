@@ -245,7 +245,7 @@ impl World {
         (frame, word): (Pfn, usize),
         operation: Operation,
     ) -> u64 {
-        self.machine().must_live(self.memory.frames(), frame);
+        self.machine().must_live(&self.memory, frame);
         let cell = self.machine().word(frame, word);
         let (value, what): (u64, fn(Touch) -> What) = match operation {
             Operation::Load => (cell.load_acquire(), What::Loads),

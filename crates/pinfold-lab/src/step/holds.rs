@@ -109,7 +109,7 @@ impl World {
         hook::saw(frame.as_ref().map_or(0, |frame| frame.0 + 1));
         let frame = frame?;
         drop(state);
-        self.machine().must_live(self.memory.frames(), frame);
+        self.machine().must_live(&self.memory, frame);
         Ok(frame)
     }
 

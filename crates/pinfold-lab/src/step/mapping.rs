@@ -68,6 +68,7 @@ impl World {
         let space = self.live(process)?;
         let range = space.remap(old.range, old.range.pages(), Remap::To(VirtAddr(at)))?;
         self.machine().record().unwatch(self.machine().lane(), space.id(), Some(old.range));
+        self.machine().record().moved(space.id(), old.range, range);
         self.at_home(process, |home| home.areas.insert(area, Area { range, ..old }))?;
         self.state.borrow_mut().moved(space.id(), old.range, range);
         self.watch(process, area, &space, range);

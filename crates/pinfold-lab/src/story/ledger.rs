@@ -253,7 +253,11 @@ impl<'a> Ledger<'a> {
 
     /// Who holds `frame`, or any page of its large folio, at a line.
     pub(super) fn holders(&self, frame: Pfn, line: usize) -> Holders {
-        let run = self.unit(frame, line);
+        self.holders_of(self.unit(frame, line), line)
+    }
+
+    /// Who holds any of these frames, which count together, at a line.
+    pub(super) fn holders_of(&self, run: Run, line: usize) -> Holders {
         let mut holders = Holders::default();
         let mut seen: Vec<Page> = Vec::new();
         for watched in &self.journal.watched {
@@ -266,7 +270,7 @@ impl<'a> Ledger<'a> {
                 holders.refs += 1;
             }
         }
-        holders.swap_cache = self.is_swap_cached(frame, line);
+        holders.swap_cache = self.is_swap_cached(run.head, line);
         holders.refs += u32::from(holders.swap_cache);
         for held in self.held(line) {
             let times = held.frames.iter().filter(|pfn| run.contains(**pfn)).count() as u32;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pinfold::EventKind;
 use pinfold::rules::Rules;
+use pinfold::{EventKind, Format as _};
 use pinfold_explore::{
     AccessKind, Config, Ending, Failure, Judgement, Lanes, LockForm, Model, Replay, Search,
     Subject, explore, replay,
@@ -12,6 +12,7 @@ use pinfold_explore::{
 
 use super::ledger::Ledger;
 use crate::check::{Keep, Prepared, Trial};
+use crate::hardware::{Level, Tables};
 use crate::journal::{Journal, PageView, What};
 use crate::report::{RowKind, Trace};
 use crate::scenario::{Scenario, parse};
@@ -233,6 +234,8 @@ fn failures(prepared: &Prepared, model: Model) -> Vec<Failure> {
 const BLAMED: &[(&str, &str, &[&str])] = &[
     ("bug-215616", "5.9", &["pte-cow"]),
     ("bug-215616-move-pages", "5.17", &["pte-cow"]),
+    ("bug-215616-thp", "5.17", &["pte-cow"]),
+    ("bug-215616-thp-pmd", "5.18", &["pmd-cow"]),
     ("cow-published-early", "pinfold,cow-publish=before-flush", &["cow-publish"]),
     ("delay-all-rmap", "pinfold,zap-rmap=when-freed", &["zap-rmap"]),
     ("delay-all-rmap-reuse", "pinfold,zap-rmap=when-freed", &["zap-rmap"]),
@@ -314,18 +317,27 @@ fn inv_journal_4_a_change_belongs_to_the_lane_that_made_it() {
     assert!(compared > 300, "{compared} changes");
 }
 
-/// The lines of lanes at which an entry changed, with its name.
+/// The lines of lanes at which an entry changed, with its name: that of a table's root where one
+/// entry maps the page with others, or did.
 fn changed_entries(journal: &Journal) -> Vec<(usize, String)> {
     let mut changed = Vec::new();
     let mut known: BTreeMap<usize, PageView> = BTreeMap::new();
     for (at, line) in journal.lines.iter().enumerate() {
         for change in &line.changes {
             // A page may be there for longer than it has been watched.
-            let before = known.insert(change.page, change.view);
-            let differs = before.is_some_and(|before| before.pte != change.view.pte);
-            if differs && line.lane.is_some() {
-                changed.push((at, format!("pte {}", journal.watched[change.page].name)));
+            let Some(before) = known.insert(change.page, change.view) else { continue };
+            if before.pte == change.view.pte || line.lane.is_none() {
+                continue;
             }
+            let watched = &journal.watched[change.page];
+            let name = match (before.level, change.view.level) {
+                (Level::Last, Level::Last) => format!("pte {}", watched.name),
+                _ => {
+                    let entry = watched.page / Tables::ENTRIES as u64;
+                    format!("root {} entry {entry}", watched.process)
+                }
+            };
+            changed.push((at, name));
         }
     }
     changed

@@ -154,11 +154,19 @@ impl World {
                     self.does(who, gone)
                         || self.setup == Setup::Halves
                         || what == What::Split && split
+                        || what == What::Collapse && !self.setup.is_written()
                         || !matches!(what, What::Split) && self.does(who, gone)
                 }
                 Seen::Denied => self.does(who, |what| what == What::ReadOnly),
                 Seen::Locked => {
                     matches!(what, What::DontNeed(_)) && self.does(who, |what| what == What::Lock)
+                }
+                // Areas that differ, or leave a hole, have no folio together.
+                Seen::Unsuitable => {
+                    let parts = |by: What| {
+                        matches!(by, What::Unmap(_) | What::Move | What::ReadOnly | What::Lock)
+                    };
+                    matches!(self.setup, Setup::Halves | Setup::Moved) || self.does(who, parts)
                 }
                 Seen::Wrong(_) => false,
             };

@@ -1,6 +1,6 @@
 //! What lanes do, and what there is before them.
 
-use pinfold::{FaultError, LockError, PinError, SpaceError, SplitError};
+use pinfold::{CollapseError, FaultError, LockError, PinError, SpaceError, SplitError};
 
 /// The first page of the folio: all pages of the second table of the small format.
 pub(crate) const FIRST: u64 = 4;
@@ -59,6 +59,8 @@ pub(crate) enum What {
     Split,
     /// Splits what waits to be split.
     SplitQueued,
+    /// Makes one folio, which one entry maps, of what the table maps.
+    Collapse,
     Unmap(Part),
     DontNeed(Part),
     /// Moves the upper half into another table.
@@ -97,7 +99,11 @@ pub(crate) enum Setup {
     Pinned,
     /// Small pages, in an area that may get a folio instead.
     Small,
-    /// The same, and no other frames are left that could become a folio of other memory, which
+    /// The same, then forked.
+    SmallForked,
+    /// The same, one of them pinned for writing.
+    SmallPinned,
+    /// Small pages, and no other frames are left that could become a folio of other memory, which
     /// there is.
     Reused,
 }
@@ -117,6 +123,9 @@ impl Setup {
         Self::Small,
     ];
 
+    /// Those that are more than others to a collapse alone.
+    pub(crate) const COLLAPSED: [Self; 2] = [Self::SmallForked, Self::SmallPinned];
+
     /// Whether one entry may map the folio as the lanes begin, or come to.
     pub(crate) fn may_be_huge(self) -> bool {
         use Setup::{Alone, Forked, Hinted, Pinned, Untouched, Whole};
@@ -124,7 +133,16 @@ impl Setup {
     }
 
     pub(crate) fn has_child(self) -> bool {
-        matches!(self, Self::Forked | Self::Halves)
+        matches!(self, Self::Forked | Self::Halves | Self::SmallForked)
+    }
+
+    pub(crate) fn is_pinned(self) -> bool {
+        matches!(self, Self::Pinned | Self::SmallPinned)
+    }
+
+    /// Whether it has small pages in place of a folio.
+    pub(crate) fn is_small(self) -> bool {
+        matches!(self, Self::Small | Self::SmallForked | Self::SmallPinned | Self::Reused)
     }
 
     pub(crate) fn is_written(self) -> bool {
@@ -145,6 +163,8 @@ pub(crate) enum Seen {
     WouldBlock,
     /// The memory is locked, so that its pages are not dropped.
     Locked,
+    /// What is mapped may not become one folio.
+    Unsuitable,
     Wrong(String),
 }
 
@@ -155,6 +175,19 @@ impl From<SplitError> for Seen {
             SplitError::Locked | SplitError::Pinned(_) | SplitError::Busy { .. } => {
                 Self::WouldBlock
             }
+            other => Self::Wrong(other.to_string()),
+        }
+    }
+}
+
+impl From<CollapseError> for Seen {
+    fn from(error: CollapseError) -> Self {
+        match error {
+            CollapseError::NotMapped(_) => Self::NotMapped,
+            CollapseError::Unsuitable(_) => Self::Unsuitable,
+            CollapseError::Locked { .. }
+            | CollapseError::Pinned { .. }
+            | CollapseError::Busy { .. } => Self::WouldBlock,
             other => Self::Wrong(other.to_string()),
         }
     }

@@ -5,9 +5,9 @@ use pinfold::{Pfn, PmdMapping, Rules, lab};
 use pinfold_explore::{Completeness, FailureKind, LockForm, Model};
 
 use super::operations::What::{
-    DontNeed, Exit, Fork, Get, GiveFrame, Load, Migrate, Move, PinFast, PinWrite, ReadOnly,
-    Reference, ReferenceHead, Scan, Split, SplitQueued, Store, StoreBeside, StoreHead, Unmap,
-    Writable,
+    Collapse, DontNeed, Exit, Fork, Get, GiveFrame, Load, Migrate, Move, PinFast, PinWrite,
+    ReadOnly, Reference, ReferenceHead, Scan, Split, SplitQueued, Store, StoreBeside, StoreHead,
+    Unmap, Writable,
 };
 use super::operations::Who::{Child, Owner};
 use super::operations::{Act, Part, Setup};
@@ -42,6 +42,8 @@ const TWO_UNMAPS: Protocol = (
 );
 const PIN_FORK: Protocol =
     ("fast pin, fork", Setup::Whole, &[&[(Owner, PinFast)], &[(Owner, Fork)]]);
+const PIN_COLLAPSE: Protocol =
+    ("fast pin, collapse", Setup::Small, &[&[(Owner, PinFast)], &[(Owner, Collapse)]]);
 const REFERENCE_TABLE: Protocol = (
     "reference, a table in its place",
     Setup::Reused,
@@ -332,6 +334,10 @@ fn broken_twins_are_found() {
         let forgotten = twin(TWO_UNMAPS, "pinfold,large-maps=forgotten,large-cow=never");
         assert!(forgotten.is_some(), "{model:?}");
         assert!(twin(PIN_FORK, "pinfold,fork-race=open").is_some(), "{model:?}");
+        // What nobody waits for, and nobody looks at again, is copied behind the pin (facts 7.4).
+        let collapsed = |rules| found(case_by(PIN_COLLAPSE, PmdMapping::On, rules), model);
+        assert!(collapsed("pinfold,collapse-sync=flush,fast-recheck=entry").is_some(), "{model:?}");
+        assert_eq!(collapsed("pinfold"), None, "{model:?}");
         let merged = twin(PIN_FORK, "pinfold,fork-race=seq-count");
         assert_eq!(merged.is_some(), model == Model::Weak, "{model:?}");
     }

@@ -69,9 +69,9 @@ impl Subject for Case {
 }
 
 use What::{
-    DontNeed, Exit, Fork, Get, LetGo, Load, Lock, Migrate, Move, PinFast, PinRead, PinWrite,
-    ReadOnly, Reference, ReferenceHead, Scan, Split, SplitQueued, Store, StoreHead, Unlock, Unmap,
-    Writable,
+    Collapse, DontNeed, Exit, Fork, Get, LetGo, Load, Lock, Migrate, Move, PinFast, PinRead,
+    PinWrite, ReadOnly, Reference, ReferenceHead, Scan, Split, SplitQueued, Store, StoreHead,
+    Unlock, Unmap, Writable,
 };
 use Who::{Child, Owner};
 
@@ -102,17 +102,18 @@ const OWNER: [What; 22] = [
 const CHILD: [What; 8] =
     [Store, PinWrite, Get, Split, Unmap(Part::All), Unmap(Part::Upper), Fork, Exit];
 
-/// All that can be done in a setup.
-fn acts(setup: Setup) -> Vec<Act> {
-    let more: &[What] = match setup {
-        Setup::Pinned => &[LetGo, Exit],
-        _ => &[Exit],
+/// All that can be done in a setup, where folios are mapped in this way.
+fn acts(setup: Setup, by: PmdMapping) -> Vec<Act> {
+    let more: &[What] = if setup.is_pinned() { &[LetGo, Exit] } else { &[Exit] };
+    let huge: &[What] = match by {
+        PmdMapping::On => &[Collapse],
+        PmdMapping::Off => &[],
     };
-    let child: &[What] = if setup.has_child() { &CHILD } else { &[] };
-    let owner = OWNER.iter().chain(more).map(|what| (Owner, *what));
+    let child = if setup.has_child() { [&CHILD, huge].concat() } else { Vec::new() };
+    let owner = OWNER.iter().chain(more).chain(huge).map(|what| (Owner, *what));
     // What has moved away does so once.
     let owner = owner.filter(|(_, what)| setup != Setup::Moved || *what != Move);
-    owner.chain(child.iter().map(|what| (Child, *what))).collect()
+    owner.chain(child.into_iter().map(|what| (Child, what))).collect()
 }
 
 /// Whether lanes may do both at a time: a space exits when nobody uses it any more.
@@ -179,14 +180,17 @@ impl Tally {
     }
 }
 
-/// Every pair of every setup; a line for each setup. With one huge entry those in which the lanes
-/// begin with it: otherwise it has been split.
+/// Every pair of every setup; a line for each setup. With one huge entry, where the lanes do not
+/// begin with it, those with a collapse, which makes one: the others have no huge entry.
 pub(crate) fn all_pairs(rules: &str, by: PmdMapping, model: Model, most: u64) {
     let mut failed = Vec::new();
-    let setups = Setup::MANY.into_iter().filter(|of| by == PmdMapping::Off || of.may_be_huge());
-    for setup in setups {
+    let more = if by == PmdMapping::On { Setup::COLLAPSED.as_slice() } else { &[] };
+    for setup in Setup::MANY.iter().chain(more).copied() {
         let mut tally = Tally::default();
-        for pair in pairs(&acts(setup)) {
+        let collapses = |pair: &[Act; 2]| pair.iter().any(|(_, what)| *what == Collapse);
+        let differs = by == PmdMapping::Off || setup.may_be_huge();
+        let all = pairs(&acts(setup, by)).into_iter();
+        for pair in all.filter(|pair| differs || collapses(pair)) {
             tally.search((setup, by), &pair, rules, (model, most));
         }
         failed.extend(tally.done(&format!("{rules:<7} {setup:?}, one entry {by:?}")));

@@ -118,8 +118,7 @@ impl World {
         let all = part(Part::All);
         let at = Place::At(all.start());
         owner.map(at, PAGES, Prot::READ_WRITE, Sharing::Private).expect("room");
-        let small = matches!(setup, Setup::Small | Setup::Reused);
-        if !small {
+        if !setup.is_small() {
             owner.advise(all, Advice::HugePage).expect("mapped");
         }
         if setup.is_written() {
@@ -139,12 +138,14 @@ impl World {
         };
         let head =
             if setup.is_written() { owner.entry(all.start()).pfn() } else { Pfn(FRAMES + PAGES) };
-        let large = !small && setup != Setup::Untouched;
+        let large = !setup.is_small() && setup != Setup::Untouched;
         assert_eq!(lab::large_folio(memory.frames(), head).is_some(), large, "{setup:?}");
         let (mut child, mut before) = (None, None);
         match setup {
             Setup::Untouched | Setup::Whole | Setup::Small | Setup::Reused => {}
-            Setup::Forked => child = Some(Rc::new(owner.fork().expect("frames"))),
+            Setup::Forked | Setup::SmallForked => {
+                child = Some(Rc::new(owner.fork().expect("frames")))
+            }
             Setup::Alone => drop(owner.fork().expect("frames")),
             Setup::Partly => owner.advise(part(Part::Upper), Advice::DontNeed).expect("mapped"),
             Setup::Halves => {
@@ -157,7 +158,7 @@ impl World {
             Setup::Hinted => {
                 owner.numa_scan(all);
             }
-            Setup::Pinned => {
+            Setup::Pinned | Setup::SmallPinned => {
                 let one = range(TAIL, 1);
                 before = Some(owner.pin(one, Access::Write, Term::Long).expect("mapped"));
             }
@@ -257,6 +258,7 @@ impl World {
                 let at = there.into_iter().find(|at| space.entry(*at).is_mapped());
                 seen(space.split_folio(at.unwrap_or(all.start())), done)
             }
+            What::Collapse => seen(space.collapse(all), |_| Seen::Done),
             What::Unmap(pages) => seen(space.unmap(part(pages)), done),
             What::DontNeed(pages) => seen(space.advise(part(pages), Advice::DontNeed), done),
             What::Move => seen(move_half(&space), done),

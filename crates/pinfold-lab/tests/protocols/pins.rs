@@ -114,6 +114,43 @@ fn a_lock_free_pin_against_reuse_of_the_frame() {
     }
 }
 
+/// The same with a folio that one entry maps.
+#[test]
+fn a_lock_free_pin_of_a_huge_entry_against_reuse_of_its_folio() {
+    let text = r#"scenario huge-pin-reused
+machine
+  frames 24
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+  thp pmd
+setup
+  process P on cpu0
+  P: map A 4 private rw at 0x4000
+  P: advise A hugepage
+  P: map B 4 private rw at 0x8000
+  P: advise B hugepage
+  P: write A[1] "a"
+lane pinner: P on cpu0
+  pin A[1] write as h0
+lane other: P on cpu1
+  advise A dontneed
+  write B[1] "b"
+always
+  h0 never sees "b"
+  h0 is not P:B[1]
+  P:B[1] sees "b"
+reach zapped during fast-pin
+reach huge-mapped during fast-pin
+reach fast-stop
+reach fast-taken
+"#;
+    let protocol = Protocol { name: "huge-pin-reused", text: text.to_owned() };
+    for rules in ["pinfold", "5.19", "5.8"] {
+        protocol.holds(rules);
+        protocol.breaks(&format!("{rules},fast-recheck=off"), "claim");
+    }
+}
+
 #[test]
 fn a_lock_free_pin_against_migration() {
     let protocol = Protocol::new(
@@ -253,4 +290,34 @@ fn a_forced_write_against_the_dropping_of_its_copy() {
 #[test]
 fn a_forced_write_against_the_dropping_of_its_copy_of_a_file() {
     a_dropped_copy_is_written_by_readers_alone("dirty-cow-file", "isolation");
+}
+
+/// Who knows a tail's number alone reads the head's from a word that the free lists, and what the
+/// frame becomes next, write meanwhile. No rule takes his second look away, so there is no twin.
+#[test]
+fn a_reference_by_number_against_the_freeing_and_reuse_of_a_tail() {
+    for thp in ["entries", "pmd"] {
+        let setup = format!(
+            "machine\n  frames 12\n  cpu cpu0 node 0\n  cpu cpu1 node 0\n  thp {thp}\n\
+             setup\n  process P on cpu0\n  P: map A 4 private rw at 0x4000\n  \
+             P: advise A hugepage\n  P: write A[3] \"old\"\n  P: note A[1] as n\n"
+        );
+        let lanes = "lane owner: P on cpu0
+  split-folio A[3] may fail busy
+  advise A[1] dontneed
+  write A[1] \"new\"
+lane guesser: P on cpu1
+  try-get n as h may fail busy
+always
+  P:A[1] sees \"new\"
+  P:A[3] sees \"old\"
+reach split during try-get
+reach zapped during try-get
+reach first-touch during try-get
+";
+        let text = format!("scenario number-read-late\n{setup}{lanes}");
+        let protocol = Protocol { name: "number-read-late", text };
+        let models = [Model::Sc, Model::Tso, Model::Weak];
+        protocol.holds_across(&["pinfold", "latest", "5.8", "4.4", "3.1"], &models);
+    }
 }

@@ -19,20 +19,24 @@ use pinfold_lab::scenario::{Access, Failure};
 
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
+use super::scale::Scale;
 use super::scan;
 use super::sys::birth;
 use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, Refused, STAGE};
 use super::wanted::Wanted;
+use crate::fit;
 use crate::job::{Did, is_amplifier, is_as_wanted};
 use made::Files;
-use ranges::{failure, place, ranged, refusal};
+use ranges::{place, ranged};
 
 mod files;
 mod handles;
+mod huge;
 pub(super) mod made;
 mod monitor;
 mod ranges;
+mod refused;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
 const LIFE: u32 = 600;
@@ -41,6 +45,8 @@ const LIFE: u32 = 600;
 pub(super) struct Cast {
     /// The scenario.
     pub(super) plan: Resolved,
+    /// How many pages stand for one of it.
+    pub(super) scale: Scale,
     /// What they share.
     pub(super) board: Board,
     /// What each handle needs.
@@ -218,7 +224,7 @@ impl Cast {
                 Some(Question::Amplify(turns)) => self.run(role, turns, Repeat::UntilOthersEnd),
                 Some(Question::Look(address)) => match sys::load(address) {
                     Ok(found) => Did::Worked(found),
-                    Err(how) => Did::Failed(failure(how)),
+                    Err(how) => Did::Failed(self.failure(how)),
                 },
                 None => Did::Error(libc::EINVAL),
             };
@@ -307,7 +313,7 @@ impl Cast {
             Act::Map { .. } => self.map(process, step.act),
             Act::Unmap(pages) => Ok(ranged(sys::unmap(self.range(process, pages)?))),
             Act::Remap(pages, at) => {
-                let to = place(STAGE.checked_add(at), pages.count)?;
+                let to = place(self.scale, at, pages.count)?;
                 let from = self.range(process, pages)?;
                 let done = match sys::remap(from, to) {
                     // The same number for a hole and for several mappings.
@@ -338,8 +344,8 @@ impl Cast {
             | Act::SplitDeferred
             | Act::Pageout(_)
             | Act::Swapoff
-            | Act::Collapse(_)
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
+            Act::Collapse(spot) => self.collapse(process, spot),
             Act::Note(pages, handle) => self.note(process, pages, handle),
             Act::Uffd(act) => self.monitor(process, act),
             Act::Writeback(pages) => Ok(ranged(sys::file::write_back(self.range(process, pages)?))),
@@ -351,7 +357,7 @@ impl Cast {
             }
             Act::Store(spot, word) => Ok(match sys::store(self.address(process, spot)?, word) {
                 Ok(()) => Did::Worked(0),
-                Err(how) => Did::Failed(failure(how)),
+                Err(how) => Did::Failed(self.failure(how)),
             }),
             Act::Load { from, register, .. } => {
                 Ok(self.found(sys::load(self.address(process, from)?), register))
@@ -390,12 +396,17 @@ impl Cast {
             }
             Act::Fork(child) => {
                 self.board.inherit(self.plan.home(process), child);
-                match birth::fork()? {
-                    birth::Forked::Child => self.live(child),
-                    birth::Forked::Parent(id) => {
+                match birth::fork() {
+                    Ok(birth::Forked::Child) => self.live(child),
+                    Ok(birth::Forked::Parent(id)) => {
                         self.board.set_process(child, id);
                         Ok(Did::Worked(0))
                     }
+                    // A pinned page of the pool is copied for the child.
+                    Err(libc::ENOMEM) if fit::has_pool(&self.plan) => {
+                        Ok(Did::Failed(Failure::NoHugePage))
+                    }
+                    Err(number) => Err(number),
                 }
             }
             Act::Exit => birth::exit_now(),
@@ -403,7 +414,9 @@ impl Cast {
             Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
             Act::Migrate(pages, node) => {
                 // Pages that cannot be moved stay, which is no failure.
-                sys::migrate(self.range(process, pages)?, node).map(|()| Did::Worked(0))
+                let every = self.scale.pages();
+                let moved = sys::nodes::migrate(self.range(process, pages)?, every, node);
+                moved.map(|()| Did::Worked(0))
             }
             Act::Populate(pages, access) => {
                 let done = sys::populate(self.range(process, pages)?, access);
@@ -411,7 +424,7 @@ impl Cast {
                     // The rights of an area are all that can be wrong here.
                     Err(libc::EINVAL) => Did::Failed(Failure::NoAccess),
                     // An access would be answered by SIGBUS.
-                    Err(libc::EFAULT) => Did::Failed(Failure::PastEnd),
+                    Err(libc::EFAULT) => Did::Failed(self.failure(Refused::PastEnd)),
                     done => ranged(done),
                 })
             }
@@ -420,7 +433,7 @@ impl Cast {
                 Ok(match sys::mlock(range) {
                     // The same number for a hole and for what cannot be accessed.
                     Err(libc::ENOMEM) if sys::is_mapped(range) => {
-                        Did::Failed(refusal(range.start(), pages.count, Access::Read))
+                        Did::Failed(self.refusal(range.start(), pages.count, Access::Read))
                     }
                     done => ranged(done),
                 })
@@ -482,7 +495,7 @@ impl Cast {
                 }
                 Did::Worked(word)
             }
-            Err(how) => Did::Failed(failure(how)),
+            Err(how) => Did::Failed(self.failure(how)),
         }
     }
 
@@ -511,12 +524,12 @@ impl Cast {
     /// The pages of an area of a process.
     fn range(&self, process: usize, pages: Pages) -> Result<Range, Errno> {
         let start = self.board.area(self.plan.home(process), pages.area).ok_or(libc::ENXIO)?;
-        Range::new(start + u64::from(pages.first) * PAGE, u64::from(pages.count))
+        self.scale.range(self.scale.page(start, pages.first), pages.count)
     }
 
     /// The address of a word of a process.
     pub(super) fn address(&self, process: usize, spot: Spot) -> Result<u64, Errno> {
         let start = self.board.area(self.plan.home(process), spot.of).ok_or(libc::ENXIO)?;
-        Ok(start + u64::from(spot.page) * PAGE + sys::within_page(spot.word))
+        Ok(self.scale.page(start, spot.page) + sys::within_page(spot.word))
     }
 }

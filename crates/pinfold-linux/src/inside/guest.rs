@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::serve::serve;
 use super::sys;
-use crate::settings::Settings;
+use crate::settings::{Given, Settings};
 
 /// The file systems, each with its place in the initial files.
 const MOUNTS: [(&CStr, &CStr); 4] = [
@@ -54,7 +54,11 @@ fn served() -> io::Result<()> {
     let line = File::options().read(true).write(true).open(LINE)?;
     sys::guest::make_raw(line.as_fd()).map_err(io::Error::from_raw_os_error)?;
     let scans = Settings::change().map(Settings::keep);
-    // Where the kernel has none, scenarios with folios say so.
+    // Where the kernel has none, scenarios with folios or huge pages say so.
     let _ = Settings::default().give_folios().map(Settings::keep);
-    serve(BufReader::new(line.try_clone()?), line, scans, PATIENCE)
+    let _ = Settings::default().give_huge().map(Settings::keep);
+    let mut settings = Settings::default();
+    let pool = settings.give_pool();
+    settings.keep();
+    serve(BufReader::new(line.try_clone()?), line, Given { scans, pool }, PATIENCE)
 }

@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::scale::Scale;
 use super::sys::{self, Errno, PAGE, Range};
 
 /// What one handle of the scenario needs.
@@ -145,10 +146,17 @@ impl Pipe {
         Ok(pipe)
     }
 
-    /// Takes references.
-    pub(super) fn take(&self, range: Range, times: u32, bytes: u64) -> Result<(), Errno> {
-        let taken = sys::splice_pages(self.pages.1.as_fd(), range, times as usize)?;
-        match taken as u64 == bytes * u64::from(times) {
+    /// Takes references on the first of those pages that stand for each of `pages`.
+    pub(super) fn take(
+        &self,
+        range: Range,
+        scale: Scale,
+        times: u32,
+        pages: u32,
+    ) -> Result<(), Errno> {
+        let to = self.pages.1.as_fd();
+        let taken = sys::splice_pages(to, range, scale.pages(), times as usize)?;
+        match taken as u64 == u64::from(pages) * PAGE * u64::from(times) {
             true => Ok(()),
             false => {
                 self.give_back();

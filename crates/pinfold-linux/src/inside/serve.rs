@@ -14,18 +14,18 @@ use super::sys::limits::Program;
 use super::{scan, sys};
 
 use crate::job::{Ask, Features, PROTOCOL, Say};
+use crate::settings::Given;
 
 /// Answers the requests on `input` until it ends; see [`job`](crate::job). For a process that does
-/// nothing else: it takes its signals and children over. `scans` says why there are no scans of
-/// NUMA balancing, or that the settings are as [`Settings::change`](crate::Settings::change) makes
-/// them; `patience` is the longest that a step may take.
+/// nothing else: it takes its signals and children over. `patience` is the longest that a step may
+/// take.
 ///
 /// # Errors
 /// When input or output cannot be used.
 pub fn serve(
     input: impl BufRead,
     mut output: impl Write,
-    scans: Result<(), String>,
+    given: Given,
     patience: Duration,
 ) -> io::Result<()> {
     sys::become_agent();
@@ -35,7 +35,7 @@ pub fn serve(
         output.flush()
     };
     let caught = sys::catch_faults();
-    let features = features(caught.err().map(|why| why.to_string()), scans);
+    let features = features(caught.err().map(|why| why.to_string()), given);
     say(&Say::Ready(Box::new(features.clone())))?;
     let mut stage: Option<Stage> = None;
     for line in input.lines() {
@@ -66,9 +66,9 @@ pub fn serve(
 }
 
 /// What can be done here.
-fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
+fn features(unable: Option<String>, given: Given) -> Features {
     let no_pins = Ring::new().err().map(|why| format!("no io_uring: {why}"));
-    let counted = scans.and_then(|()| {
+    let counted = given.scans.and_then(|()| {
         let told = |_| "the kernel does not count scans (/proc/PID/sched)".to_owned();
         scan::passes().map(drop).map_err(told)
     });
@@ -82,6 +82,11 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         no_pins,
         no_scans: counted.err(),
         no_folios: crate::settings::folios_given().err(),
+        no_huge: crate::settings::huge_given().err(),
+        no_pool: given.pool.err(),
+        no_collapse: (!sys::huge::can_collapse())
+            .then(|| "this kernel has no MADV_COLLAPSE: it came with 6.1".to_owned()),
+        no_huge_looks: huge_looks().err(),
         no_populate: (!sys::can_populate())
             .then(|| "this kernel has no MADV_POPULATE_WRITE: it came with 5.14".to_owned()),
         no_files: sys::file::unnamed(sys::PAGE).err().map(|why| {
@@ -110,6 +115,13 @@ fn features(unable: Option<String>, scans: Result<(), String>) -> Features {
         nodes: nodes().len() as u32,
         cpus: sys::cpus::own_cpus().len(),
     }
+}
+
+/// Whether it can be seen which pages a huge entry maps.
+fn huge_looks() -> Result<(), String> {
+    let map = fs::File::open("/proc/self/pagemap").map_err(|why| format!("pagemap: {why}"))?;
+    let looked = sys::huge::is_huge(&map, sys::STAGE).map(drop);
+    looked.map_err(|_| "PAGEMAP_SCAN tells which entry maps a page since 6.7".to_owned())
 }
 
 /// Why there is no userfaultfd that the agent could use, if so.

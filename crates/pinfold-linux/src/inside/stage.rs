@@ -16,11 +16,13 @@ use super::act::made::Files;
 use super::act::{Cast, Repeat, Role};
 use super::board::{Board, Question};
 use super::ring::{Device, Pipe, Ring};
-use super::scan;
+use super::scale::Scale;
 use super::sys;
 use super::sys::birth;
 use super::sys::limits::Program;
 use super::wanted;
+use super::{pool, scan};
+use crate::fit;
 use crate::job::{Conduct, Did, Failed, Observation, fault};
 use crate::order::Random;
 use crate::watch;
@@ -38,6 +40,8 @@ const MOST_TURNS: u64 = 4_000;
 const PAUSE: u32 = 20;
 /// The same where a monitor may be told of something.
 const SHORT_PAUSE: u32 = 1;
+/// How often a trial is tried for which there may be too few free huge pages.
+const TRIES: u32 = 5;
 /// A mark since which nobody is heard of.
 const NOBODY: usize = usize::MAX;
 
@@ -73,8 +77,11 @@ impl Stage {
         patience: Duration,
     ) -> Result<Self, String> {
         let told = |why: std::io::Error| why.to_string();
-        let advised = |act: Act| matches!(act, Act::Advise(_, Advice::HugePage));
+        let advised = |act: Act| matches!(act, Act::Advise(_, Advice::HugePage) | Act::Collapse(_));
         sys::keep_small(!plan.steps().any(|step| advised(step.act)));
+        if fit::has_pool(&plan) {
+            pool::set(plan.hugetlb)?;
+        }
         let mut devices = Vec::new();
         for handle in 0..plan.handles.len() {
             let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));
@@ -100,19 +107,39 @@ impl Stage {
             Files::of(&plan).map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
         let wanted = wanted::wanted(&plan)
             .map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
-        let cast = Cast { plan, board, devices, files, cpus, program, wanted, agent, patience };
+        let scale = Scale::of(&plan);
+        let cast =
+            Cast { plan, scale, board, devices, files, cpus, program, wanted, agent, patience };
         let (cast, ears) = (Arc::new(cast), Ears::default());
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0, ears })
     }
 
-    /// One trial.
+    /// One trial. One in which a first touch found no free huge page is another scenario, and is
+    /// carried out once more.
     ///
     /// # Errors
     /// What kept it from being carried out.
     pub(super) fn trial(&mut self, conduct: &Conduct) -> Result<Observation, String> {
+        if !fit::has_huge_pages(&self.cast.plan) {
+            return self.once(conduct);
+        }
+        for _ in 0..TRIES {
+            let before = fallbacks();
+            let seen = self.once(conduct)?;
+            if fallbacks() == before {
+                return Ok(seen);
+            }
+        }
+        Err("no free huge page can be had: memory is short, or in small parts".to_owned())
+    }
+
+    fn once(&mut self, conduct: &Conduct) -> Result<Observation, String> {
         self.cast.board.clear();
         self.ears.begin(self.cast.plan.processes.len());
         self.cast.reset_files().map_err(|why| told("a file", why))?;
+        if fit::has_pool(&self.cast.plan) {
+            pool::settle(self.cast.plan.hugetlb, LAST)?;
+        }
         if self.cast.plan.steps().any(|step| matches!(step.act, Act::NumaScan(_))) {
             // A lane that was killed while it scanned has left balancing on.
             scan::set(false).map_err(|why| told("numa_balancing", why))?;
@@ -155,7 +182,7 @@ impl Stage {
                 return Err(format!("setup: {}: {what}", step.text));
             }
         }
-        sys::drain();
+        sys::nodes::drain();
         let mut failed = match conduct {
             Conduct::Whole(order) => self.whole(order)?,
             Conduct::Free { seed } => self.free(*seed, Repeat::Once)?,
@@ -366,6 +393,11 @@ impl Stage {
             left => Err(format!("{left} processes of a trial could not be ended")),
         }
     }
+}
+
+/// How often a first touch anywhere has found no free huge page.
+fn fallbacks() -> Option<u64> {
+    crate::kernel::counters().get("thp_fault_fallback").copied()
 }
 
 /// In which function of the kernel each thread of a process waits; nothing where that is not told.

@@ -20,7 +20,9 @@ pub(super) mod birth;
 pub(super) mod cpus;
 pub(super) mod file;
 pub(super) mod guest;
+pub(super) mod huge;
 pub(super) mod limits;
+pub(super) mod nodes;
 pub(super) mod ring;
 pub(super) mod uffd;
 
@@ -31,8 +33,12 @@ pub(super) const PAGE: u64 = 4096;
 pub(super) const SECTOR: u64 = 512;
 /// Where the stage starts: far from what a loader, a heap or a kernel's choice of place uses.
 pub(super) const STAGE: u64 = 0x1000_0000_0000;
-/// How many pages it has, as the machine of the language.
+/// How many pages of the language it has, as the machine of the language.
 pub(super) const STAGE_PAGES: u64 = 16;
+/// The most pages that stand for one of the language: see [`Scale`](super::scale::Scale).
+pub(super) const MOST_SCALE: u64 = 128;
+/// How many pages it has at most.
+const MOST_PAGES: u64 = STAGE_PAGES * MOST_SCALE;
 
 /// The number of an error.
 pub(super) type Errno = i32;
@@ -60,7 +66,7 @@ impl Range {
     /// `EINVAL` when it is empty, does not lie in the stage, or starts inside a page.
     pub(super) fn new(start: u64, pages: u64) -> Result<Self, Errno> {
         let end = pages.checked_mul(PAGE).and_then(|length| start.checked_add(length));
-        let inside = start >= STAGE && end.is_some_and(|end| end <= STAGE + STAGE_PAGES * PAGE);
+        let inside = start >= STAGE && end.is_some_and(|end| end <= STAGE + MOST_PAGES * PAGE);
         match inside && pages > 0 && start.is_multiple_of(PAGE) {
             true => Ok(Self { start, pages }),
             false => Err(libc::EINVAL),
@@ -172,10 +178,10 @@ pub(super) fn munlock(range: Range) -> Result<(), Errno> {
 
 /// Whether something is mapped at every page there.
 pub(super) fn is_mapped(range: Range) -> bool {
-    let mut resident = [0; STAGE_PAGES as usize];
-    let room = range.pages <= resident.len() as u64;
-    // SAFETY: INV-SYS-1, and there is a byte for each page.
-    room && unsafe { libc::mincore(range.pointer(), range.bytes(), resident.as_mut_ptr()) } == 0
+    let mut resident = [0; MOST_PAGES as usize];
+    // SAFETY: INV-SYS-1, and there is a byte for each page of the stage.
+    let done = unsafe { libc::mincore(range.pointer(), range.bytes(), resident.as_mut_ptr()) };
+    done == 0
 }
 
 /// Removes what is mapped there.
@@ -211,47 +217,6 @@ pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
     };
     // SAFETY: INV-SYS-1.
     checked(unsafe { libc::madvise(range.pointer(), range.bytes(), advice) }).map(drop)
-}
-
-/// Moves the pages to a node, those of other processes' too where that is allowed.
-pub(super) fn migrate(range: Range, node: u32) -> Result<(), Errno> {
-    let pages: [u64; STAGE_PAGES as usize] =
-        std::array::from_fn(|at| range.start + at as u64 * PAGE);
-    match move_pages(&pages[..range.pages as usize], node, MOVE_ALL) {
-        Err(libc::EPERM) => move_pages(&pages[..range.pages as usize], node, MOVE),
-        other => other,
-    }
-}
-
-/// Moves pages that only this process maps (`MPOL_MF_MOVE`).
-const MOVE: c_int = 2;
-/// Moves pages whoever maps them (`MPOL_MF_MOVE_ALL`).
-const MOVE_ALL: c_int = 4;
-
-fn move_pages(pages: &[u64], node: u32, flags: c_int) -> Result<(), Errno> {
-    let nodes = [node as c_int; STAGE_PAGES as usize];
-    let mut status = [0 as c_int; STAGE_PAGES as usize];
-    let count = pages.len().min(nodes.len());
-    // SAFETY: the three arrays have `count` elements, and moving a page changes no contents.
-    let moved = unsafe {
-        libc::syscall(
-            libc::SYS_move_pages,
-            0,
-            count,
-            pages.as_ptr(),
-            nodes.as_ptr(),
-            status.as_mut_ptr(),
-            flags,
-        )
-    };
-    checked(moved).map(drop)
-}
-
-/// Has every CPU give back the pages that it keeps in batches: moving a page begins with that.
-/// Nothing happens where the kernel moves no pages.
-pub(super) fn drain() {
-    let own = AtomicU64::new(0);
-    let _ = move_pages(&[ptr::from_ref(&own).addr() as u64], 0, MOVE);
 }
 
 global_asm!(
@@ -384,18 +349,25 @@ pub(super) fn shared_cells(count: usize) -> io::Result<&'static [AtomicU64]> {
 /// The most vectors of one call.
 const MOST_VECTORS: usize = 1024;
 
-/// Puts references to the pages of the range into a pipe, `times` times each, without copying.
-/// Returns how many bytes the pipe took.
+/// Puts references to pages of the range into a pipe, the range `times` times, without copying: the
+/// first of every so many pages. Returns how many bytes the pipe took.
 pub(super) fn splice_pages(
     pipe: BorrowedFd<'_>,
     range: Range,
+    every: u64,
     times: usize,
 ) -> Result<usize, Errno> {
-    let buffer = libc::iovec { iov_base: range.pointer(), iov_len: range.bytes() };
-    let buffers = [buffer; MOST_VECTORS];
-    let (mut left, mut taken) = (times, 0);
+    let of_range = range.pages.div_ceil(every) as usize;
+    let buffers: [libc::iovec; MOST_VECTORS] = std::array::from_fn(|at| {
+        let offset = (at % of_range) as u64 * every * PAGE;
+        let start = ptr::without_provenance_mut((range.start + offset) as usize);
+        libc::iovec { iov_base: start, iov_len: PAGE as usize }
+    });
+    // Whole ranges, so that each call begins with the first page.
+    let most = MOST_VECTORS - MOST_VECTORS % of_range;
+    let (mut left, mut taken) = (times * of_range, 0);
     while left > 0 {
-        let count = left.min(MOST_VECTORS);
+        let count = left.min(most);
         let flags = libc::SPLICE_F_NONBLOCK;
         // SAFETY: INV-SYS-1; the kernel only reads the pages.
         let got = unsafe { libc::vmsplice(pipe.as_raw_fd(), buffers.as_ptr(), count, flags) };
@@ -405,7 +377,7 @@ pub(super) fn splice_pages(
             Ok(got) => got as usize,
         };
         taken += got;
-        if got < count * range.bytes() {
+        if got < count * PAGE as usize {
             return Ok(taken);
         }
         left -= count;

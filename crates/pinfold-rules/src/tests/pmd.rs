@@ -3,7 +3,9 @@
 
 use alloc::string::{String, ToString};
 
-use super::super::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, scans_as_page};
+use super::super::pmd::{
+    HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, scans_as_page, writes_whole_zero,
+};
 use super::super::{Exclusive, PageKind, PmdCow, Rules};
 
 /// A folio with these references and mappings beside the entry's own.
@@ -56,4 +58,11 @@ fn a_scan_asks_of_them_what_it_asks_of_pages_since_6_19() {
     let asks = |release: &str| scans_as_page(Rules::linux(release).unwrap().numa_skip_pmd);
     assert!(!asks("4.4") && !asks("5.17") && !asks("6.10") && !asks("6.18"));
     assert!(asks("6.19") && asks("7.3"));
+}
+
+#[test]
+fn a_write_to_the_huge_zero_page_takes_a_folio_since_6_13() {
+    let takes = |release: &str| writes_whole_zero(Rules::linux(release).unwrap().huge_zero_write);
+    assert!(!takes("4.4") && !takes("6.12"));
+    assert!(takes("6.13") && takes("7.3") && writes_whole_zero(Rules::default().huge_zero_write));
 }

@@ -31,7 +31,7 @@ fn the_oldest_preset_is_linux_3_1() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count pmd-cow=map-count hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open \
+        "pte-cow=map-count pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open \
          numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
@@ -121,7 +121,8 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.8", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared thp-numa=folio"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
-        ("6.11", "6.14", "table-reclaim=dont-need swap-in-write=if-allowed"),
+        ("6.11", "6.13", "huge-zero-write=folio swap-in-write=if-allowed"),
+        ("6.13", "6.14", "table-reclaim=dont-need"),
         (
             "6.14",
             "6.15",

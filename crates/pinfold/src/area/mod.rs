@@ -609,6 +609,7 @@ impl<P: Platform> AreaMap<P> {
     }
 
     /// Where a private area with the same protection touches `range`, which could grow over it.
+    #[inline]
     pub(crate) fn fits_beside(&self, range: VirtRange, prot: Prot) -> Option<Side> {
         if self.fits_before(range, prot) {
             return Some(Side::Before);

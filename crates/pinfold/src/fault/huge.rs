@@ -14,8 +14,10 @@ use crate::frame::{Marks, NewFolio};
 use crate::memory::{Memory, PmdMapping};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Pte};
-use crate::rules::Why;
-use crate::rules::pmd::{HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked};
+use crate::rules::pmd::{
+    HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, writes_whole_zero,
+};
+use crate::rules::{CowPublish, Why};
 use crate::space::Space;
 use crate::table::{Huge, HugeCursor, table_end, table_start};
 
@@ -106,7 +108,9 @@ impl<P: Platform> Space<P> {
         self.mem().tell(self.id(), huge.pages().start, EventKind::HugeMapped { head, pages });
     }
 
-    /// A read where there is no table yet: the huge zero page, if the machine has one.
+    /// A read where there is no table yet: the huge zero page, if the machine has one. The area has
+    /// a reverse map from then on, and is copied by forks, which a small zero page does not bring
+    /// about (facts 2.1).
     fn map_huge_zero(&self, request: &Request<'_, P>) -> Option<Fault> {
         let mem = self.mem();
         let zero = mem.huge_zero_page()?;
@@ -117,22 +121,25 @@ impl<P: Platform> Space<P> {
             return Some(Fault::Spurious);
         }
         cursor.make(Pte::mapping(zero, request.area.prot.reach()).special(), table.keep());
+        request.area.held_anon.set();
         drop(cursor);
         mem.counters().thp_zero_page_alloc.add(1);
         mem.tell(self.id(), huge.pages().start, EventKind::ZeroMapped(zero));
         Some(Fault::ZeroPage)
     }
 
-    /// A write to the huge zero page: a folio takes its place, or, if there is none, a table with
-    /// entries of the zero page (facts 1.6: up to 7.0 always that).
+    /// A write to the huge zero page: by the rule `huge-zero-write` a folio takes its place, or, if
+    /// there is none, a table with entries of the zero page (facts 1.6).
     fn write_huge_zero(
         &self,
         request: &Request<'_, P>,
         huge: &Huge<'_, P>,
         orig: Pte<P::Format>,
     ) -> Option<Fault> {
-        let (mem, fits) = (self.mem(), self.may_be_huge(request.area, request.page));
-        let folio = if fits && request.want == Want::Write {
+        let mem = self.mem();
+        let whole = request.want == Want::Write && writes_whole_zero(mem.rule());
+        // Whatever is advised by now.
+        let folio = if whole && self.fits_huge(request.area, request.page) {
             self.new_huge(request.area, huge.pages().start)
         } else {
             None
@@ -144,20 +151,41 @@ impl<P: Platform> Space<P> {
         let _changing = mem.changing(self.id(), huge.range(), Invalidate::Clear);
         let cursor = huge.lock();
         if cursor.get() != Some(orig) {
-            return None;
+            return Some(Fault::Spurious);
         }
-        // Nobody may read zeros any more when the first store is seen: INV-FAULT-2.
-        let old = cursor.invalidate(orig);
-        mem.flush(self.id(), FlushScope::Range(huge.range()));
         let pte = request.area.written(folio.keep());
-        cursor.replace(old, pte);
+        self.publish_huge(huge, &cursor, (orig, pte));
         drop(cursor);
         self.huge_mapped(huge, pte.pfn());
         Some(Fault::Copied)
     }
 
-    /// The fault of a page that a huge entry maps; nothing, if that is split now or has changed: to
-    /// be looked at again.
+    /// Puts an entry for another folio in the place of one that CPUs may know. Nothing is never
+    /// there (INV-HUGE-4), and nobody reads the old folio any more when the first store to the new
+    /// one is seen (INV-FAULT-2), but under the hazardous variant of the rule `cow-publish`.
+    pub(super) fn publish_huge(
+        &self,
+        huge: &Huge<'_, P>,
+        cursor: &HugeCursor<'_, '_, P>,
+        (orig, new): (Pte<P::Format>, Pte<P::Format>),
+    ) {
+        let mem = self.mem();
+        let flush = || mem.flush(self.id(), FlushScope::Range(huge.range()));
+        let old = cursor.invalidate(orig);
+        match mem.rule() {
+            CowPublish::AfterFlush => {
+                flush();
+                cursor.replace(old, new);
+            }
+            CowPublish::BeforeFlush => {
+                cursor.replace(old, new);
+                flush();
+            }
+        }
+    }
+
+    /// The fault of a page that a huge entry maps; nothing, if that is split now. One that has
+    /// changed meanwhile stays whole: the access is tried again.
     pub(super) fn fault_huge(&self, request: &Request<'_, P>, huge: &Huge<'_, P>) -> Option<Fault> {
         let pte = huge.pte()?;
         if let Entry::Migration(entry) = pte.decode() {
@@ -204,7 +232,7 @@ impl<P: Platform> Space<P> {
         let (mem, head) = (self.mem(), orig.pfn());
         let cursor = huge.lock();
         if cursor.get() != Some(orig) {
-            return None;
+            return Some(Fault::Spurious);
         }
         match self.decide_huge(head) {
             Decision::Reuse(why) => {

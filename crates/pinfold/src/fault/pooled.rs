@@ -11,9 +11,8 @@ use crate::addr::Pfn;
 use crate::error::{FaultError, OutOfFrames};
 use crate::event::EventKind;
 use crate::frame::{NewFolio, Promise};
-use crate::platform::{FlushScope, Invalidate, Platform};
+use crate::platform::{Invalidate, Platform};
 use crate::pte::{Format, Pte};
-use crate::rules::CowPublish;
 use crate::rules::hugetlb::{HugetlbVerdict, hugetlb_cow};
 use crate::space::Space;
 use crate::table::Huge;
@@ -133,19 +132,7 @@ impl<P: Platform> Space<P> {
             Want::Unshare => Pte::mapping(to, area.prot.reach()),
             Want::Read | Want::Write => area.written(to),
         };
-        // Not none meanwhile: INV-HUGE-4.
-        let replaced = cursor.invalidate(orig);
-        let flush = || mem.flush(self.id(), FlushScope::Range(huge.range()));
-        match mem.rule() {
-            CowPublish::AfterFlush => {
-                flush();
-                cursor.replace(replaced, pte);
-            }
-            CowPublish::BeforeFlush => {
-                cursor.replace(replaced, pte);
-                flush();
-            }
-        }
+        self.publish_huge(huge, &cursor, (orig, pte));
         mem.drop_maps(folio, (old, pages as u32), self.id());
         drop(cursor);
         mem.counters().cow_copy.add(1);

@@ -6,8 +6,8 @@
 //! step, before the child has the first entry.
 //!
 //! An entry loses write permission by one atomic change, as the hardware may be setting bits in it;
-//! where it has none left to set, by a store ([`Slot::revoke_write_seen`]), behind which the caller
-//! puts a barrier before it flushes.
+//! where it has none left to set, by a store ([`Slot::revoke_write_seen`]). The flush orders either
+//! before what CPUs find afterwards, as [`Platform`] asks of it.
 
 use core::ops::Range;
 

@@ -182,7 +182,7 @@ impl Node {
             return;
         }
         let lists = &mut self.zones[zone as usize];
-        frames.frame(Pfn(chain.last)).index.init(lists.top);
+        frames.frame(Pfn(chain.last)).index.write_once(lists.top);
         lists.top = chain.first;
         if chain.len <= MOST_BATCHED {
             let mark = BATCHED | chain.len << LEN_SHIFT | chain.last;
@@ -220,7 +220,7 @@ impl Node {
     #[inline]
     pub(super) fn push(&mut self, frame: &Frame, pfn: Pfn, zone: u32) {
         let lists = &mut self.zones[zone as usize];
-        frame.index.init(lists.top);
+        frame.index.write_once(lists.top);
         lists.top = pfn.0;
         self.stocked |= 1 << zone;
         self.free += 1;
@@ -338,7 +338,7 @@ impl Lists {
         let part = order.min(REFILL);
         let first = self.split(frames, order, part).0;
         for pfn in (first..first + (1 << part)).rev() {
-            frames.frame(Pfn(pfn)).index.init(self.top);
+            frames.frame(Pfn(pfn)).index.write_once(self.top);
             self.top = pfn;
         }
     }
@@ -411,7 +411,7 @@ impl Lists {
     fn insert(&mut self, frames: &Metadata, first: Pfn, order: u32) {
         let head = &mut self.first[order as usize];
         let frame = frames.frame(first);
-        frame.index.init(*head);
+        frame.index.write_once(*head);
         frame.mapping.init(mark(order, NONE));
         if *head != NONE {
             frames.frame(Pfn(*head)).mapping.init(mark(order, first.0));
@@ -428,7 +428,7 @@ impl Lists {
             frames.frame(Pfn(next)).mapping.init(mark(order, before));
         }
         if before != NONE {
-            frames.frame(Pfn(before)).index.init(next);
+            frames.frame(Pfn(before)).index.write_once(next);
             return;
         }
         self.first[order as usize] = next;

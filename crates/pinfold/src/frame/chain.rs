@@ -15,7 +15,7 @@ pub(super) struct Chain {
 impl Chain {
     #[inline]
     pub(super) fn push(&mut self, frame: &Frame, pfn: Pfn) {
-        frame.index.init(self.first);
+        frame.index.write_once(self.first);
         if self.len == 0 {
             self.last = pfn.0;
         }

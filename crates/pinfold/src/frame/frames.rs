@@ -162,6 +162,7 @@ impl Frames {
 
     /// The head of the large folio that a page is part of, if it is. An entry maps the page whose
     /// table is locked, so this does not change (INV-LARGE-3): not a step of an exploration.
+    #[inline]
     pub(crate) fn mapped_head(&self, pfn: Pfn) -> Option<Pfn> {
         let large = self.frame(pfn).flags.fixed(Flags::LARGE.bits()) != 0;
         large.then(|| self.head_of(pfn))
@@ -204,6 +205,7 @@ impl Frames {
 
     /// From where those who may map the page are found, and the number that it has in all their
     /// address spaces. The caller has a reference.
+    #[inline]
     pub(crate) fn place(&self, pfn: Pfn) -> (Home, Vpn) {
         let head = self.folio(pfn).head();
         let page = self.page(head);

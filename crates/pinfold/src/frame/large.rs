@@ -319,14 +319,14 @@ impl<'a> Large<'a> {
         })
     }
 
-    /// Sets the mark of a page of a folio that one huge entry alone maps, under the lock of the
-    /// table that holds it.
-    pub(crate) fn set_mark(self, pfn: Pfn, rule: LargeMaps, tails: TailRefs) {
-        let counts = self.word(pfn);
-        if pfn == self.head || counts_each_page(rule) || tally(tails) != Tally::Head {
-            counts.or(EXCLUSIVE);
+    /// Sets the marks of all pages behind the first, of a folio that one huge entry alone maps,
+    /// under the lock of the table that holds it.
+    pub(crate) fn set_marks(self, rule: LargeMaps, tails: TailRefs) {
+        let words = self.frames[1..].iter().map(|frame| &frame.counts);
+        if counts_each_page(rule) || tally(tails) != Tally::Head {
+            words.for_each(|counts| counts.or(EXCLUSIVE));
         } else {
-            counts.write_once(EXCLUSIVE);
+            words.for_each(|counts| counts.write_once(EXCLUSIVE));
         }
     }
 

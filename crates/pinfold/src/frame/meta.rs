@@ -96,7 +96,8 @@ impl Class for Gain {
 /// the exact pin count of a large folio's head, or how many entries of locked areas map a small
 /// page; what the words of a large folio's tails are, `large` says; `mapping` and `index` are set
 /// before a page is first mapped; `mapping` changes then under the page's lock only, `index` not.
-/// When the page is free, the node's lock protects them.
+/// When the page is free, the node's lock protects them; `index` may be read all the same by who
+/// takes the frame for the tail that it was (INV-TAIL-5).
 #[repr(C, align(32))]
 pub(super) struct Frame {
     pub(super) counts: AtomicU64,

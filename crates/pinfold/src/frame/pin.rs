@@ -143,8 +143,8 @@ impl Frames {
 
     /// The folio of a frame that nothing keeps alive. Of one that is being split it is the frame
     /// itself from the moment it is no tail any more: only then its index word changes. A later
-    /// life of the frame may have replaced the head's number; it is checked again when the folio is
-    /// held.
+    /// life of the frame may have replaced the head's number (INV-TAIL-5); it is checked again when
+    /// the folio is held.
     pub(super) fn try_folio(&self, pfn: Pfn) -> Option<(Pfn, &Frame)> {
         let frame = self.frame(pfn);
         if frame.flags.load_acquire() & Flags::TAIL.bits() == 0 {

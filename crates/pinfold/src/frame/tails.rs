@@ -40,6 +40,12 @@
 //!   flags are reset. Broken by `tail-mapcount-first`.
 //! - INV-TAIL-4: who finds a tail's flag before and after he has read the head's number has read
 //!   one that was the head's: the split overwrites it after it has cleared the flag.
+//! - INV-TAIL-5: who has no reference may read the head's number while a later life of the frame
+//!   writes something else in its place, a link of the free lists first of all, and may even find
+//!   the old flag beside that. So every store to a frame's index word is an atomic one, though the
+//!   frame's owner alone stores there; the reader takes what he found for a frame's number at most,
+//!   and looks again once he holds that frame ([`Frames::try_grab`]). A frame that is a link was
+//!   free after this one had ceased to be a tail: who holds it finds that out.
 
 use super::counts::{Counts, EXCLUSIVE, MAP, REF};
 use super::flags::{Flags, TAILS_LOCK, order_of};

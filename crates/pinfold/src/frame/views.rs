@@ -107,7 +107,7 @@ impl<'a> Page<'a> {
     #[inline]
     pub(crate) fn set_rmap(self, home: Home, page: Vpn) {
         self.frame.mapping.init(home.bits());
-        self.frame.index.init(page.0);
+        self.frame.index.write_once(page.0);
     }
 
     /// Gives the page another home, in the same family. The caller has the page's lock and that of
@@ -362,7 +362,7 @@ impl<'a> Table<'a> {
 
     /// Of a root that nobody can find yet: the first page number that is not the address space's.
     pub(crate) fn set_end(self, end: Vpn) {
-        self.frame.index.init(end.0);
+        self.frame.index.write_once(end.0);
     }
 
     /// Of a root: what [`Table::set_end`] was given. Whoever asks keeps it from being chained.
@@ -373,7 +373,7 @@ impl<'a> Table<'a> {
 
     /// Puts the table, which no walk finds any more, at the head of a chain of such tables.
     pub(crate) fn chain(self, next: Option<Pfn>) {
-        self.frame.index.init(next.map_or(NO_TABLE, |pfn| pfn.0));
+        self.frame.index.write_once(next.map_or(NO_TABLE, |pfn| pfn.0));
     }
 
     /// The next table of the chain.

@@ -1,14 +1,15 @@
 //! Huge pages of the pool: promises, faults, fork, and what becomes of whom when none is left. Four
 //! small pages are a huge one, but in one test.
 
+use std::sync::Arc;
 use std::vec::Vec;
 
 use crate::pin::{Ask, Path};
 use crate::rules::PRESETS;
 use crate::rules::cow::sets_exclusive;
 use crate::testing::{
-    Audit, Hardware, Marks, Mem, Outside, Space, device_read, device_write, load, machine,
-    machine_of, pages, rules, space, spans, store,
+    Audit, Hardware, Marks, Mem, Outside, Space, device_read, device_write, entry_at_flush, load,
+    machine, machine_of, pages, rules, space, spans, store,
 };
 use crate::{
     Access, Advice, Entry, EventKind, FaultError, Format, FrameSetup, HugePages, LockError, NodeId,
@@ -471,6 +472,20 @@ fn a_reference_sees_what_the_last_owner_writes_under_every_rule() {
             assert_eq!(device_read(&mem, refs.pages()[0]) == 44, !forced, "{text}");
             Audit::of(&mem).space(&parent).space(&child).gets(refs.pages()).check();
         }
+    }
+}
+
+#[test]
+fn a_copy_is_published_after_the_flush_or_before_it() {
+    for (text, early) in [("pinfold", false), ("pinfold,cow-publish=before-flush", true)] {
+        let (mem, parent) = world::<Small>(text, 3);
+        let parent = Arc::new(parent);
+        store(&parent, 4, 4).unwrap();
+        let child = parent.fork().unwrap();
+        let write = || _ = store(&parent, 5, 50).unwrap();
+        assert_eq!(entry_at_flush(&parent, 6, write).is_writable(), early, "{text}");
+        assert_eq!((load(&child, 4), load(&parent, 5)), (Ok(4), Ok(50)), "{text}");
+        Audit::of(&mem).space(&parent).space(&child).check();
     }
 }
 

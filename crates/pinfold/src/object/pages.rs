@@ -161,7 +161,11 @@ impl<T> Node<T> {
         visit: &mut impl FnMut(u64, &'t T) -> bool,
     ) -> bool {
         if above == 0 {
-            let pages = indexed(base, self.pages.iter()).filter(|(at, _)| range.contains(at));
+            let most = self.pages.len() as u64;
+            let [first, end] =
+                [range.start, range.end].map(|index| index.saturating_sub(base).min(most));
+            let pages = self.pages.get(first as usize..end as usize).unwrap_or(&[]);
+            let pages = indexed(base.wrapping_add(first), pages.iter());
             let there = pages.filter_map(|(at, page)| Some((at, page.as_ref()?)));
             return there.into_iter().all(|(at, page)| visit(at, page));
         }

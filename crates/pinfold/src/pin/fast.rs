@@ -48,10 +48,10 @@ impl<P: Platform> Space<P> {
     /// A single page, if it does not need the slow path. The most frequent request: what it finds
     /// out stays in registers, and it has no guard. A platform that unwinds out of its section, or
     /// out of an event, loses the hold.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hold_fast_page(&self, page: Vpn, ask: Ask, holds: Holds) -> Option<Pfn> {
         let mut taken = None;
-        let walk = || match self.take_fast_page(page, &self.wish(ask, holds)) {
+        let walk = || match self.take_fast_page(page, ask, holds) {
             Ok(pfn) => taken = Some(pfn),
             Err(why) => self.stopped(page, why),
         };
@@ -157,7 +157,7 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), (Vpn, Short)> {
         let mem = self.mem();
         for page in each_page(pages) {
-            let taken = self.take_fast(mem, (leaf, page), wish, || Err(None));
+            let taken = self.take_fast(mem, (leaf, page), wish);
             held.push(taken.map_err(|why| (page, why))?);
         }
         Ok(())
@@ -165,38 +165,42 @@ impl<P: Platform> Space<P> {
 
     /// Takes a page that is walked to alone.
     #[inline(always)]
-    fn take_fast_page(&self, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
+    fn take_fast_page(&self, page: Vpn, ask: Ask, holds: Holds) -> Result<Pfn, FastStop> {
         let Some(leaf) = self.tables().leaf_now(page) else {
-            return self.take_huge(page..page + 1, wish).map(|(pfn, _)| pfn);
+            return self.take_huge_alone(page, ask, holds);
         };
-        self.take_fast(self.mem(), (leaf, page), wish, || self.take_alone(leaf, page, wish))
+        // Nobody else is given the wish: it stays in registers.
+        match self.take_fast(self.mem(), (leaf, page), &self.wish(ask, holds)) {
+            Ok(pfn) => Ok(pfn),
+            Err(Some(why)) => Err(why),
+            Err(None) => self.take_folio_alone(page, ask, holds),
+        }
     }
 
-    /// Takes one page; `large` does if it is part of a large folio. Part of each of its callers,
-    /// two as they are: the loop needs it there.
+    /// Takes one page, if it is not part of a large folio. Part of each of its callers, two as they
+    /// are: the loop needs it there.
     #[inline(always)]
-    fn take_fast<E: From<FastStop>>(
+    fn take_fast(
         &self,
         mem: &Memory<P>,
         (leaf, page): (Leaf<'_, P>, Vpn),
         wish: &Wish,
-        large: impl FnOnce() -> Result<Pfn, E>,
-    ) -> Result<Pfn, E> {
+    ) -> Result<Pfn, Short> {
         let pte = leaf.read(page);
         if !pte.fits(wish.fits) {
-            return Err(unfit(pte, wish.entry).into());
+            return Err(Some(unfit(pte, wish.entry)));
         }
         let pfn = pte.present_pfn();
         mem.tell(self.id(), page, EventKind::FastLook(pfn));
         match mem.frames().try_grab_small(pfn, &wish.grip, || mem.rule()) {
             Ok(()) => {}
-            Err(Miss::Large) => return large(),
-            Err(Miss::Gone) => return Err(FastStop::FrameGone.into()),
-            Err(Miss::Overflow) => return Err(FastStop::Overflow.into()),
+            Err(Miss::Large) => return Err(None),
+            Err(Miss::Gone) => return Err(Some(FastStop::FrameGone)),
+            Err(Miss::Overflow) => return Err(Some(FastStop::Overflow)),
         }
         if let Err(why) = still_good(mem, (leaf, page), pte, wish) {
             mem.give_back(pfn, wish.grip.holds);
-            return Err(why.into());
+            return Err(Some(why));
         }
         mem.tell(self.id(), page, EventKind::FastTaken(pfn));
         Ok(pfn)
@@ -204,8 +208,16 @@ impl<P: Platform> Space<P> {
 
     #[cold]
     #[inline(never)]
-    fn take_alone(&self, leaf: Leaf<'_, P>, page: Vpn, wish: &Wish) -> Result<Pfn, FastStop> {
-        self.take_of_folio(leaf, page..page + 1, wish).map(|(pfn, _)| pfn)
+    fn take_huge_alone(&self, page: Vpn, ask: Ask, holds: Holds) -> Result<Pfn, FastStop> {
+        self.take_huge(page..page + 1, &self.wish(ask, holds)).map(|(pfn, _)| pfn)
+    }
+
+    /// Walks again, so that the first walk need not keep what only this wants.
+    #[cold]
+    #[inline(never)]
+    fn take_folio_alone(&self, page: Vpn, ask: Ask, holds: Holds) -> Result<Pfn, FastStop> {
+        let leaf = self.tables().leaf_now(page).ok_or(FastStop::EntryChanged)?;
+        self.take_of_folio(leaf, page..page + 1, &self.wish(ask, holds)).map(|(pfn, _)| pfn)
     }
 
     /// Takes pages of a large folio that entries of a run map, one after another; how many.

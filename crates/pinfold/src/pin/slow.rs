@@ -24,7 +24,7 @@ use crate::rules::pin::{
 use crate::rules::{Exclusive, PageKind, PageState};
 use crate::space::Space;
 use crate::sync::Class;
-use crate::table::Missing;
+use crate::table::{Huge, Missing};
 
 /// The outcome of one look at a page.
 enum Follow {
@@ -178,30 +178,34 @@ impl<P: Platform> Space<P> {
             _ => Want::Read,
         };
         loop {
-            let huge = match self.tables().leaf(step.page) {
+            match self.tables().leaf(step.page) {
                 Ok(leaf) => {
                     let cursor = leaf.lock();
                     let pte = cursor.get(step.page);
                     return self.follow_entry(step, plain, (pte, pte));
                 }
                 Err(Missing::Nothing) => return Follow::Fault(plain),
-                Err(Missing::Huge(huge)) => huge,
-            };
-            let cursor = huge.lock();
-            let now = cursor.get();
-            if now.is_some_and(|whole| whole.is_special()) {
-                // Pins are of the zero page, never of the huge one.
-                drop(cursor);
-                self.mem().split_huge(self.mm(), &huge);
-            } else if let Some(whole) = now {
-                let own = whole.further(step.page - huge.pages().start);
-                return self.follow_entry(step, plain, (whole, own));
+                Err(Missing::Huge(huge)) => {
+                    if let Some(followed) = self.follow_huge(step, plain, &huge) {
+                        return followed;
+                    }
+                }
             }
         }
     }
 
+    /// Follows a huge entry; nothing if there is none any more.
+    #[inline(never)]
+    fn follow_huge(&self, step: &Step<'_, P>, plain: Want, huge: &Huge<'_, P>) -> Option<Follow> {
+        let cursor = huge.lock();
+        let whole = cursor.get()?;
+        let own = whole.further(step.page - huge.pages().start);
+        Some(self.follow_entry(step, plain, (whole, own)))
+    }
+
     /// Follows an entry whose table is locked, and its part that maps the page: of a huge one,
     /// whose mark is on its first page (INV-HUGE-3), or the same.
+    #[inline(always)]
     fn follow_entry(
         &self,
         step: &Step<'_, P>,
@@ -222,6 +226,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// Whether the page may be taken through an entry that maps it.
+    #[inline]
     fn fits(&self, step: &Step<'_, P>, pte: Pte<P::Format>, state: &PageState) -> Fit {
         if !pte.is_writable() {
             if step.entry == Access::Write && !self.follows_write(step, pte, state) {
@@ -261,13 +266,15 @@ impl<P: Platform> Space<P> {
         can_follow_write(rule, step.ask.force, step.faulted, area, entry, state).is_yes()
     }
 
+    #[inline(always)]
     fn take(&self, step: &Step<'_, P>, pte: Pte<P::Format>, sharing: Sharing) -> Follow {
         let (mem, pfn) = (self.mem(), pte.pfn());
         let marks = sets_exclusive(mem.rule()) && unshares(mem.rule()) != Unshares::Nothing;
         if step.holds.kind() == Hold::Pin && marks && sharing == Sharing::Possible {
             mem.platform().bug(Bug::PinnedNotExclusive(pfn));
         }
-        if step.holds.kind() == Hold::Pin && pte.is_special() && !counts_zero_page(mem.rule()) {
+        let zero = pfn == mem.zero_page();
+        if step.holds.kind() == Hold::Pin && zero && !counts_zero_page(mem.rule()) {
             return Follow::Taken(pfn);
         }
         match mem.frames().grab(pfn, &step.holds, || mem.rule()) {

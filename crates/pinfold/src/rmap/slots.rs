@@ -187,6 +187,7 @@ impl Slots {
     }
 
     /// As [`Slots::give`], to the stock of the CPU with number `cpu` if there is one.
+    #[inline]
     pub(super) fn give_on(&self, slot: u32, cpu: usize) {
         let Some(stocks) = &self.stocks else { return self.give(slot) };
         let mut stock = Inside::lock(Masks::Preemption, || stocks.of(cpu).lock());

@@ -128,6 +128,7 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
     }
 
     /// Begins the family in its root's slot, with one area of `mm` as its first member.
+    #[inline]
     pub(super) fn found(&mut self, mm: Mm) -> Home {
         let root = self.root;
         *self.census = Census { live: 1, ..Census::default() };
@@ -228,6 +229,7 @@ impl<G: DerefMut<Target = Census>> Tree<'_, G> {
     }
 
     /// An area of the member has left.
+    #[inline]
     pub(super) fn leave(&mut self, slot: u32) -> Left {
         let links = self.links_mut(slot);
         links.areas -= 1;

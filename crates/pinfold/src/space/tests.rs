@@ -1,6 +1,7 @@
 //! The face: mapping and its errors, areas that split and merge, limits, and the end of an address
 //! space.
 
+use crate::event::EventKind;
 use crate::lab::{self, Holder};
 use crate::testing::{Audit, Space, load, machine, map, map_shared, pages, space, store};
 use crate::{
@@ -125,6 +126,30 @@ fn rights_that_change_and_change_back_leave_one_area() {
     assert_eq!(space.areas(), 1);
     assert!(space.protect(pages(24, 2), Prot::READ).is_err());
     assert_eq!(space.areas(), 1, "a refused change splits nothing");
+}
+
+#[test]
+fn an_area_that_ends_among_the_pages_of_a_huge_entry_splits_it() {
+    let tuning = Tuning { folios_advised: 1 << 2, ..Tuning::default() };
+    let mem = machine::<Small>(Rules::default(), &[40], tuning);
+    let space = space(&mem);
+    map(&space, 4, 8, RW);
+    space.advise(pages(4, 8), Advice::HugePage).unwrap();
+    for page in [4, 8] {
+        store(&space, page, page).unwrap();
+    }
+    let splits = |first, count, advice| {
+        let advised = || space.advise(pages(first, count), advice).unwrap();
+        let ((), events) = mem.platform().record(advised);
+        events.iter().filter(|kind| matches!(kind, EventKind::HugeSplit { .. })).count()
+    };
+    assert_eq!(splits(4, 4, Advice::DontFork), 0, "a table ends there as well");
+    assert_eq!(splits(5, 2, Advice::DoFork), 1);
+    assert_eq!(splits(6, 4, Advice::DontFork), 1, "the first one is split already");
+    assert_eq!((load(&space, 4), load(&space, 8), load(&space, 9)), (Ok(4), Ok(8), Ok(0)));
+    let head = lab::large_folio(mem.frames(), space.entry(VirtAddr::of_page(9)).pfn()).unwrap();
+    assert_eq!(head.pages, 4, "the folio is whole");
+    Audit::of(&mem).space(&space).check();
 }
 
 #[test]

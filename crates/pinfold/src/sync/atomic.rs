@@ -525,6 +525,7 @@ impl Latch {
     }
 
     /// Whether it was set.
+    #[inline]
     pub(crate) fn is_set(&self) -> bool {
         let is = self.0.load(Ordering::Relaxed);
         saw(u64::from(is));
@@ -534,6 +535,7 @@ impl Latch {
 
 impl Clone for Latch {
     /// One of its own, which is set if this one is.
+    #[inline]
     fn clone(&self) -> Self {
         Self(native::AtomicBool::new(self.is_set()))
     }
@@ -564,6 +566,7 @@ impl Marks {
 
 impl Clone for Marks {
     /// A set of its own with the same marks.
+    #[inline]
     fn clone(&self) -> Self {
         Self(native::AtomicU64::new(self.get()))
     }

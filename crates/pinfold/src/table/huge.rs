@@ -25,8 +25,8 @@
 //! Invariants:
 //! - INV-HUGE-1: a huge entry maps private memory, is not counted as locked and not protected for a
 //!   monitor: who locks or protects one of its pages splits it. So does who changes, shares or
-//!   takes some of its pages and not the others, as where an area ends among them. What would do so
-//!   to a page of the pool is refused.
+//!   takes some of its pages and not the others, and who is going to end an area among them. What
+//!   would do so to a page of the pool is refused.
 //! - INV-HUGE-2: a table above the last level has as many deposited tables as huge entries that are
 //!   not for pages of the pool.
 //! - INV-HUGE-3: a folio that a huge entry maps has its mark on its first page or nowhere.

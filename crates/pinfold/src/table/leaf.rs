@@ -11,6 +11,9 @@ use crate::platform::Platform;
 use crate::pte::{BitChange, Format, Match, Pte};
 use crate::sync::AtomicU64;
 
+/// So many entries are looked at at once.
+const BLOCK: usize = 8;
+
 /// A last-level table. Reading its entries needs the address space's lock or a walk section;
 /// changing them needs the [`Cursor`].
 pub(crate) struct Leaf<'m, P: Platform> {
@@ -48,7 +51,6 @@ impl<'m, P: Platform> Leaf<'m, P> {
     /// that the last few may have been read for nothing.
     #[inline]
     pub(crate) fn following(&self, pages: Range<Vpn>, first: Pfn, wish: Match) -> u64 {
-        const BLOCK: usize = 8;
         let cells = self.cells(pages);
         let numbered = |at: usize| (first.0 + at as u64..).map(Pfn);
         let fits = |(cell, pfn): (&AtomicU64, Pfn)| {
@@ -81,7 +83,11 @@ impl<'m, P: Platform> Leaf<'m, P> {
     /// for under the table's lock.
     pub(crate) fn unlink_empty(self) -> Option<Pfn> {
         let cursor = self.lock();
-        let empty = self.entries.iter().all(|entry| entry.load_acquire() == 0);
+        let none = |entries: &[AtomicU64]| {
+            entries.iter().fold(0, |bits, entry| bits | entry.load_acquire()) == 0
+        };
+        let (blocks, rest) = self.entries.as_chunks::<BLOCK>();
+        let empty = blocks.iter().all(|block| none(block)) && none(rest);
         drop(cursor);
         if !empty {
             return None;

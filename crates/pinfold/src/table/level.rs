@@ -27,10 +27,11 @@ pub(super) const fn last_level<F: Format>() -> u32 {
     F::LEVELS - 1
 }
 
-/// Whether an upper entry names a table.
+/// Whether an entry of a table on `level`, not the last one, names a table: only the level above
+/// the last has others beside none.
 #[inline]
-pub(super) fn is_table<F: Format>(bits: u64) -> bool {
-    Pte::<F>::from_bits(bits).is_table()
+pub(super) fn is_table<F: Format>(bits: u64, level: u32) -> bool {
+    if level + 1 < last_level::<F>() { bits != 0 } else { Pte::<F>::from_bits(bits).is_table() }
 }
 
 /// The table that an upper entry names.

@@ -41,7 +41,7 @@ impl<'c, F: Format> Slot<'c, F> {
     /// As [`Slot::revoke_write`], of a mapped entry that the caller has read as `seen` under the
     /// lock. Where that is marked as used and as stored through, the hardware changes nothing any
     /// more, and a store loses nothing: by release, so that who reads it still sees what was
-    /// written before the entry was set. The caller issues a barrier before the flush.
+    /// written before the entry was set.
     #[inline]
     pub(crate) fn revoke_write_seen(&self, seen: Pte<F>) {
         if seen.is_accessed() && seen.is_dirty() {

@@ -6,7 +6,7 @@
 //! with it is filled, where nobody else can find it, and linked. It does not ask for references or
 //! pins, waits for nothing but the flush, and cannot fail (facts 5.3).
 
-use crate::addr::{Mm, Pfn, Vpn, each_page};
+use crate::addr::{Mm, Pfn};
 use crate::event::{Bug, EventKind};
 use crate::memory::Memory;
 use crate::platform::{FlushScope, Invalidate, Platform};
@@ -71,7 +71,7 @@ impl<P: Platform> Memory<P> {
             // INV-HUGE-2. The pages are lost to the process, and nobody else's.
             return self.platform().bug(Bug::NoTableDeposited(huge.upper));
         };
-        self.fill(table, first, old);
+        self.fill(table, old);
         if let Some(head) = old.counted() {
             self.mark_all(head);
         }
@@ -84,14 +84,12 @@ impl<P: Platform> Memory<P> {
         );
     }
 
-    /// Fills a table that nobody can find with the entries of the pages from `first` on.
-    fn fill(&self, table: Pfn, first: Vpn, old: Pte<P::Format>) {
-        for page in each_page(first..first + P::Format::ENTRIES as u64) {
-            let place = (page - first) as usize;
-            // The zero page is as good as any page of the huge one.
-            let zero = old.is_mapped() && old.is_special();
-            let pte = if zero { old.of(self.zero_page()) } else { old.further(place as u64) };
-            self.entry(table, place).write_once(pte.bits());
+    /// Fills a table that nobody can find with the entries of the pages of a huge one.
+    fn fill(&self, table: Pfn, old: Pte<P::Format>) {
+        // The zero page is as good as any page of the huge one.
+        let zero = (old.is_mapped() && old.is_special()).then(|| old.of(self.zero_page()));
+        for (entry, place) in self.entries(table).iter().zip(0..) {
+            entry.write_once(zero.unwrap_or_else(|| old.further(place)).bits());
         }
     }
 
@@ -99,10 +97,7 @@ impl<P: Platform> Memory<P> {
     fn mark_all(&self, head: Pfn) {
         let Some(folio) = self.frames().large(head) else { return };
         if folio.mark(head) == Exclusive::Marked {
-            folio
-                .pfns()
-                .skip(1)
-                .for_each(|pfn| folio.set_mark(pfn, self.large_maps(), self.rule()));
+            folio.set_marks(self.large_maps(), self.rule());
         }
     }
 }

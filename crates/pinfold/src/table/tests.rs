@@ -1,14 +1,17 @@
 //! Huge entries: what makes them, what keeps them whole, and what splits them.
 
+use std::sync::Arc;
 use std::vec::Vec;
 
+use crate::pin::{Ask, Path};
+use crate::rules::pmd::writes_whole_zero;
 use crate::testing::{
-    Audit, Hardware, Mem, Space, device_read, device_write, load, machine, map, pages, rules,
-    space, store,
+    Audit, Hardware, Mem, Space, device_read, device_write, entry_at_flush, load, machine, map,
+    pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small, SmallAarch64,
-    SmallRiscv64, SplitError, Term, Tuning, VirtAddr, X86_64, lab,
+    Access, Advice, Cause, Fault, Format, HugeZero, Pfn, PmdMapping, Prot, Remap, Small,
+    SmallAarch64, SmallRiscv64, SplitError, Term, Tuning, VirtAddr, X86_64, lab,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -328,23 +331,90 @@ fn with_zeros(text: &str, frames: u64) -> (Mem<Small>, Space<Small>) {
 }
 
 #[test]
-fn a_read_maps_the_huge_zero_page_and_a_write_a_folio_in_its_place() {
+fn a_read_maps_the_huge_zero_page_and_a_write_a_folio_in_its_place_since_6_13() {
     for text in ALL {
         let (mem, space) = with_zeros(text, 60);
+        let whole = writes_whole_zero(mem.rule());
         assert_eq!(load(&space, 5), Ok(0), "{text}");
         let zero = mem.huge_zero_page().unwrap();
         assert_eq!((frame(&space, 6), space.walk(at(6)).is_special()), (Pfn(zero.0 + 2), true));
         assert_eq!(mem.stats().thp_zero_page_alloc, 1, "{text}");
         let child = space.fork().unwrap();
+        assert_eq!(child.walk(at(6)), space.walk(at(6)), "{text}");
+        // What is advised later does not matter.
+        space.advise(pages(4, 8), Advice::NoHugePage).unwrap();
         store(&space, 5, 50).unwrap();
-        assert_eq!((splits(&mem), mem.stats().thp_fault_alloc), (0, 1), "{text}");
+        let split = u64::from(!whole);
+        assert_eq!((splits(&mem), mem.stats().thp_fault_alloc), (split, 1 - split), "{text}");
         assert_eq!((load(&space, 4), load(&space, 5), load(&child, 5)), (Ok(0), Ok(50), Ok(0)));
         child.unmap(pages(6, 1)).unwrap();
-        assert_eq!((splits(&mem), load(&child, 7)), (1, Ok(0)), "{text}");
+        assert_eq!((splits(&mem), load(&child, 7)), (split + 1, Ok(0)), "{text}");
         assert_eq!(frame(&child, 7), mem.zero_page(), "{text}");
         child.advise(pages(4, 2), Advice::DontNeed).unwrap();
         Audit::of(&mem).space(&space).space(&child).check();
     }
+}
+
+/// INV-HUGE-4, and no CPU uses the entry of the folio beside those of its pages.
+#[test]
+fn a_split_flushes_an_entry_that_is_neither_usable_nor_none() {
+    let (mem, space) = world::<Small>("pinfold");
+    let space = Arc::new(space);
+    let entry = entry_at_flush(&space, 6, || space.mlock(pages(5, 1)).unwrap());
+    assert!(!entry.is_none() && !Cause::Load.is_allowed_by(entry), "{entry:?}");
+    assert_eq!((splits(&mem), load(&space, 6)), (1, Ok(6)));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_pin_for_writing_of_the_huge_zero_page_takes_a_folio() {
+    let (mem, space) = with_zeros("pinfold", 60);
+    assert_eq!(load(&space, 5), Ok(0));
+    let pins = space.pin(pages(5, 1), Access::Write, Term::Long).unwrap();
+    assert_eq!((splits(&mem), mem.stats().thp_fault_alloc), (0, 1));
+    store(&space, 5, 50).unwrap();
+    assert_eq!((device_read(&mem, pins.pages()[0]), load(&space, 6)), (50, Ok(0)));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+#[test]
+fn a_folio_takes_the_place_of_zeros_after_the_flush_or_before_it() {
+    for (text, early) in [("pinfold", false), ("pinfold,cow-publish=before-flush", true)] {
+        let (mem, space) = with_zeros(text, 60);
+        let space = Arc::new(space);
+        assert_eq!(load(&space, 6), Ok(0), "{text}");
+        let write = || _ = store(&space, 5, 50).unwrap();
+        assert_eq!(entry_at_flush(&space, 6, write).is_writable(), early, "{text}");
+        assert_eq!((load(&space, 5), load(&space, 6)), (Ok(50), Ok(0)), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn what_another_has_put_in_a_huge_place_meanwhile_stays() {
+    let (mem, space) = with_zeros("pinfold", 60);
+    let space = Arc::new(space);
+    let other = space.clone();
+    mem.platform().before_alloc(move || _ = load(&other, 6).unwrap());
+    assert_eq!(space.fault(at(5), Cause::Load), Ok(Fault::Spurious));
+    assert_eq!(mem.stats().thp_zero_page_alloc, 1);
+    let other = space.clone();
+    mem.platform().before_alloc(move || _ = store(&other, 6, 60).unwrap());
+    store(&space, 5, 50).unwrap();
+    assert_eq!((load(&space, 5), load(&space, 6)), (Ok(50), Ok(60)));
+    assert_eq!((mem.stats().thp_fault_alloc, splits(&mem)), (1, 0));
+    Audit::of(&mem).space(&space).check();
+}
+
+/// INV-HUGE-3: the mark is the first page's, whichever page is pinned.
+#[test]
+fn a_lock_free_pin_for_reading_finds_the_mark_of_the_whole() {
+    let (mem, space) = world::<Small>("pinfold");
+    space.protect(pages(4, 8), Prot::READ).unwrap();
+    let ask = Ask::new(Access::Read, Term::Long).path(Path::FastOnly);
+    let pins = space.pin_with(pages(5, 2), ask).unwrap();
+    assert_eq!((pins.pages(), splits(&mem)), (&[frame(&space, 5), frame(&space, 6)][..], 0));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
 
 #[test]
@@ -359,18 +429,43 @@ fn without_a_folio_a_write_to_the_huge_zero_page_splits_its_entry() {
 }
 
 #[test]
-fn a_pin_of_the_huge_zero_page_is_one_of_the_zero_page_or_of_a_page_of_its_own() {
+fn a_long_pin_of_the_huge_zero_page_is_of_it_or_of_a_page_of_its_own() {
     for (text, unshared) in [("5.19", false), ("6.2", true), ("pinfold", true)] {
         let (mem, space) = with_zeros(text, 60);
         assert_eq!(load(&space, 5), Ok(0));
         let pins = space.pin(pages(5, 1), Access::Read, Term::Long).unwrap();
-        assert_eq!(pins.pages()[0] != mem.zero_page(), unshared, "{text}");
+        let pinned = pins.pages()[0];
+        assert_eq!(mem.is_huge_zero(pinned), !unshared, "{text}");
         Audit::of(&mem).space(&space).pins(pins.pages()).check();
         store(&space, 5, 50).unwrap();
-        assert_eq!(device_read(&mem, pins.pages()[0]) == 50, unshared, "{text}");
+        assert_eq!(device_read(&mem, pinned) == 50, unshared, "{text}");
         let none = space.protect(pages(4, 8), Prot::empty());
         none.and_then(|()| space.protect(pages(4, 8), RW)).unwrap();
         assert_eq!(space.numa_scan(pages(8, 4)), 0, "{text}");
         Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    }
+}
+
+#[test]
+fn the_huge_zero_page_counts_who_refers_to_it_and_stays_whole() {
+    for text in ALL {
+        let (mem, space) = with_zeros(text, 60);
+        let zero = mem.huge_zero_page().unwrap();
+        let refs = || lab::counts(mem.frames(), zero).refs();
+        assert_eq!((load(&space, 5), refs()), (Ok(0), 1), "{text}");
+        let got = space.get(pages(5, 2), Access::Read).unwrap();
+        let raised = !mem.is_huge_zero(got.pages()[0]);
+        assert_eq!(raised, text == "5.8", "a read that 5.8 raised to a write: {text}");
+        assert_eq!(refs(), if raised { 1 } else { 3 }, "{text}");
+        assert_eq!(splits(&mem), u64::from(raised), "{text}");
+        store(&space, 6, 60).unwrap();
+        assert_eq!(raised, device_read(&mem, got.pages()[1]) == 60, "{text}");
+        drop(got);
+        assert_eq!(refs(), 1, "{text}");
+        if let Ok(pins) = space.pin(pages(9, 1), Access::Read, Term::Short) {
+            Audit::of(&mem).space(&space).pins(pins.pages()).check();
+        }
+        assert_eq!(refs(), 1, "{text}");
+        Audit::of(&mem).space(&space).check();
     }
 }

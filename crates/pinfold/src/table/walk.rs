@@ -73,6 +73,13 @@ pub(crate) enum Next {
     Again,
 }
 
+/// Where a walk over a run of pages is: at the entry of a page in a table on a level.
+struct At {
+    page: Vpn,
+    table: Pfn,
+    level: u32,
+}
+
 impl<'m, P: Platform> Tables<'m, P> {
     pub(crate) fn new(mem: &'m Memory<P>, mm: Mm) -> Self {
         Self { mem, mm }
@@ -107,7 +114,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let bits = slot.load_acquire();
-            if !is_table::<P::Format>(bits) {
+            if !is_table::<P::Format>(bits, level) {
                 return missing((table, slot, bits));
             }
             level += 1;
@@ -147,7 +154,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         loop {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             let mut bits = slot.load_acquire();
-            if !is_table::<P::Format>(bits) {
+            if !is_table::<P::Format>(bits, level) {
                 bits = self.make_or_split((table, slot, bits), page)?;
             }
             level += 1;
@@ -212,7 +219,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         (upper, slot, mut bits): (Pfn, &'m AtomicU64, u64),
         page: Vpn,
     ) -> Result<u64, OutOfFrames> {
-        while !is_table::<P::Format>(bits) {
+        while !Pte::<P::Format>::from_bits(bits).is_table() {
             if bits == 0 {
                 bits = self.make(upper, slot)?;
                 continue;
@@ -260,35 +267,45 @@ impl<'m, P: Platform> Tables<'m, P> {
         pages: Range<Vpn>,
         mut visit: impl FnMut(Part<'m, P>, Range<Vpn>) -> Result<Next, E>,
     ) -> Result<(), E> {
-        self.parts_below(self.mm.root, 0, pages, &mut visit)
-    }
-
-    /// As [`Tables::for_each_part`], for the part of the run that `table`, on `level`, covers.
-    fn parts_below<E>(
-        &self,
-        table: Pfn,
-        level: u32,
-        pages: Range<Vpn>,
-        visit: &mut impl FnMut(Part<'m, P>, Range<Vpn>) -> Result<Next, E>,
-    ) -> Result<(), E> {
-        let mut page = pages.start;
-        while page < pages.end {
-            let stop = slot_end::<P::Format>(page, level).min(pages.end);
-            let slot = self.mem.entry(table, index::<P::Format>(page, level));
-            let bits = slot.load_acquire();
-            if is_table::<P::Format>(bits) && level + 1 == last_level::<P::Format>() {
-                visit(Part::Table(self.found(slot, bits)), page..stop)?;
-            } else if is_table::<P::Format>(bits) {
-                self.parts_below(table_of::<P::Format>(bits), level + 1, page..stop, visit)?;
-            } else if bits != 0 {
-                let huge = Huge::found(self.mem, (table, slot, bits), page);
-                if visit(Part::Huge(huge), page..stop)? == Next::Again {
-                    continue;
-                }
+        let mut at = At { page: pages.start, table: self.mm.root, level: 0 };
+        while let Some((part, run)) = self.next_part(&mut at, pages.end) {
+            let end = run.end;
+            if visit(part, run)? == Next::On {
+                self.step(&mut at, end);
             }
-            page = stop;
         }
         Ok(())
+    }
+
+    /// What maps the first page before `end` that anything maps, and which it does; the walk stays
+    /// there. Apart from the visit, which is different for each caller.
+    fn next_part(&self, at: &mut At, end: Vpn) -> Option<(Part<'m, P>, Range<Vpn>)> {
+        while at.page < end {
+            let At { page, table, level } = *at;
+            let stop = slot_end::<P::Format>(page, level).min(end);
+            let slot = self.mem.entry(table, index::<P::Format>(page, level));
+            let bits = slot.load_acquire();
+            if bits == 0 {
+                self.step(at, stop);
+            } else if !is_table::<P::Format>(bits, level) {
+                let huge = Huge::found(self.mem, (table, slot, bits), page);
+                return Some((Part::Huge(huge), page..stop));
+            } else if level + 1 == last_level::<P::Format>() {
+                return Some((Part::Table(self.found(slot, bits)), page..stop));
+            } else {
+                *at = At { page, table: table_of::<P::Format>(bits), level: level + 1 };
+            }
+        }
+        None
+    }
+
+    /// Goes on in the table where the walk is, or, behind its last entry, from the root.
+    #[inline]
+    fn step(&self, at: &mut At, to: Vpn) {
+        at.page = to;
+        if index::<P::Format>(to, at.level) == 0 {
+            (at.table, at.level) = (self.mm.root, 0);
+        }
     }
 
     #[inline]
@@ -319,7 +336,7 @@ impl<'m, P: Platform> Tables<'m, P> {
         let firsts = (0..P::Format::ENTRIES as u64).map(|index| base + index * span);
         for first in firsts.take_while(|first| *first < limit) {
             let bits = self.mem.entry(table, index::<P::Format>(first, level)).read_once();
-            if is_table::<P::Format>(bits) {
+            if is_table::<P::Format>(bits, level) {
                 let lower = table_of::<P::Format>(bits);
                 visit(lower);
                 self.each_below(lower, level + 1, first, limit, visit);
@@ -359,7 +376,7 @@ impl<'m, P: Platform> Tables<'m, P> {
             let slot = self.mem.entry(table, index::<P::Format>(page, level));
             // A fault in another area may just have made the table.
             let bits = slot.load_acquire();
-            if is_table::<P::Format>(bits) {
+            if is_table::<P::Format>(bits, level) {
                 let lower = table_of::<P::Format>(bits);
                 if level + 1 < last_level::<P::Format>() {
                     self.unlink_below(lower, level + 1, page..stop, hole, dead);

@@ -241,14 +241,9 @@ impl<'m, F: Format> Audit<'m, F> {
     pub(crate) fn check(mut self) {
         self.check_swap();
         let frames = self.mem.frames();
-        let zeros = self.mem.huge_zero_page();
-        let is_zeros = |pfn: Pfn| {
-            zeros
-                .is_some_and(|first| pfn.0 - first.0.min(pfn.0) < F::ENTRIES as u64 && pfn >= first)
-        };
         let (free, pooled, used) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let count = |cell: &Cell<u64>, when: bool| cell.set(cell.get() + u64::from(when));
-        for pfn in frames.all().filter(|pfn| !is_zeros(*pfn)) {
+        for pfn in frames.all().filter(|pfn| !self.mem.is_huge_zero(*pfn)) {
             let (counts, flags) = (lab::counts(frames, pfn), lab::flags(frames, pfn));
             if let Some(folio) = lab::large_folio(frames, pfn) {
                 self.check_large(&folio, pfn);

@@ -9,9 +9,10 @@ use pinfold_lab::{CheckOptions, Config, SCENARIOS, check};
 /// A shipped scenario, the rules under which it breaks, and the model.
 type Case = (&'static str, &'static str, Model);
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 21] = [
     ("bug-215616", "5.9", Model::Tso),
     ("bug-215616-move-pages", "5.17", Model::Tso),
+    ("bug-215616-thp-pmd", "5.18", Model::Tso),
     ("cow-published-early", "pinfold,cow-publish=before-flush", Model::Tso),
     ("dirty-cow", "pinfold,force-write=drop-write", Model::Tso),
     ("fast-pin-reused-frame", "pinfold,fast-recheck=off", Model::Tso),

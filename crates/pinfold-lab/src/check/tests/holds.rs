@@ -127,3 +127,74 @@ always
     let slow = checked(&text.replace("longterm as", "longterm slow-only as"), "5.10");
     assert_eq!(slow.verdict, Verdict::Pass, "{:?}", slow.broken);
 }
+
+/// An owner who pins a page, does something, and moves it: over another page of his at 0x9000.
+fn moved(sharing: &str, then: &str, (to, after): (&str, &str)) -> String {
+    format!(
+        "scenario moved\nmachine\n  frames 12\n  cpu cpu0 node 0\n  cpu cpu1 node 0\n  file F 1\n\
+         setup\n  process P on cpu0\n  P: map A 1 {sharing}\n  P: write A \"v1\"\n  \
+         P: map B 1 private rw at 0x9000\n  P: write B \"b\"\n\
+         lane owner: P on cpu0\n  pin A read longterm as h0\n{then}  remap A at {to}\n{after}\
+         outcome done otherwise\n"
+    )
+}
+
+#[test]
+fn a_page_that_was_given_up_is_not_looked_for_where_the_mapping_moves() {
+    for (sharing, then, after) in [
+        ("private rw", "  advise A dontneed\n  write A \"v2\"\n", ""),
+        ("private rw", "  advise A dontneed\n", "  write A \"v2\"\n"),
+        ("private rw", "", "  advise A dontneed\n  write A \"v2\"\n"),
+        ("shared rw of F", "  punch F[0]\n  write A \"v2\"\n", ""),
+        ("shared rw of F", "  punch F[0]\n", "  write A \"v2\"\n"),
+    ] {
+        let report = checked(&moved(sharing, then, ("0xa000", after)), "pinfold");
+        assert_eq!(report.verdict, Verdict::Pass, "{then}{after}: {:?}", report.broken);
+    }
+}
+
+/// What lay in the new place was zapped for it, which gives nothing up of the page that moves.
+#[test]
+fn a_page_that_is_lost_is_missed_where_the_mapping_moves() {
+    let parts = "  fork C\n  write A \"v2\"\n";
+    for (then, after) in [(parts, ""), ("", parts)] {
+        let report = checked(&moved("private rw", then, ("0x9000", after)), "5.8");
+        let found = report.broken.map(|broken| broken.oracle);
+        assert_eq!(found, Some(Oracle::PinCoherence), "{then}{after}");
+    }
+}
+
+/// In a random search a pin without a lock may read the entry as it was before a zap that has
+/// begun: then the pin was first, and the page is given up under it.
+#[test]
+fn a_pin_that_reads_an_entry_as_it_was_is_older_than_the_zap() {
+    for (machine, maps) in [
+        ("hugetlb 16", "P: map A 4 hugetlb rw\n"),
+        ("thp pmd", "P: map A 4 private rw\n  P: advise A hugepage\n"),
+    ] {
+        let text = format!(
+            "scenario older\nmachine\n  frames 128\n  {machine}\n  cpu cpu0 node 0\n  \
+             cpu cpu1 node 0\nsetup\n  process P on cpu0\n  {maps}  P: write A[1] \"w1\"\n\
+             lane toucher: P on cpu0\n  write A[1] \"w2\"\n  pin A[1] read as h0\n\
+             lane driver: P on cpu1\n  pin A[1] write longterm as h1\n\
+             lane dropper: P on cpu0\n  advise A dontneed\noutcome done otherwise\n"
+        );
+        let search = Strategy::Pct { depth: 2, seed: 0, runs: 2_000 };
+        let options = CheckOptions::of(Config { model: Model::Tso, search, ..Config::default() });
+        let scenario = parse(&text).expect("scenario");
+        let report = check(&scenario, "test.pf", &rules("pinfold"), &options, &mut |_| {});
+        assert!(report.broken.is_none(), "{machine}: {:?}", report.broken);
+    }
+}
+
+/// A page that is given up before the pin excuses nothing, though the frame is the same again.
+#[test]
+fn what_was_given_up_before_the_pin_excuses_no_parting() {
+    let text = "scenario parted\nsetup\n  process P\n  P: map A 1 private rw\n  \
+                P: write A \"v0\"\n  P: note A as n0\n  P: advise A dontneed\n  P: write A \"v1\"\n  \
+                P: pin A write longterm as h0\n  P: protect A ro\n  P: protect A rw\n\
+                lane owner: P\n  write A \"v2\"\nalways\n  n0 is h0\n";
+    let found = |set| checked(text, set).broken.map(|broken| broken.oracle);
+    assert_eq!(found("5.9"), Some(Oracle::PinCoherence));
+    assert_eq!(found("pinfold"), None);
+}

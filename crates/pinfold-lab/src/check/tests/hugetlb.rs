@@ -151,3 +151,25 @@ fn a_copy_does_not_bring_back_what_was_dropped() {
     let lanes = ["P on cpu1\n  advise A dontneed", "P on cpu0\n  write A[2] \"new\""];
     races(3, SHARED, lanes, "always\n  C:A[1] sees \"old\"");
 }
+
+/// A pin without a lock refers to the page before it has looked at its mark. In between the owner
+/// may take the page back, which marks it as the owner's: the child's pin reads what the owner
+/// writes, as any reference does (facts 1.5, 9.24).
+#[test]
+fn a_pin_of_a_child_that_has_looked_at_the_entry_alone_is_a_reference() {
+    let text = |how: &str| {
+        format!(
+            "scenario in-flight\nmachine\n  frames 32\n  hugetlb 1\n  cpu cpu0 node 0\n  \
+             cpu cpu1 node 0\nsetup\n  process P on cpu0\n  P: map A 4 hugetlb rw\n  \
+             P: write A[0] \"old\"\n  P: fork C\nlane owner: P on cpu0\n  write A[0] \"new\"\n\
+             lane child: C on cpu1\n  pin A[0] read {how} as h0 may fail no-huge-page\n\
+             outcome done otherwise\nreach hugetlb-taken during pin\n"
+        )
+    };
+    for set in ["5.19", "latest", "pinfold"] {
+        let fast = checked(&text(""), set).broken.map(|broken| broken.oracle);
+        assert_eq!(fast, Some(Oracle::Isolation), "{set}");
+        let slow = checked(&text("slow-only"), set);
+        assert_eq!(slow.verdict, Verdict::Pass, "{set}: {:?}", slow.broken);
+    }
+}

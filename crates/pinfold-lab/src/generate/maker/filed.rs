@@ -65,7 +65,7 @@ impl Maker {
         let shows = match shows {
             Shows::File(file, _) => Shows::File(file, from(file, self)),
             Shows::FileCopied(file, _) => Shows::FileCopied(file, from(file, self)),
-            Shows::Private | Shows::Shared | Shows::Nameless => shows,
+            Shows::Private | Shows::Pooled | Shows::Shared | Shows::Nameless => shows,
         };
         Area { name, pages, shows, rights: "rw" }
     }
@@ -143,7 +143,7 @@ impl Maker {
         let shown = |file: &File| {
             self.areas.iter().any(|area| match area.shows {
                 Shows::File(of, _) | Shows::FileCopied(of, _) => of == *file,
-                Shows::Private | Shows::Shared | Shows::Nameless => false,
+                Shows::Private | Shows::Pooled | Shows::Shared | Shows::Nameless => false,
             })
         };
         let files: Vec<File> = FILES.into_iter().filter(shown).collect();
@@ -203,6 +203,7 @@ impl Maker {
                 "write force"
             }
             Shows::Private
+            | Shows::Pooled
             | Shows::Shared
             | Shows::Nameless
             | Shows::File(..)

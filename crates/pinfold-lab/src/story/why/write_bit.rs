@@ -6,6 +6,8 @@ use pinfold::{EventKind, Pfn};
 use super::{Teller, tell_holders};
 use crate::about::Page;
 use crate::counted::counted;
+use crate::folios::Run;
+use crate::hardware::Level;
 use crate::journal::PageView;
 use crate::scenario::{Action, Protection, Verb};
 use crate::story::ledger::Step;
@@ -162,12 +164,14 @@ impl<'a> Teller<'a> {
         if verb == Verb::Fork && !moving {
             return self.fork_shared(frame, lost, hold);
         }
-        if moving {
-            self.on_the_move(frame, lost, &name);
-        }
+        let moved = if moving { self.on_the_move(frame, lost, &name) } else { Run::alone(frame) };
+        // A huge entry is one event, of the first page.
+        let huge = before.level != Level::Last;
         for (at, event) in events {
             match event {
-                EventKind::MigrationDowngraded { pfn, .. } if pfn == frame && moving => {
+                EventKind::MigrationDowngraded { pfn, .. }
+                    if moving && (pfn == frame || huge && moved.contains(pfn)) =>
+                {
                     self.cited.insert(at);
                     let tag = self.tag(Switch::MigrationKind);
                     return Some(format!(
@@ -207,12 +211,15 @@ impl<'a> Teller<'a> {
     }
 
     /// Who put the migration entry of `frame` in place that was there at a line, and what became of
-    /// the migration.
-    pub(in crate::story) fn on_the_move(&mut self, frame: Pfn, line: usize, name: &str) {
+    /// the migration. Returns what moved with it.
+    pub(in crate::story) fn on_the_move(&mut self, frame: Pfn, line: usize, name: &str) -> Run {
         let entry = self.ledger.last_event(line, |event| {
             matches!(event, EventKind::MigrationEntry { pfn, .. } if pfn == frame).then_some(())
         });
-        let Some((entry, ())) = entry else { return };
+        let Some((entry, ())) = entry else { return Run::alone(frame) };
+        // While it moves nothing maps it that would show its counts.
+        let span = self.ledger.step(entry).map_or((entry, entry), |step| (step.begins, step.ends));
+        let moved = self.ledger.unit(frame, span.0);
         let hint = self.ledger.last_event(entry, |event| {
             matches!(event, EventKind::NumaProtected(pfn) if pfn == frame).then_some(())
         });
@@ -226,28 +233,26 @@ impl<'a> Teller<'a> {
             "{} put a migration entry for {frame} in {name}, to move the page",
             self.at(entry)
         );
-        let pins = self.ledger.holders(frame, entry).pins;
+        let pins = self.ledger.holders_of(moved, entry).pins;
         if !pins.is_empty() {
             // Later rules put the entry of a pinned page back.
             let tag = self.tag(Switch::MigrationKind);
             sentence += &format!(" that {} pins ({tag})", pins.join(", "));
         }
-        let step = self.ledger.step(entry).map(|step| (step.begins, step.ends));
-        let busy = step.and_then(|(_, ends)| {
-            (entry..=ends).find_map(|at| match self.ledger.event(at)? {
-                EventKind::MigrationBusy { pfn, refs, expected } if pfn == frame => {
-                    Some((at, refs, expected))
-                }
-                _ => None,
-            })
+        let busy = self.ledger.find_event(entry..=span.1, |event| match event {
+            EventKind::MigrationBusy { pfn, refs, expected } if moved.contains(pfn) => {
+                Some((refs, expected))
+            }
+            _ => None,
         });
-        if let Some((at, refs, expected)) = busy {
-            let held = tell_holders(&self.ledger.holders(frame, at), refs);
+        if let Some((at, (refs, expected))) = busy {
+            let held = tell_holders(&self.ledger.holders_of(moved, at), refs);
             let refs = counted(refs, "reference", "references");
             sentence += &format!("; it found {refs} where {expected} may be ({held}) and gave up");
             self.cited.insert(at);
         }
         self.say(entry, format!("{sentence}."));
+        moved
     }
 
     /// Steps that allowed writing to the area again, but did not give the entry its bit back.

@@ -4,8 +4,9 @@ use pinfold_lab::resolved::{Act, Part, Spot};
 use pinfold_lab::scenario::{Access, Failure, Occupied, Sharing};
 
 use super::Cast;
-use super::ranges::{map_anywhere, place, refusal};
-use crate::inside::sys::{self, Errno, PAGE, SECTOR, STAGE, file};
+use super::ranges::{map_anywhere, place};
+use crate::fit::HUGE;
+use crate::inside::sys::{self, Errno, PAGE, SECTOR, file};
 use crate::job::Did;
 
 /// The size of a word.
@@ -38,6 +39,10 @@ impl Cast {
             Sharing::Stack => Some(at.unwrap_or(PAGE).saturating_add(below)),
             Sharing::Private | Sharing::Shared | Sharing::File | Sharing::Hugetlb => at,
         };
+        // The kernel would make it longer.
+        if sharing == Sharing::Hugetlb && !pages.is_multiple_of(HUGE) {
+            return Ok(Did::Failed(Failure::Invalid));
+        }
         let own = match sharing {
             Sharing::File => Some(file::unnamed(u64::from(pages) * PAGE)?),
             Sharing::Private | Sharing::Shared | Sharing::Stack | Sharing::Hugetlb => None,
@@ -51,9 +56,11 @@ impl Cast {
         };
         let kind = (sharing, own.as_ref().map(|file| (file, 0)).or(named));
         let mapped = match at {
-            Some(at) => place(STAGE.checked_add(at), pages)
+            Some(at) => place(self.scale, at, pages)
                 .and_then(|at| sys::map(at, protection, kind, occupied).map(|()| at)),
-            None => map_anywhere(pages, |at| sys::map(at, protection, kind, Occupied::Refuse)),
+            None => map_anywhere(self.scale, pages, |at| {
+                sys::map(at, protection, kind, Occupied::Refuse)
+            }),
         };
         Ok(match mapped {
             Ok(range) => {
@@ -63,6 +70,8 @@ impl Cast {
             }
             Err(libc::EEXIST) => Did::Failed(Failure::Occupied),
             Err(libc::EINVAL) => Did::Failed(Failure::Invalid),
+            // The pool has not as many that are promised to nobody.
+            Err(libc::ENOMEM) if sharing == Sharing::Hugetlb => Did::Failed(Failure::NoHugePage),
             Err(number) => Did::Error(number),
         })
     }
@@ -128,7 +137,7 @@ impl Cast {
             Ok(moved) if moved == sectors.bytes() => Ok(Did::Worked(0)),
             Ok(_) if !is_whole()? => Ok(Did::Failed(Failure::PastEnd)),
             Ok(_) | Err(libc::EFAULT) => {
-                Ok(Did::Failed(refusal(range.start(), memory.pages.count, access)))
+                Ok(Did::Failed(self.refusal(range.start(), memory.pages.count, access)))
             }
             Err(number) => Err(number),
         }

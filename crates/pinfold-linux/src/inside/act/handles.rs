@@ -4,19 +4,17 @@ use pinfold_lab::resolved::{Pages, Spot, Take};
 use pinfold_lab::scenario::{Access, Failure};
 
 use super::Cast;
-use super::ranges::refusal;
 use crate::inside::board::Hold;
 use crate::inside::pagemap::frame_of;
 use crate::inside::ring::Device;
-use crate::inside::sys::{self, Errno, PAGE, STAGE_PAGES};
+use crate::inside::sys::{self, Errno, STAGE_PAGES};
 use crate::job::Did;
 
 impl Cast {
     /// The address that a word behind a pin had in the process that pinned it.
     pub(in crate::inside) fn pinned(&self, spot: Spot) -> Option<u64> {
         let start = self.board.held_at(spot.of)?;
-        let page = u64::from(spot.page);
-        Some(start + page * PAGE + sys::within_page(spot.word))
+        Some(self.scale.page(start, spot.page) + sys::within_page(spot.word))
     }
 
     /// Loads a word through a handle.
@@ -34,7 +32,7 @@ impl Cast {
     /// Takes references for a handle.
     pub(super) fn take(&self, process: usize, take: Take) -> Result<Did, Errno> {
         let range = self.range(process, take.pages)?;
-        let page = |at: u32| range.start() + u64::from(at) * PAGE;
+        let page = |at: u32| self.scale.page(range.start(), at);
         let mut before = [0; STAGE_PAGES as usize];
         for (at, frame) in (0..take.pages.count).zip(&mut before) {
             *frame = frame_of(page(at));
@@ -47,14 +45,14 @@ impl Cast {
                     && !(0..take.pages.count).all(|at| sys::touch(page(at)).is_ok());
                 match refused {
                     true => Err(libc::EFAULT),
-                    false => pipe.take(range, take.times, u64::from(take.pages.count) * PAGE),
+                    false => pipe.take(range, self.scale, take.times, take.pages.count),
                 }
             }
         };
         match taken {
             Ok(()) => {}
             Err(libc::EFAULT) => {
-                return Ok(Did::Failed(refusal(range.start(), take.pages.count, take.access)));
+                return Ok(Did::Failed(self.refusal(range.start(), take.pages.count, take.access)));
             }
             Err(number) => return Err(number),
         }
@@ -92,7 +90,7 @@ impl Cast {
     pub(super) fn note(&self, process: usize, pages: Pages, handle: usize) -> Result<Did, Errno> {
         let range = self.range(process, pages)?;
         for at in 0..pages.count {
-            match frame_of(range.start() + u64::from(at) * PAGE) {
+            match frame_of(self.scale.page(range.start(), at)) {
                 0 => return Ok(Did::Failed(Failure::NoAccess)),
                 frame => self.board.set_frame(handle, at as usize, frame),
             }

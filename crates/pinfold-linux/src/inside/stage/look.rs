@@ -7,19 +7,22 @@ use std::sync::Arc;
 use pinfold_lab::resolved::{Act, Look, Seen, Spot};
 
 use super::{Answer, Stage, told};
+use crate::fit::HUGE;
 use crate::inside::act::Role;
 use crate::inside::board::{Hold, Question};
 use crate::inside::pagemap::Entry;
 use crate::inside::ring::Device;
+use crate::inside::scale::Scale;
 use crate::inside::sys::{self, PAGE};
 use crate::job::{Did, Found};
 
 /// The word of a page that no scenario uses: see [`Stage::is_same_through`].
 const SPARE: u32 = 511;
 
-/// The flags of a frame that is the head or a tail of a folio of several pages, in
-/// `/proc/kpageflags`.
-const COMPOUND: u64 = 1 << 15 | 1 << 16;
+/// The flag of a frame that is the head of a folio of several pages, in `/proc/kpageflags`.
+const HEAD: u64 = 1 << 15;
+/// That of each other page of one.
+const TAIL: u64 = 1 << 16;
 
 /// The frame to which a view leads, as far as that can be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +43,11 @@ impl Stage {
         let unknown = |what: &str| (None, what.to_owned());
         let (made, (is, what)) = match look {
             Look::Dirty(seen) => (made(seen), unknown("not visible")),
-            Look::Large(seen) => (made(seen), is_large(self.frame(seen))),
-            Look::Huge(..) | Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
+            Look::Large(seen) => (made(seen), is_large(self.frame(seen), self.cast.scale)),
+            Look::Huge(process, spot) => {
+                (cast.board.process(*process).is_some(), self.is_huge(*process, *spot))
+            }
+            Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
             Look::Register(register, word) => {
                 let found = cast.board.register(*register);
                 (found.is_some(), self.says(found, *word, "unset"))
@@ -194,6 +200,26 @@ impl Stage {
         }
     }
 
+    /// Whether a process has a page by a huge entry, as PAGEMAP_SCAN tells since 6.7.
+    fn is_huge(&self, process: usize, spot: Spot) -> (Option<bool>, String) {
+        let told = |is, what: &str| (is, what.to_owned());
+        let none = (Some(false), "no page".to_owned());
+        let (Ok(address), Some(id)) =
+            (self.cast.address(process, spot), self.cast.board.process(process))
+        else {
+            return none;
+        };
+        if self.is_gone(process) {
+            return none;
+        }
+        let map = File::open(format!("/proc/{id}/pagemap"));
+        match map.map(|map| sys::huge::is_huge(&map, address)) {
+            Ok(Ok(true)) => told(Some(true), "a huge entry"),
+            Ok(Ok(false)) => told(Some(false), "no huge entry"),
+            Ok(Err(_)) | Err(_) => told(None, "not visible"),
+        }
+    }
+
     /// Whether an area of a process has pages that no entry of its own shows.
     fn shows_more(&self, process: usize, area: usize) -> bool {
         match self.cast.plan.map_of(process, area).map(|step| step.act) {
@@ -203,19 +229,24 @@ impl Stage {
     }
 }
 
-/// Whether a frame is part of a folio of several pages, if that is visible.
-fn is_large(frame: Frame) -> (Option<bool>, String) {
+/// Whether a frame is part of a folio of several pages of the scenario, if that is visible.
+fn is_large(frame: Frame, scale: Scale) -> (Option<bool>, String) {
     let frame = match frame {
         Frame::None => return (Some(false), "no page".to_owned()),
         Frame::Unknown => return (None, "not visible".to_owned()),
         Frame::Known(frame) => frame,
     };
-    let mut flags = [0; 8];
+    // Folios are aligned to their size. There may be smaller ones, but no larger ones.
+    let pages = u64::from(HUGE) * scale.pages();
+    let mut flags = vec![0; pages as usize * 8];
     let read = File::open("/proc/kpageflags")
-        .and_then(|flagged| flagged.read_exact_at(&mut flags, frame * 8));
-    let large = u64::from_ne_bytes(flags) & COMPOUND != 0;
+        .and_then(|flagged| flagged.read_exact_at(&mut flags, (frame - frame % pages) * 8));
+    let mut flags = flags.as_chunks().0.iter().map(|flags| u64::from_ne_bytes(*flags));
+    let head = flags.next().is_some_and(|flags| flags & HEAD != 0);
     match read {
-        Ok(()) if large => (Some(true), "part of a folio".to_owned()),
+        Ok(()) if head && flags.all(|flags| flags & TAIL != 0) => {
+            (Some(true), "part of a folio".to_owned())
+        }
         Ok(()) => (Some(false), "a small page".to_owned()),
         Err(_) => (None, "not visible".to_owned()),
     }

@@ -130,7 +130,7 @@ impl Stage {
         }
         let number = cast.first_step(lane) + trial.lanes[lane].next;
         trial.lanes[lane].next += 1;
-        sys::drain();
+        sys::nodes::drain();
         let mark = self.ears.mark();
         let gone = planned.process.is_some_and(|process| self.is_gone(process));
         let done = match (gone, step.act.needs_process()) {

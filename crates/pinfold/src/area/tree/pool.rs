@@ -14,7 +14,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// What a pool keeps.
 pub(super) trait Pooled {
-    /// An element that is not in use. `next` is another such, or [`NONE`].
+    /// An element that is not in use, and owns nothing. `next` is another such, or [`NONE`].
     fn vacant(next: u32) -> Self;
 
     /// Of an element that is not in use: the next such.
@@ -121,8 +121,13 @@ impl<T: Pooled, const MOST: usize> Pool<T, MOST> {
     /// Puts `element` where it gets the number that is returned. Room for it was reserved.
     #[inline]
     pub(super) fn put(&mut self, element: T) -> u32 {
-        let number = self.begin();
-        *self.get_mut(number) = element;
+        let number = self.free;
+        let place = self.get_mut(number);
+        let next = place.next();
+        // What is not in use owns nothing.
+        core::mem::forget(core::mem::replace(place, element));
+        self.free = next;
+        self.spare -= 1;
         number
     }
 
