@@ -94,16 +94,10 @@ const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: WITH_F
 
 #[test]
 fn no_folio_is_lost_whichever_request_for_heap_or_frames_is_denied() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        let rules = Rules::linux(preset).unwrap();
-        PLAN.goes_well(rules);
-        PLAN.deny_heap(rules, Deny::After, &mut tally);
-        PLAN.deny_frames(rules, &mut tally);
-    }
-    let Tally { lives, refused, .. } = tally;
-    println!("{lives} lives with folios, {refused} steps refused");
-    assert!(refused > 100);
+    PLAN.deny_by_every_preset("folios", |plan, rules, tally| {
+        plan.deny_heap(rules, Deny::After, tally);
+        plan.deny_frames(rules, tally);
+    });
 }
 
 #[test]

@@ -69,16 +69,10 @@ const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING
 
 #[test]
 fn no_huge_page_is_lost_whichever_request_for_heap_or_frames_is_denied() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        let rules = Rules::linux(preset).unwrap();
-        PLAN.goes_well(rules);
-        PLAN.deny_heap(rules, Deny::After, &mut tally);
-        PLAN.deny_frames(rules, &mut tally);
-    }
-    let Tally { lives, refused, .. } = tally;
-    println!("{lives} lives with huge pages, {refused} steps refused");
-    assert!(refused > 100);
+    PLAN.deny_by_every_preset("huge pages", |plan, rules, tally| {
+        plan.deny_heap(rules, Deny::After, tally);
+        plan.deny_frames(rules, tally);
+    });
 }
 
 #[test]
@@ -100,13 +94,9 @@ fn no_huge_page_is_lost_whichever_step_finds_the_pool_without_a_spare_one() {
 
 #[test]
 fn no_huge_page_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        PLAN.deny_outside(Rules::linux(preset).unwrap(), &mut tally);
-    }
-    let Tally { lives, refused, .. } = tally;
-    println!("{lives} lives with huge pages, {refused} steps refused by the owner of the frames");
-    assert!(refused > 100);
+    PLAN.deny_by_every_preset("huge pages of the owner of frames", |plan, rules, tally| {
+        plan.deny_outside(rules, tally)
+    });
 }
 
 /// A shortage of heap or frames is one, and that of the pool another.

@@ -4,6 +4,7 @@
 use super::heap::{Deny, with_heap};
 use super::testing::{Marks, Mem, Outside, machine, machine_of, spans};
 use super::{Life, NODES, Step, Why};
+use pinfold::rules::PRESETS;
 use pinfold::{FrameSetup, NewFrame, NodeId, Placement, Rules, Small, Tuning};
 
 pub(super) struct Plan {
@@ -78,6 +79,20 @@ impl Plan {
     pub(super) fn goes_well(&self, rules: Rules) {
         let refused = self.live(self.life(rules), |_, life, step| step(life));
         assert_eq!(refused, 0, "{rules}: all goes well");
+    }
+
+    /// Denies something under every preset, by which the plan goes well otherwise. Enough steps are
+    /// refused for that to mean something.
+    pub(super) fn deny_by_every_preset(&self, what: &str, deny: impl Fn(&Self, Rules, &mut Tally)) {
+        let mut tally = Tally::default();
+        for preset in PRESETS {
+            let rules = Rules::linux(preset).unwrap();
+            self.goes_well(rules);
+            deny(self, rules, &mut tally);
+        }
+        let Tally { lives, refused, .. } = tally;
+        println!("{what}: {lives} lives, {refused} steps refused");
+        assert!(refused > 100);
     }
 
     /// Denies each request for heap of each step.
