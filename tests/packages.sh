@@ -10,7 +10,8 @@ trap 'rm -rf "$apart"' EXIT
 target=${CARGO_TARGET_DIR:-$PWD/target}
 rm -rf "$target/package"
 cargo package --quiet --workspace --no-verify --allow-dirty --offline
-for package in "$target"/package/*.crate; do tar -xzf "$package" -C "$apart"; done
+# As files of now: packed ones are all of one day, so that a change would not be built again.
+for package in "$target"/package/*.crate; do tar -xzmf "$package" -C "$apart"; done
 cp Cargo.lock rust-toolchain.toml "$apart"
 cd "$apart"
 {
