@@ -119,7 +119,9 @@ impl<F: Format> World<F> {
                 return;
             }
             Err(CollapseError::Pinned { pfn, .. } | CollapseError::Busy { pfn, .. }) => {
-                assert!(self.held(pfn) > 0, "nobody refers to {pfn}");
+                // The swap cache refers to its pages.
+                let cached = lab::flags(self.mem.frames(), pfn).contains(Flags::SWAP_CACHE);
+                assert!(cached || self.held(pfn) > 0, "nobody refers to {pfn}");
             }
             Err(CollapseError::Locked { pfn, .. }) => panic!("nobody has the lock of {pfn}"),
             Err(_) => {}
