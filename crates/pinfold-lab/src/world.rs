@@ -318,11 +318,16 @@ impl Plan {
     pub(crate) fn new(scenario: &Scenario, rules: &Rules) -> Self {
         let machine = &scenario.machine;
         let nodes = machine.nodes().max(1) as u8;
+        // The huge zero page is beside the frames that the scenario counts.
+        let zeros = match machine.thp() {
+            Thp::Entries => 0,
+            Thp::Pmd => 1 << FOLIO_ORDER,
+        };
         let frames = u64::from(machine.frames());
         let span = |node: u8| NodeSpan {
             node: NodeId(node),
-            first: Pfn(u64::from(node) * frames),
-            frames,
+            first: Pfn(u64::from(node) * frames + if node == 0 { 0 } else { zeros }),
+            frames: frames + if node == 0 { zeros } else { 0 },
         };
         let lane_cpu = |runner: &Runner| match runner {
             Runner::Process { cpu, .. } => scenario.cpu_index(cpu.as_ref()).unwrap_or(0),
@@ -342,7 +347,7 @@ impl Plan {
             rules: *rules,
             hardware: Hardware {
                 cpus: scenario.cpus().iter().map(|(_, node)| NodeId(*node as u8)).collect(),
-                frames: usize::from(nodes) * frames as usize,
+                frames: usize::from(nodes) * frames as usize + zeros as usize,
                 words: machine.words() as usize,
                 followers: scenario.steps().any(|step| step.action.follows().is_some()),
             },

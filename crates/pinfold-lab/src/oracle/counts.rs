@@ -146,7 +146,8 @@ impl World {
         }
         for hold in state.handles.values().filter_map(|handle| handle.hold.as_ref()) {
             for &pfn in hold.pages() {
-                let large = lab::large_folio(self.memory.frames(), pfn).is_some();
+                let zeros = self.memory.is_huge_zero(pfn);
+                let large = zeros || lab::large_folio(self.memory.frames(), pfn).is_some();
                 let each = match hold {
                     Hold::Pins(_) if pfn == zero && free_zero_pin => Owed::default(),
                     Hold::Pins(_) if large && tally == Tally::Head => {
@@ -161,7 +162,7 @@ impl World {
                 let times = hold.times();
                 let (refs, pins) = (each.refs * times, each.pins * times);
                 // Its first page counts for all of the huge zero page.
-                let of = huge_zero.filter(|_| self.memory.is_huge_zero(pfn)).unwrap_or(pfn);
+                let of = huge_zero.filter(|_| zeros).unwrap_or(pfn);
                 accounts.owe(of, Owed { refs, pins, taken: refs, ..each });
             }
         }
