@@ -379,7 +379,7 @@ fn old_rules_are_found_out_and_cut() {
 #[test]
 fn the_model_decides_what_random_programs_meet() {
     let met = |rules, model| {
-        let one = ["fuzz", "--programs", "1", "--seed", "1163", "--lanes", "2", "--steps", "2"];
+        let one = ["fuzz", "--programs", "2", "--seed", "1162", "--lanes", "2", "--steps", "2"];
         let how = ["--rules", rules, "--model", model, "--allow-partial", "--no-save"];
         let ran = pinfold(&[&one[..], &how].concat());
         (ran.status.code(), text(&ran.stdout).contains("pin-coherence"))
