@@ -85,8 +85,8 @@ fn an_explanation_follows_the_page_through_the_table_that_is_out() {
         let report = Protocol::shipped("collapse-races-pin").breaks(rules, "claim");
         let why = report.broken.expect("it is broken").why.join(" ");
         let told = [
-            "took out the table that maps f4 in P:A[1], for its pages to become the folio at f",
-            "took f4 for h0 only after that, as it looked at its entry again, and not at the one \
+            "took out the table that maps f11 in P:A[1], for its pages to become the folio at f12",
+            "took f11 for h0 only after that, as it looked at its entry again, and not at the one \
              above (rule fast-recheck=entry",
             "the collapse did not wait for it (rule collapse-sync=flush",
         ];
