@@ -21,14 +21,13 @@ use std::ops::Range;
 
 use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
-use pinfold::rules::PRESETS;
 use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HugeZero,
     LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
     Rules, Sharing, Small, SpaceError, Store, StoreError, Term, Tuning, UffdError, UffdId,
     UffdMode, VirtAddr, X86_64, Zone,
 };
-use plan::{Plan, Tally};
+use plan::Plan;
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, spans, store};
 
 /// Why a step could not be made.
@@ -323,38 +322,24 @@ const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING
 
 #[test]
 fn nothing_is_lost_whichever_request_for_heap_is_denied() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        let rules = Rules::linux(preset).unwrap();
-        PLAN.goes_well(rules);
-        PLAN.deny_heap(rules, Deny::After, &mut tally);
-        PLAN.deny_heap(rules, Deny::From, &mut tally);
-    }
-    let Tally { lives, refused, .. } = tally;
-    println!("{lives} lives, {refused} steps refused for want of heap");
-    assert!(refused > 100);
+    let tally = PLAN.by_every_preset(|plan, rules, tally| {
+        plan.goes_well(rules);
+        plan.deny_heap(rules, Deny::After, tally);
+        plan.deny_heap(rules, Deny::From, tally);
+    });
+    tally.refused_enough("denied heap");
 }
 
 #[test]
 fn nothing_is_lost_whichever_frames_are_denied() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        PLAN.deny_frames(Rules::linux(preset).unwrap(), &mut tally);
-    }
-    let Tally { lives, refused, .. } = tally;
-    println!("{lives} lives, {refused} steps refused for want of frames");
-    assert!(refused > 100);
+    let tally = PLAN.by_every_preset(Plan::deny_frames);
+    tally.refused_enough("denied frames");
 }
 
 #[test]
 fn nothing_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        PLAN.deny_outside(Rules::linux(preset).unwrap(), &mut tally);
-    }
-    let Tally { lives, refused, .. } = tally;
-    println!("{lives} lives, {refused} steps refused by the owner of the frames");
-    assert!(refused > 100);
+    let tally = PLAN.by_every_preset(Plan::deny_outside);
+    tally.refused_enough("over frames of an outside owner");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use super::heap::{Deny, with_heap};
 use super::testing::{Marks, Mem, Outside, machine, machine_of, spans};
 use super::{Life, NODES, Step, Why};
+use pinfold::rules::PRESETS;
 use pinfold::{FrameSetup, NewFrame, NodeId, Placement, Rules, Small, Tuning};
 
 pub(super) struct Plan {
@@ -21,6 +22,14 @@ pub(super) struct Tally {
     pub(super) refused: u64,
     /// Runs of more than one frame that the outside owner was asked for.
     pub(super) runs: usize,
+}
+
+impl Tally {
+    /// Tells of it; so many steps were refused that it means something.
+    pub(super) fn refused_enough(&self, what: &str) {
+        println!("{} lives {what}, {} steps refused", self.lives, self.refused);
+        assert!(self.refused > 100);
+    }
 }
 
 impl Plan {
@@ -78,6 +87,15 @@ impl Plan {
     pub(super) fn goes_well(&self, rules: Rules) {
         let refused = self.live(self.life(rules), |_, life, step| step(life));
         assert_eq!(refused, 0, "{rules}: all goes well");
+    }
+
+    /// What denials come to under all presets together.
+    pub(super) fn by_every_preset(&self, deny: impl Fn(&Self, Rules, &mut Tally)) -> Tally {
+        let mut tally = Tally::default();
+        for preset in PRESETS {
+            deny(self, Rules::linux(preset).unwrap(), &mut tally);
+        }
+        tally
     }
 
     /// Denies each request for heap of each step.
