@@ -29,7 +29,7 @@ use pinfold::{
     Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term, Tuning, UffdError, UffdId,
     UffdMode, VirtAddr, X86_64, Zone,
 };
-use plan::{Plan, Tally};
+use plan::Plan;
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, spans, store};
 
 /// Why a step could not be made.
@@ -326,22 +326,24 @@ const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING
 
 #[test]
 fn nothing_is_lost_whichever_request_for_heap_is_denied() {
-    PLAN.deny_by_every_preset("requests for heap", |plan, rules, tally| {
+    let tally = PLAN.by_every_preset(|plan, rules, tally| {
+        plan.goes_well(rules);
         plan.deny_heap(rules, Deny::After, tally);
         plan.deny_heap(rules, Deny::From, tally);
     });
+    tally.refused_enough("denied heap");
 }
 
 #[test]
 fn nothing_is_lost_whichever_frames_are_denied() {
-    PLAN.deny_by_every_preset("frames", |plan, rules, tally| plan.deny_frames(rules, tally));
+    let tally = PLAN.by_every_preset(Plan::deny_frames);
+    tally.refused_enough("denied frames");
 }
 
 #[test]
 fn nothing_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    PLAN.deny_by_every_preset("requests to the owner of frames", |plan, rules, tally| {
-        plan.deny_outside(rules, tally)
-    });
+    let tally = PLAN.by_every_preset(Plan::deny_outside);
+    tally.refused_enough("over frames of an outside owner");
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Large folios: the same denials in a life of their own, and what makes no sense.
 
 use super::testing::{Audit, Space, machine, map, map_shared, pages, rules, space, store};
-use super::{Blank, Deny, Life, NODES, Plan, RW, Step, TUNING, Tally, Why, at};
-use pinfold::rules::PRESETS;
+use super::{Blank, Deny, Life, NODES, Plan, RW, Step, TUNING, Why, at};
 use pinfold::{
-    Access, Advice, CollapseError, File, FileSharing, Memory, NodeId, Pfn, Placement, Remap, Rules,
+    Access, Advice, CollapseError, File, FileSharing, Memory, NodeId, Pfn, Placement, Remap,
     Sharing, Small, SplitError, Term, Tuning, VirtAddr, X86_64, Zone, lab,
 };
 
@@ -94,21 +93,19 @@ const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: WITH_F
 
 #[test]
 fn no_folio_is_lost_whichever_request_for_heap_or_frames_is_denied() {
-    PLAN.deny_by_every_preset("folios", |plan, rules, tally| {
+    let tally = PLAN.by_every_preset(|plan, rules, tally| {
+        plan.goes_well(rules);
         plan.deny_heap(rules, Deny::After, tally);
         plan.deny_frames(rules, tally);
     });
+    tally.refused_enough("with folios");
 }
 
 #[test]
 fn no_folio_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        PLAN.deny_outside(Rules::linux(preset).unwrap(), &mut tally);
-    }
-    let Tally { lives, runs, .. } = tally;
-    println!("{lives} lives with folios, {runs} runs asked for");
-    assert!(runs > 100);
+    let tally = PLAN.by_every_preset(Plan::deny_outside);
+    println!("{} lives with folios, {} runs asked for", tally.lives, tally.runs);
+    assert!(tally.runs > 100);
 }
 
 /// Order 0 and 1 mean nothing, nor what no table maps.

@@ -1,8 +1,7 @@
 //! Huge pages of the pool: the same denials in a life of their own, the pool run dry among them.
 
 use super::testing::{Audit, load, machine, pages, space, store};
-use super::{Deny, Life, NODES, Plan, RW, Step, TUNING, Tally, Why, at, with_heap};
-use pinfold::rules::PRESETS;
+use super::{Deny, Life, NODES, Plan, RW, Step, TUNING, Why, at, with_heap};
 use pinfold::{Access, Advice, FaultError, Place, Prot, Rules, Small, Term, VirtAddr};
 
 /// Lets the pool have so many pages.
@@ -69,34 +68,31 @@ const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING
 
 #[test]
 fn no_huge_page_is_lost_whichever_request_for_heap_or_frames_is_denied() {
-    PLAN.deny_by_every_preset("huge pages", |plan, rules, tally| {
+    let tally = PLAN.by_every_preset(|plan, rules, tally| {
+        plan.goes_well(rules);
         plan.deny_heap(rules, Deny::After, tally);
         plan.deny_frames(rules, tally);
     });
+    tally.refused_enough("with huge pages");
 }
 
 #[test]
 fn no_huge_page_is_lost_whichever_step_finds_the_pool_without_a_spare_one() {
-    let mut tally = Tally::default();
-    for preset in PRESETS {
-        let rules = Rules::linux(preset).unwrap();
+    let tally = PLAN.by_every_preset(|plan, rules, tally| {
         for target in 1..STEPS.len() {
-            PLAN.but(target, rules, &mut tally, |life, step| {
+            plan.but(target, rules, tally, |life, step| {
                 life.mem.hugetlb_pool(0);
                 step(life)
             });
         }
-    }
-    let Tally { lives, refused, .. } = tally;
-    println!("{lives} lives with a dry pool, {refused} steps refused");
-    assert!(refused > 100);
+    });
+    tally.refused_enough("with a dry pool");
 }
 
 #[test]
 fn no_huge_page_is_lost_whichever_request_to_an_outside_owner_is_refused() {
-    PLAN.deny_by_every_preset("huge pages of the owner of frames", |plan, rules, tally| {
-        plan.deny_outside(rules, tally)
-    });
+    let tally = PLAN.by_every_preset(Plan::deny_outside);
+    tally.refused_enough("with huge pages over frames of an outside owner");
 }
 
 /// A shortage of heap or frames is one, and that of the pool another.

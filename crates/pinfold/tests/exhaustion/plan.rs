@@ -24,6 +24,14 @@ pub(super) struct Tally {
     pub(super) runs: usize,
 }
 
+impl Tally {
+    /// Tells of it; so many steps were refused that it means something.
+    pub(super) fn refused_enough(&self, what: &str) {
+        println!("{} lives {what}, {} steps refused", self.lives, self.refused);
+        assert!(self.refused > 100);
+    }
+}
+
 impl Plan {
     fn life(&self, rules: Rules) -> Life {
         Life::of(machine(rules, &NODES, self.tuning))
@@ -81,18 +89,13 @@ impl Plan {
         assert_eq!(refused, 0, "{rules}: all goes well");
     }
 
-    /// Denies something under every preset, by which the plan goes well otherwise. Enough steps are
-    /// refused for that to mean something.
-    pub(super) fn deny_by_every_preset(&self, what: &str, deny: impl Fn(&Self, Rules, &mut Tally)) {
+    /// What denials come to under all presets together.
+    pub(super) fn by_every_preset(&self, deny: impl Fn(&Self, Rules, &mut Tally)) -> Tally {
         let mut tally = Tally::default();
         for preset in PRESETS {
-            let rules = Rules::linux(preset).unwrap();
-            self.goes_well(rules);
-            deny(self, rules, &mut tally);
+            deny(self, Rules::linux(preset).unwrap(), &mut tally);
         }
-        let Tally { lives, refused, .. } = tally;
-        println!("{what}: {lives} lives, {refused} steps refused");
-        assert!(refused > 100);
+        tally
     }
 
     /// Denies each request for heap of each step.

@@ -73,9 +73,11 @@ const PLAN: Plan =
 
 #[test]
 fn with_swap_nothing_is_lost_whichever_heap_or_frames_are_denied() {
-    PLAN.deny_by_every_preset("swap", |plan, rules, tally| {
+    let tally = PLAN.by_every_preset(|plan, rules, tally| {
+        plan.goes_well(rules);
         plan.deny_heap(rules, Deny::After, tally);
         plan.deny_heap(rules, Deny::From, tally);
         plan.deny_frames(rules, tally);
     });
+    tally.refused_enough("with swap");
 }
