@@ -102,6 +102,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "thp-tail-get",
     "thp-tail-get-first",
     "thp-tail-speculative",
+    "torn-fork",
     "truncate-pinned",
     "uffd-fork",
     "uffd-fork-event",

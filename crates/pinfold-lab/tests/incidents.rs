@@ -106,6 +106,22 @@ fn bug_215616_on_a_large_folio_goes_by_the_rule_of_what_maps_it() {
     }
 }
 
+/// By every release since fork copies pinned pages, and never where the thread's writes wait.
+#[test]
+fn a_forks_copy_is_torn_where_the_parents_entry_stays_writable() {
+    for model in MODELS {
+        for rules in ["5.9", "5.11", "5.18", "5.19", "latest", "pinfold"] {
+            let told = why(&breaks("torn-fork", rules, model, "claim"));
+            assert!(told.contains("fork-snapshot=torn"), "{told}");
+        }
+        let marked = "5.9,pte-cow=exclusive,fork-snapshot=protected";
+        for rules in ["pinfold,fork-snapshot=protected", "5.19,fork-snapshot=protected", marked] {
+            let ends = labels(&holds("torn-fork", rules, model));
+            assert_eq!(ends, ["afterwards", "before", "between"], "{rules}");
+        }
+    }
+}
+
 #[test]
 fn before_5_8_a_read_reference_left_copy_on_write_alone() {
     let before = "5.8,read-gup=as-is";

@@ -7,7 +7,7 @@
 //! exclusive mark; a copy leaves the parent's entry, mark and write permission as they are.
 
 use super::pin::maybe_dma_pinned;
-use super::{Answer, Exclusive, ForkPin, ForkRace, PageKind, PageState, Why};
+use super::{Answer, Exclusive, ForkPin, ForkRace, ForkSnapshot, PageKind, PageState, Why};
 
 /// Whether the parent has ever pinned a page: set before the first pin, never cleared, not
 /// inherited (facts 2.3).
@@ -88,5 +88,15 @@ pub fn fork_page(rule: ForkPin, has_pinned: PinHistory, page: &PageState) -> For
     match maybe_dma_pinned(page) {
         Answer::Yes(why) => ForkVerdict::CopyForChild(why),
         Answer::No(why) => ForkVerdict::Share(why),
+    }
+}
+
+/// Whether fork takes write permission from the parent's entry, and flushes it, before it copies
+/// the page for the child (facts 2.7). Under both page-table locks.
+#[inline]
+pub const fn protects_snapshot(rule: ForkSnapshot) -> bool {
+    match rule {
+        ForkSnapshot::Torn => false,
+        ForkSnapshot::Protected => true,
     }
 }

@@ -222,6 +222,19 @@ switches! {
         SeqCountFull = "seq-count-full" [never],
     }
 
+    /// Whether a page that fork copies for the child can change meanwhile (facts 2.7).
+    fork_snapshot: ForkSnapshot = "fork-snapshot" {
+        /// It can: the parent's entry stays writable. Hazard: what the parent's other threads write
+        /// during the copy makes the child's page torn, and what they write after it and before
+        /// the fork is over may be in the child's other pages, and not in this one. facts 2.7
+        Torn = "torn" [always],
+        /// It cannot, by the parent's threads: the entry loses write permission, and is flushed,
+        /// before the copy, as a posting of June 2025 proposed. Who writes waits for the fork, and
+        /// gets the permission back by the exclusive mark (rules pte-cow, hugetlb-cow); under rules
+        /// that count, the write leaves the device behind. facts 2.7
+        Protected = "protected" [never],
+    }
+
     /// Which pages the NUMA scanner leaves accessible because they are shared or pinned
     /// (facts 4.2).
     numa_skip: NumaSkip = "numa-skip" {

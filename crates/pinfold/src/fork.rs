@@ -9,7 +9,8 @@
 //!
 //! Invariants:
 //! - INV-FORK-1: a page that the rule finds pinned keeps its owner's entry, write permission and
-//!   mark; the child gets a copy.
+//!   mark; the child gets a copy. By `fork-snapshot=protected` the entry loses write permission and
+//!   is flushed first, so that none of the parent's threads changes what is copied.
 //! - INV-FORK-2: a shared page is exclusive nowhere and writable nowhere.
 //! - INV-FORK-3: what a failed fork has already shared stays mapped in the parent, which regains
 //!   write permission by its next fault.
@@ -35,7 +36,7 @@ use crate::pte::{Entry, Format, Migration, MigrationKind, Pte, Swap};
 use crate::rmap::Reserve;
 use crate::rules::Why;
 use crate::rules::fork::{
-    ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, race_guard,
+    ForkVerdict, PinHistory, SeqCountUse, WriteProtect, fork_page, protects_snapshot, race_guard,
 };
 use crate::rules::hugetlb::guards_fork;
 use crate::space::Space;
@@ -435,6 +436,9 @@ impl<'s, P: Platform> Copying<'s, P> {
         let Some(Fresh { frame, .. }) = fresh.take_if(|fresh| fresh.page == at.page) else {
             return Err(at.page);
         };
+        if pte.is_writable() && protects_snapshot(mem.rule()) {
+            self.protect_snapshot(at, pfn);
+        }
         let to_pfn = frame.pfn();
         mem.platform().copy_frame(pfn, to_pfn);
         mem.counters().fork_copy.add(1);
@@ -442,6 +446,16 @@ impl<'s, P: Platform> Copying<'s, P> {
         at.to.set(at.page, if pte.is_uffd_wp() { new.uffd_wp() } else { new });
         mem.tell(self.parent.id(), at.page, EventKind::ForkCopied { from: pfn, to: to_pfn, why });
         Ok(())
+    }
+
+    /// Has the parent's threads leave a page alone that is about to be copied: who writes to it
+    /// waits for the fork, and gets write permission back by the mark.
+    #[cold]
+    fn protect_snapshot(&self, at: &Entries<'_, '_, P>, pfn: Pfn) {
+        let (mem, id) = (self.parent.mem(), self.parent.id());
+        at.from.revoke_write(at.page);
+        mem.flush(id, FlushScope::Range(at.page.alone()));
+        mem.tell(id, at.page, EventKind::ForkProtected(pfn));
     }
 
     /// Copies the entries before `end` of a run of the pages of a large folio, of which this is the

@@ -448,7 +448,7 @@ fn through<F: Format>(
 /// One access as a CPU makes it: by its cached translation, however stale, if that allows the
 /// access; otherwise walk, check, set accessed and dirty if it can, and cache. A translation that
 /// does not allow the access is dropped with the fault.
-fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
+pub(crate) fn translate<F: Format>(space: &Space<F>, page: u64, cause: Cause) -> Option<Pfn> {
     let Rig { mmu, marks, tlb, .. } = space.memory().platform();
     let (key, how) = ((space.id(), page), (cause, *marks));
     let cached = tlb.lock().unwrap().as_ref().and_then(|tlb| tlb.get(&key).copied());

@@ -31,7 +31,7 @@ fn the_oldest_preset_is_linux_3_1() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open \
+        "pte-cow=map-count pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open fork-snapshot=torn \
          numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
@@ -175,6 +175,7 @@ fn only_never_released_variants_have_no_release() {
             "owner",
             "tail-mapcount-first",
             "seq-count-full",
+            "protected",
             "lost",
             "off",
             "before-flush",

@@ -8,7 +8,7 @@ use core::str::FromStr;
 use super::super::error::NOT_YET;
 use super::super::{
     Base, BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin,
-    FlushReach, ForceWrite, ForkPin, ForkRace, Given, GupNuma, GupStack, HeadRecheck,
+    FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, Given, GupNuma, GupStack, HeadRecheck,
     HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, MemcgLock,
     MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaSkipPmd,
     NumaWrite, PRESETS, PmdCow, PteCow, ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules,
@@ -149,7 +149,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
     assert_eq!(
         corrected("5.9,numa-skp=ref-count", "numa-skip"),
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, pmd-cow, huge-zero-write, hugetlb-cow, large-cow, large-maps, head-recheck, tail-refs, \
-         read-gup, fork-pin, hugetlb-fork, fork-race, numa-skip, numa-skip-pmd, numa-write, numa-fault, thp-numa, migration-kind, \
+         read-gup, fork-pin, hugetlb-fork, fork-race, fork-snapshot, numa-skip, numa-skip-pmd, numa-write, numa-fault, thp-numa, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, write-upgrade, fast-recheck, \
          cow-publish, table-free, collapse-sync, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, \
          swap-flush, swap-pinned, swap-in-reuse, swap-in-write, flush-reach, remap-flush, notify, break-hole, interfaces"
@@ -277,7 +277,7 @@ fn variants_read_back(switch: Switch) -> bool {
         };
     }
     each! {
-        PteCow, PmdCow, HugeZeroWrite, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, ThpNuma, MigrationKind,
+        PteCow, PmdCow, HugeZeroWrite, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, ForkSnapshot, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, ThpNuma, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, WriteUpgrade, FastRecheck,
         CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, MigrateFlush, SwapFlush, SwapPinned, SwapInReuse, SwapInWrite, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }

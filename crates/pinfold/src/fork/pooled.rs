@@ -12,9 +12,9 @@ use crate::area::Area;
 use crate::error::NoPage;
 use crate::event::EventKind;
 use crate::frame::{NewFolio, Promise};
-use crate::platform::Platform;
+use crate::platform::{FlushScope, Platform};
 use crate::pte::Format;
-use crate::rules::fork::ForkVerdict;
+use crate::rules::fork::{ForkVerdict, protects_snapshot};
 use crate::rules::hugetlb::fork_hugetlb;
 use crate::table::{Huge, Next};
 
@@ -63,6 +63,11 @@ impl<P: Platform> Copying<'_, P> {
                 return Ok(Next::On);
             }
             mem.get(head, 1);
+            if pte.is_writable() && protects_snapshot(mem.rule()) {
+                from.revoke_write();
+                mem.flush(parent.id(), FlushScope::Range(huge.range()));
+                mem.tell_each(parent.id(), (first, head), EventKind::ForkProtected);
+            }
             drop((from, to));
             let fresh = mem.frames().take_pooled(
                 Promise::None,

@@ -1,7 +1,7 @@
 //! fork: what each rule shares and copies, the advice, and running out of frames at every point.
 
 use crate::testing::{
-    Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store,
+    Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store, translate,
 };
 use crate::{
     Access, Advice, Cause, EventKind, NewFrame, NodeId, Pfn, Pins, Placement, Prot, Rules,
@@ -35,6 +35,42 @@ fn a_pinned_page_stays_with_its_owner_since_5_9() {
         assert_eq!(kept, copies == 1, "{text}");
         assert_eq!((load(&child, 16), load(&child, 17)), (Ok(1), Ok(2)), "{text}");
         Audit::of(&mem).space(&parent).space(&child).pins(pins.pages()).check();
+    }
+}
+
+/// From the copy on, no thread of the parent writes, not even by what its CPU had cached, and the
+/// owner stays in step with its device: with small pages, and with those of a folio.
+#[test]
+fn a_snapshot_is_protected_before_it_is_copied() {
+    for (text, strict) in [
+        ("pinfold", false),
+        ("pinfold,fork-snapshot=protected", true),
+        ("5.19,fork-snapshot=protected", true),
+        ("5.9,pte-cow=exclusive,fork-snapshot=protected", true),
+    ] {
+        for folios_always in [0, 1 << 2] {
+            let tuning = Tuning { folios_always, ..Tuning::default() };
+            let mem = machine::<X86_64>(rules(text), &[80], tuning);
+            let parent = std::sync::Arc::new(space(&mem));
+            map(&parent, 16, 4, RW);
+            let pfn = store(&parent, 17, 1).unwrap();
+            let pins = parent.pin(pages(17, 1), Access::Write, Term::Long).unwrap();
+            let (seen, told) = std::sync::mpsc::channel();
+            let thread = parent.clone();
+            let look = move |event| {
+                if let EventKind::ForkCopied { from, .. } = event
+                    && from == pfn
+                {
+                    let _ = seen.send(translate(&thread, 17, Cause::Store).is_some());
+                }
+            };
+            let child = mem.platform().interrupt(look, || parent.fork().unwrap());
+            assert_eq!(told.iter().collect::<Vec<_>>(), [!strict], "{text}");
+            assert_eq!(parent.entry(VirtAddr::of_page(17)).is_writable(), !strict, "{text}");
+            assert_eq!(store(&parent, 17, 2), Ok(pfn), "{text}");
+            assert_eq!(load(&child, 17), Ok(1), "{text}");
+            Audit::of(&mem).space(&parent).space(&child).pins(pins.pages()).check();
+        }
     }
 }
 

@@ -9,12 +9,12 @@ use crate::rules::PRESETS;
 use crate::rules::cow::sets_exclusive;
 use crate::testing::{
     Audit, Hardware, Marks, Mem, Outside, Space, device_read, device_write, entry_at_flush, load,
-    machine, machine_of, pages, rules, space, spans, store,
+    machine, machine_of, pages, rules, space, spans, store, translate,
 };
 use crate::{
-    Access, Advice, Entry, EventKind, FaultError, Format, FrameSetup, HugePages, LockError, NodeId,
-    Pfn, PinError, Place, Prot, Remap, Small, SmallAarch64, SmallRiscv64, SpaceError, SplitError,
-    Term, Tuning, UffdId, UffdMode, VirtAddr, VirtRange, X86_64,
+    Access, Advice, Cause, Entry, EventKind, FaultError, Format, FrameSetup, HugePages, LockError,
+    NodeId, Pfn, PinError, Place, Prot, Remap, Small, SmallAarch64, SmallRiscv64, SpaceError,
+    SplitError, Term, Tuning, UffdId, UffdMode, VirtAddr, VirtRange, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -375,6 +375,31 @@ fn fork_of_a_pinned_page_needs_a_page_of_the_pool_since_5_12() {
         store(&parent, 9, 90).unwrap();
         assert_eq!(device_read(&mem, pins.pages()[0]) == 90, copies, "{text}");
         assert_eq!(load(&child, 9), Ok(9), "{text}");
+        Audit::of(&mem).space(&parent).space(&child).pins(pins.pages()).check();
+    }
+}
+
+/// As with other pages, by `fork-snapshot=protected`.
+#[test]
+fn the_copy_of_a_pinned_page_is_of_one_that_no_thread_writes() {
+    for (text, strict) in [("latest", false), ("latest,fork-snapshot=protected", true)] {
+        let (mem, parent) = world::<Small>(text, 3);
+        let parent = std::sync::Arc::new(parent);
+        let pfn = store(&parent, 5, 5).unwrap();
+        let pins = parent.pin(pages(4, 4), Access::Write, Term::Long).unwrap();
+        let thread = parent.clone();
+        let (seen, told) = std::sync::mpsc::channel();
+        let look = move |event| {
+            if let EventKind::ForkCopied { from, .. } = event
+                && from == pfn
+            {
+                let _ = seen.send(translate(&thread, 5, Cause::Store).is_some());
+            }
+        };
+        let child = mem.platform().interrupt(look, || parent.fork().unwrap());
+        assert_eq!(told.iter().collect::<Vec<_>>(), [!strict], "{text}");
+        assert_eq!(store(&parent, 5, 55), Ok(pfn), "{text}: in step with the device");
+        assert_eq!(load(&child, 5), Ok(5), "{text}");
         Audit::of(&mem).space(&parent).space(&child).pins(pins.pages()).check();
     }
 }

@@ -1,6 +1,6 @@
 //! A fork that shared a page: by which rule, and why it saw no pin.
 
-use pinfold::rules::{Switch, Why};
+use pinfold::rules::{ForkSnapshot, Switch, Why};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
@@ -36,6 +36,31 @@ impl<'a> Teller<'a> {
             sentence += &format!(": {clause}");
         }
         Some(format!("{sentence}."))
+    }
+
+    /// The frame of a page of a child, which fork copied from another one, and whether that was
+    /// written to meanwhile.
+    pub(in crate::story) fn copied_by_fork(&mut self, from: Pfn, to: Pfn) {
+        let copied = self.ledger.last_event(self.ledger.judging(), |event| match event {
+            EventKind::ForkCopied { from: source, to: copy, .. } => {
+                ((source, copy) == (from, to)).then_some(())
+            }
+            _ => None,
+        });
+        let Some((at, ())) = copied else { return };
+        let mut sentence = format!("{} copied {from} to {to}", self.at(at));
+        let begins = self.ledger.step(at).map_or(at, |step| step.begins);
+        let mut stores = self.ledger.stores().map(|(line, touch)| (line, touch.frame));
+        let meanwhile = stores.any(|(line, frame)| frame == from && (begins..at).contains(&line));
+        let torn = match self.rules.fork_snapshot {
+            ForkSnapshot::Torn => meanwhile,
+            ForkSnapshot::Protected => false,
+        };
+        if torn {
+            let tag = self.tag(Switch::ForkSnapshot);
+            sentence += &format!(", which could be written to meanwhile ({tag})");
+        }
+        self.say(at, format!("{sentence}."));
     }
 
     /// Why a fork did not see a hold.

@@ -63,8 +63,10 @@ impl<'a> Teller<'a> {
                 let had = self.ledger.view(*page, stored).frame() == Some(to);
                 let before =
                     self.ledger.changes(*page).filter(|(_, view)| view.frame() == Some(to));
-                let first = before.map(|(at, _)| at).next();
-                let Some(first) = first else { return };
+                let Some(first) = before.map(|(at, _)| at).next() else {
+                    self.copied_by_fork(to, frame);
+                    return;
+                };
                 let from = if had { stored } else { first };
                 let Some(left) = self.leaves(*page, to, from) else { return };
                 let through = self.ledger.stores().find(|(at, _)| *at == stored);
