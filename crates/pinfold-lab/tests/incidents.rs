@@ -116,8 +116,8 @@ fn a_forks_copy_is_torn_where_the_parents_entry_stays_writable() {
         }
         let marked = "5.9,pte-cow=exclusive,fork-snapshot=protected";
         for rules in ["pinfold,fork-snapshot=protected", "5.19,fork-snapshot=protected", marked] {
-            let ends = labels(&holds("torn-fork", rules, model));
-            assert_eq!(ends, ["afterwards", "before", "between"], "{rules}");
+            let report = holds("torn-fork", rules, model);
+            assert_eq!(labels(&report), ["afterwards", "before", "between"], "{rules}");
         }
     }
 }

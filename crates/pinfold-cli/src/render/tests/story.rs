@@ -9,7 +9,7 @@ use pinfold_lab::{CheckOptions, Config, SCENARIOS, check};
 /// A shipped scenario, the rules under which it breaks, and the model.
 type Case = (&'static str, &'static str, Model);
 
-const CASES: [Case; 21] = [
+const CASES: [Case; 22] = [
     ("bug-215616", "5.9", Model::Tso),
     ("bug-215616-move-pages", "5.17", Model::Tso),
     ("bug-215616-thp-pmd", "5.18", Model::Tso),
@@ -28,6 +28,7 @@ const CASES: [Case; 21] = [
     ("rdma-fork-get", "pinfold", Model::Tso),
     ("read-pin-then-write", "5.9", Model::Tso),
     ("read-pin-zero-page", "5.9", Model::Tso),
+    ("torn-fork", "pinfold", Model::Tso),
     ("unmap-races-pin", "pinfold,table-free=at-once", Model::Tso),
     ("vmsplice-leak", "5.8,read-gup=as-is", Model::Tso),
     ("wrprotect-restore-loses-dirty", "5.9", Model::Tso),
