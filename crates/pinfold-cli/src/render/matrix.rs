@@ -157,10 +157,10 @@ impl Cell {
 
 /// What is said of a scenario that breaks in each of several columns.
 const BAD_EVERYWHERE: &str =
-    "BAD under every rule set here: the program's own fault, which no release mends";
+    "BAD under every rule set here: the program's own fault, or what no release has mended yet";
 /// The same where some of the rule sets lack what it needs.
 const BAD_WHERE_ASKED: &str =
-    "BAD under every rule set here that has what it needs: the program's own fault";
+    "BAD wherever there is what it needs: the program's own fault, or what no release has mended yet";
 
 /// The word for a question that a release does not have. No outcome can be called so.
 const ABSENT: &str = "n/a";
