@@ -35,6 +35,16 @@ pub(crate) enum Command {
     /// is given, so that the table does not depend on the load of the machine. `part#` is a cell
     /// that the number of executions ended, `part@` one that the time did.
     Matrix(MatrixArgs),
+    /// Say which releases break a scenario, and which change of a rule made or mended that
+    ///
+    /// Every release from 3.1 on has an answer of its own, by a search that ends after 100000
+    /// executions unless --max-executions, --time or another way to search is given.
+    When(WhenArgs),
+    /// Find the smallest sets of switches that save a scenario under some rules
+    ///
+    /// Sets of one switch are searched, and if none is enough those of two, and so on. Exit status 1
+    /// says that none saves it.
+    Cure(CureArgs),
     /// List rule sets and switches, show one, or compare two
     Rules(RulesArgs),
     /// Write scenario files in their canonical form
@@ -68,6 +78,8 @@ impl Command {
             Self::Merge(args) => args.format,
             Self::Replay(args) => args.format,
             Self::Matrix(args) => args.format,
+            Self::When(args) => args.format,
+            Self::Cure(args) => args.format,
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -474,12 +486,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+mod history;
 mod model;
 mod place;
 mod random;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use history::{CureArgs, WhenArgs};
 pub(crate) use model::ModelArg;
 pub(crate) use place::{SAVED, Where};
 pub(crate) use random::{FuzzArgs, IdentifyArgs};

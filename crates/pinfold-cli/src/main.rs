@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         Command::Merge(args) => cmd::campaign::merge(&args, &mut console),
         Command::Replay(args) => cmd::replay::replay(&args, &mut console),
         Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
+        Command::When(args) => cmd::history::when(&args, &mut console),
+        Command::Cure(args) => cmd::history::cure(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
         Command::Fuzz(args) => cmd::fuzz::fuzz(&args, &mut console),

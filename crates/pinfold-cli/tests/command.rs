@@ -129,6 +129,44 @@ fn a_table_compares_nothing_by_itself() {
     pinfold(&["matrix", "rdma-fork", "--rules", "5.8,5.9"]).assert().success();
 }
 
+fn printed(arguments: &[&str]) -> String {
+    let output = pinfold(arguments).assert().success().get_output().stdout.clone();
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn a_history_names_the_release_and_the_change_that_made_it() {
+    let told = printed(&["when", "rdma-fork"]);
+    for line in [
+        "3.1 to 5.5     n/a   PF0302: pin: pin_user_pages exists since 5.6, and not under linux-3.1",
+        "5.6 to 5.8     BAD   pin-coherence: h0 names f3, P names f6",
+        "5.9 to 7.3     ok",
+        "  fork-pin=copy  since 5.9, in place of share",
+    ] {
+        assert!(told.lines().any(|known| known == line), "{line}\n{told}");
+    }
+    assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+    let json = printed(&["when", "rdma-fork", "--format", "json"]);
+    assert!(
+        json.contains("\"switch\": \"fork-pin\"") && json.contains("\"last\": \"7.3\""),
+        "{json}"
+    );
+    pinfold(&["when", "no-such-scenario"]).assert().code(2);
+}
+
+#[test]
+fn a_cure_is_told_with_what_it_replaces() {
+    let told = printed(&["cure", "rdma-fork", "--rules", "5.8", "--switches", "1"]);
+    let line = "  fork-pin=copy  since 5.9, in place of share";
+    assert!(told.lines().any(|known| known == line), "{told}");
+    let json = ["cure", "rdma-fork", "--rules", "5.8", "--switches", "1", "--format", "json"];
+    assert!(printed(&json).contains("\"released\": true"));
+    assert!(printed(&["cure", "rdma-fork"]).contains("nothing to cure"));
+    // A program that unmaps under its device is lost under any rules.
+    pinfold(&["cure", "unmap-then-map", "--switches", "1", "--rules", "5.10"]).assert().code(1);
+    pinfold(&["cure", "rdma-fork", "--rules", "5.8", "--switches", "9"]).assert().code(2);
+}
+
 #[test]
 fn a_table_is_compared_with_what_is_expected() {
     let directory = empty_directory("expect");

@@ -57,6 +57,13 @@ impl<'a> Answers<'a> {
         report
     }
 
+    /// The switches that the search under `rules` asked for, if its answer can be shared.
+    pub(crate) fn asked(&self, rules: &Rules) -> Option<Vec<Switch>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = known.iter().find(|known| agree(&known.rules, rules, &known.asked))?;
+        Some(answer.asked.clone())
+    }
+
     /// An answer that holds for `rules`, too.
     fn shared(&self, rules: &Rules) -> Option<Report> {
         if check_interfaces(self.scenario, rules).is_some() {

@@ -33,5 +33,6 @@ impl Asked {
 
 /// Whether two rule sets have the same variants of these switches.
 pub(crate) fn agree(one: &Rules, other: &Rules, switches: &[Switch]) -> bool {
-    switches.iter().all(|switch| one.get(switch.name()) == other.get(switch.name()))
+    let asked = |name: &str| switches.iter().any(|switch| switch.name() == name);
+    !one.diff(other).any(|difference| asked(difference.switch.name))
 }

@@ -39,6 +39,7 @@
 //! | 7 | `oracle`, `claim`, `step` | what moves a world and what judges it |
 //! | 8 | `check` | many executions, or one |
 //! | 9 | `answers`, `campaign`, `saved` | searches shared and divided, and executions kept |
+//! | 10 | `history` | what turned a verdict, and what would |
 
 mod about;
 mod access;
@@ -56,6 +57,7 @@ mod folios;
 mod follower;
 pub mod generate;
 mod hardware;
+pub mod history;
 mod journal;
 mod locks;
 mod machine;

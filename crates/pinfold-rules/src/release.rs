@@ -22,6 +22,9 @@ impl Release {
     /// Earlier than every release: the start of variants that have always been there.
     pub(super) const EARLIEST: Self = Self { major: 0, minor: 0 };
 
+    /// The highest minor number of any release.
+    const MINORS: u8 = 20;
+
     /// A release written in the table of switches. Fails to compile when malformed.
     pub(super) const fn literal(text: &str) -> Self {
         match Self::split(text.as_bytes()) {
@@ -44,6 +47,14 @@ impl Release {
             4 => Some(20),
             _ => None,
         }
+    }
+
+    /// Every release whose rules are modelled, oldest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let with = |major| (0..=Self::MINORS).map(move |minor| Self { major, minor });
+        let modelled = |release: &Self| (Self::OLDEST..=Self::NEWEST).contains(release);
+        let releases = (Self::OLDEST.major..=Self::NEWEST.major).flat_map(with);
+        releases.filter(move |release| modelled(release) && release.existed())
     }
 
     /// Whether there was such a release, as far as is known.

@@ -5,6 +5,7 @@ pub(crate) mod check;
 mod expect;
 pub(crate) mod fmt;
 pub(crate) mod fuzz;
+pub(crate) mod history;
 pub(crate) mod identify;
 pub(crate) mod kernel;
 pub(crate) mod matrix;

@@ -7,6 +7,7 @@
 mod accesses;
 mod choose;
 mod evidence;
+pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod kernel;
 mod lanes;

@@ -54,7 +54,7 @@ impl Columns {
 }
 
 /// What happened, in one line.
-fn story(report: &Report) -> String {
+pub(super) fn story(report: &Report) -> String {
     let search = &report.search;
     if let Some(broken) = &report.broken {
         let statement = broken.what.first().map(String::as_str).unwrap_or_default();

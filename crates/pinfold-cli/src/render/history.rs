@@ -1,0 +1,208 @@
+//! The history of a scenario by release, and the sets of switches that would have saved it.
+
+use super::report::word;
+use super::summary::story;
+use super::text::{clean, counted, fold, pad, pad_left, seconds, thousands, width};
+use super::{Detail, Look, Tone};
+use pinfold::rules::Difference;
+use pinfold_lab::Model;
+use pinfold_lab::history::{Cure, Cures, Era};
+use pinfold_lab::report::{Report, Verdict};
+
+/// Columns of the word in front of the head.
+const WORD: usize = 6;
+/// Columns of the releases of an era.
+const ERA: usize = 15;
+/// Columns of a verdict.
+const VERDICT: usize = 6;
+/// How far what a rule says is indented.
+const INDENT: usize = 6;
+
+/// What was asked.
+pub(crate) struct Asked<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) model: Model,
+    pub(crate) seconds: f64,
+    /// The report under the rules that are to be changed, if some are.
+    pub(crate) base: Option<&'a Report>,
+    /// Whether an interrupt ended the work.
+    pub(crate) ended: bool,
+}
+
+impl Asked<'_> {
+    fn head(&self, what: &str, facts: &[String], look: &Look) -> Vec<String> {
+        let subject = clean(format!("{}  {}", self.name, self.title).trim_end(), look);
+        let path = clean(self.path, look);
+        let room = look.width.saturating_sub(WORD);
+        let mut lines = match width(&subject) + 2 + width(&path) <= room {
+            true => vec![format!("{subject}{}", pad_left(&path, room - width(&subject)))],
+            false => [fold(&subject, room, 2), fold(&path, room, 2)].concat(),
+        };
+        let mut facts = facts.to_vec();
+        facts.insert(0, format!("model {}", model(self.model)));
+        facts.push(seconds(self.seconds));
+        lines.extend(fold(&facts.join(" | "), room, 0));
+        let mut front = look.paint(Tone::Head, &pad(what, WORD));
+        let mut headed = Vec::new();
+        for line in lines {
+            headed.push(format!("{}{line}", std::mem::replace(&mut front, " ".repeat(WORD))));
+        }
+        headed
+    }
+}
+
+fn model(model: Model) -> &'static str {
+    match model {
+        Model::Sc => "sc",
+        Model::Tso => "tso",
+        Model::Weak => "weak",
+    }
+}
+
+/// The verdict of an era.
+fn verdict(report: &Report) -> (&'static str, Tone) {
+    match report.verdict {
+        Verdict::Pass => ("ok", Tone::Good),
+        Verdict::Fail => ("BAD", Tone::Bad),
+        Verdict::Skip if report.is_absent() => ("n/a", Tone::Faint),
+        other => word(other),
+    }
+}
+
+/// Draws a history.
+pub(crate) fn history(asked: &Asked<'_>, eras: &[Era], look: &Look) -> String {
+    let releases = match (eras.first(), eras.last()) {
+        (Some(first), Some(last)) => format!("every release from {} to {}", first.first, last.last),
+        _ => "no release".to_owned(),
+    };
+    let mut lines = asked.head("WHEN", &[releases], look);
+    for era in eras {
+        lines.push(String::new());
+        lines.extend(self::era(era, look));
+    }
+    lines.push(String::new());
+    if asked.ended {
+        lines.push(look.paint(Tone::Doubt, "interrupted: later releases were not searched"));
+    }
+    lines.extend(next(asked.name, eras, look));
+    finish(&lines)
+}
+
+fn era(era: &Era, look: &Look) -> Vec<String> {
+    let span = match era.first == era.last {
+        true => era.first.to_string(),
+        false => format!("{} to {}", era.first, era.last),
+    };
+    let (word, tone) = verdict(&era.report);
+    let head = format!("{}{}", pad(&span, ERA), look.paint(tone, &pad(word, VERDICT)));
+    let broken = era.report.broken.is_some();
+    let told = if broken { clean(&story(&era.report), look) } else { String::new() };
+    let left = ERA + VERDICT;
+    let mut lines: Vec<String> = Vec::new();
+    let mut front = head;
+    for line in fold(&told, look.width.saturating_sub(left), 2) {
+        lines.push(format!("{}{line}", std::mem::replace(&mut front, " ".repeat(left))));
+    }
+    for change in &era.turn {
+        lines.extend(changed(change, look, Detail::All));
+    }
+    lines
+}
+
+/// What goes on from here.
+fn next(name: &str, eras: &[Era], look: &Look) -> Vec<String> {
+    let bad = eras.iter().rev().find(|era| era.report.verdict == Verdict::Fail);
+    let text = match bad {
+        Some(era) => format!(
+            "`pinfold check {name} --rules {}` shows it; `pinfold cure {name} --rules {}` finds what \
+             else would have saved it; a stable or distribution kernel is its mainline release and \
+             what was taken over into it: `--rules {},switch=variant`",
+            era.first, era.first, era.first
+        ),
+        None => "no release breaks it".to_owned(),
+    };
+    fold(&text, look.width, 0)
+}
+
+/// Draws what was found.
+pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
+    let rules = asked.base.map_or("", |base| base.rules.as_str());
+    let size = counted(cures.size as u64, "switch", "switches");
+    let mut facts = vec![format!("rules {rules}")];
+    let broken = asked.base.is_some_and(|base| base.verdict == Verdict::Fail);
+    if broken {
+        facts.push(format!("{} sets looked at, of up to {size}", thousands(cures.tried)));
+    }
+    let mut lines = asked.head("CURE", &facts, look);
+    lines.push(String::new());
+    if !broken {
+        let word = asked.base.map_or("ok", |base| verdict(base).0);
+        let text = format!("{word} under {rules}: there is nothing to cure");
+        lines.extend(fold(&text, look.width, 0));
+        return finish(&lines);
+    }
+    let (released, never): (Vec<&Cure>, Vec<&Cure>) =
+        cures.found.iter().partition(|cure| cure.is_released());
+    lines.extend(group("what releases have had", &released, look));
+    lines.extend(group("what no release has had", &never, look));
+    let undecided: Vec<&Cure> = cures.undecided.iter().collect();
+    lines.extend(group("nothing broke before a bound ended the search", &undecided, look));
+    if cures.found.is_empty() {
+        lines.push(look.paint(Tone::Doubt, &format!("no set of up to {size} saves it")));
+        lines.push(String::new());
+    }
+    if cures.ended {
+        lines.push(look.paint(Tone::Doubt, "interrupted: larger sets were not all looked at"));
+        lines.push(String::new());
+    }
+    if !cures.found.is_empty() {
+        let text = "any one of them is enough, and nothing smaller is; every execution was searched \
+                    under each; -v says what each rule is";
+        lines.extend(fold(text, look.width, 0));
+    }
+    finish(&lines)
+}
+
+fn group(title: &str, cures: &[&Cure], look: &Look) -> Vec<String> {
+    if cures.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![look.paint(Tone::Head, title)];
+    for cure in cures {
+        let mut front = "  ";
+        for change in &cure.changes {
+            for line in changed(change, look, look.detail) {
+                let line = line.strip_prefix("  ").unwrap_or(&line);
+                lines.push(format!("{}{line}", std::mem::replace(&mut front, "  ")));
+            }
+            front = "+ ";
+        }
+    }
+    lines.push(String::new());
+    lines
+}
+
+/// A change, and what its rule says.
+fn changed(change: &Difference, look: &Look, detail: Detail) -> Vec<String> {
+    let since = match change.right.since {
+        "never" => "never released".to_owned(),
+        since => format!("since {since}"),
+    };
+    let (switch, to, from) = (change.switch.name, change.right.name, change.left.name);
+    let head = format!("{switch}={to}  {since}, in place of {from}");
+    let mut lines: Vec<String> = fold(&head, look.width.saturating_sub(2), INDENT)
+        .into_iter()
+        .map(|line| format!("  {line}"))
+        .collect();
+    if detail == Detail::All {
+        let doc = fold(change.right.doc, look.width.saturating_sub(INDENT), 0);
+        lines.extend(doc.iter().map(|line| format!("{:INDENT$}{line}", "")));
+    }
+    lines
+}
+
+fn finish(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
+}

@@ -1,0 +1,244 @@
+//! When a scenario broke, when it was mended, and by what: the releases whose rules differ, and the
+//! smallest sets of switches that turn one verdict into another.
+//!
+//! Every answer is that of a search ([`Answers`]): nothing is told from the names of the rules.
+//!
+//! - INV-HISTORY-1: the releases of an era have the same verdict, each by a search of its own or by
+//!   one of a release that agrees with it in all that was asked for.
+//! - INV-HISTORY-2: no smaller set of switches does what one does that was found.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use pinfold::rules::{Difference, Release, Rules, Status, Switch, SwitchInfo, VariantInfo};
+
+use crate::answers::Answers;
+use crate::report::{Report, Verdict};
+
+#[cfg(test)]
+mod tests;
+
+/// Releases that follow each other and have the same verdict.
+#[derive(Clone, Debug)]
+pub struct Era {
+    /// The first of them.
+    pub first: Release,
+    /// The last of them.
+    pub last: Release,
+    /// The report of the first.
+    pub report: Report,
+    /// The fewest switches whose change between the release before and `first` makes the verdict
+    /// what it is; none in the oldest era.
+    pub turn: Vec<Difference>,
+}
+
+/// Changes of switches that make a scenario hold.
+#[derive(Clone, Debug)]
+pub struct Cure {
+    /// What changes: `left` is in force, `right` takes its place.
+    pub changes: Vec<Difference>,
+}
+
+/// What a search for cures found.
+#[derive(Clone, Debug, Default)]
+pub struct Cures {
+    /// The sets of changes under which every execution was searched and none breaks.
+    pub found: Vec<Cure>,
+    /// Those under which nothing broke before a bound ended the search.
+    pub undecided: Vec<Cure>,
+    /// How many sets were looked at.
+    pub tried: u64,
+    /// How many changes the largest sets that were all looked at have.
+    pub size: usize,
+    /// Whether the caller ended it early.
+    pub ended: bool,
+}
+
+/// The history of a scenario by release, oldest first; `progress` hears of each release before it
+/// is searched, and can end the whole.
+pub fn eras(
+    answers: &Answers<'_>,
+    mut progress: impl FnMut(Release) -> ControlFlow<()>,
+) -> Vec<Era> {
+    let mut eras: Vec<Era> = Vec::new();
+    let mut before: Option<Rules> = None;
+    for release in Release::all() {
+        let Ok(rules) = Rules::linux(&release.to_string()) else { continue };
+        if progress(release).is_break() {
+            break;
+        }
+        let report = answers.under(&rules, &mut |_| {});
+        match (eras.last_mut(), before) {
+            (Some(era), _) if alike(&era.report, &report) => era.last = release,
+            (Some(_), Some(old)) => {
+                let turn = turn(answers, &old, &rules, &report);
+                eras.push(Era { first: release, last: release, report, turn });
+            }
+            _ => eras.push(Era { first: release, last: release, report, turn: Vec::new() }),
+        }
+        before = Some(rules);
+    }
+    eras
+}
+
+/// Whether two reports count as the same verdict.
+fn alike(one: &Report, other: &Report) -> bool {
+    (one.verdict, one.is_absent()) == (other.verdict, other.is_absent())
+}
+
+/// The fewest of the switches in which two releases differ that give the old one the verdict of the
+/// new one.
+fn turn(answers: &Answers<'_>, old: &Rules, new: &Rules, report: &Report) -> Vec<Difference> {
+    let all: Vec<Difference> = old.diff(new).collect();
+    for size in 1..all.len() {
+        let mut found = None;
+        let _ended = subsets(&all, size, &mut |set| {
+            let turned = alike(&answers.under(&with(old, set), &mut |_| {}), report);
+            if turned {
+                found = Some(set.to_vec());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        if let Some(found) = found {
+            return found;
+        }
+    }
+    all
+}
+
+/// The smallest sets of changes under which a scenario holds that breaks under `rules`: of one
+/// switch, or if none is enough of two, and so on up to `most`; none, if it does not break there.
+/// `progress` hears how many sets were looked at and found, and can end the search.
+///
+/// No set changes what there is ([`Switch::Interfaces`]): a step that cannot be asked for is no
+/// cure. A set of which one change is of a switch that the search with the others never asks for
+/// has their verdict, and is not searched.
+pub fn cures(
+    answers: &Answers<'_>,
+    rules: &Rules,
+    most: usize,
+    mut progress: impl FnMut(u64, usize) -> ControlFlow<()>,
+) -> Cures {
+    let mut cures = Cures::default();
+    if answers.under(rules, &mut |_| {}).verdict != Verdict::Fail {
+        return cures;
+    }
+    let changes: Vec<Difference> = Rules::switches()
+        .filter(|switch| switch.name != Switch::Interfaces.name())
+        .flat_map(|switch| others(switch, rules))
+        .collect();
+    let mut relevance = Relevance { answers, rules, changes: &changes, asked: BTreeMap::new() };
+    let places: Vec<usize> = (0..changes.len()).collect();
+    for size in 1..=most {
+        let ended = subsets(&places, size, &mut |places| {
+            let set: Vec<Difference> = places.iter().map(|place| changes[*place]).collect();
+            if repeats(&set) || !relevance.matters(places) {
+                return ControlFlow::Continue(());
+            }
+            let report = answers.under(&with(rules, &set), &mut |_| {});
+            cures.tried += 1;
+            match report.verdict {
+                Verdict::Pass => cures.found.push(Cure { changes: set }),
+                Verdict::Partial => cures.undecided.push(Cure { changes: set }),
+                Verdict::Fail | Verdict::Skip | Verdict::Error => {}
+            }
+            progress(cures.tried, cures.found.len())
+        });
+        if ended.is_break() {
+            cures.ended = true;
+            return cures;
+        }
+        cures.size = size;
+        if !cures.found.is_empty() {
+            break;
+        }
+    }
+    cures
+}
+
+/// Which changes can matter beside others.
+struct Relevance<'r, 'a> {
+    answers: &'r Answers<'a>,
+    rules: &'r Rules,
+    changes: &'r [Difference],
+    /// What the search with a set of changes, by their places, asks for; none where that is not
+    /// known.
+    asked: BTreeMap<Vec<usize>, Option<Vec<Switch>>>,
+}
+
+impl Relevance<'_, '_> {
+    /// Whether each of the changes at these places is of a switch that is asked for when the others
+    /// are made.
+    fn matters(&mut self, places: &[usize]) -> bool {
+        places.iter().all(|place| {
+            let rest: Vec<usize> = places.iter().copied().filter(|other| other != place).collect();
+            let set: Vec<Difference> = rest.iter().map(|place| self.changes[*place]).collect();
+            let asked = self
+                .asked
+                .entry(rest)
+                .or_insert_with(|| self.answers.asked(&with(self.rules, &set)));
+            let switch = self.changes[*place].switch.name;
+            asked.as_ref().is_none_or(|asked| asked.iter().any(|one| one.name() == switch))
+        })
+    }
+}
+
+impl Cure {
+    /// Whether every part of it was released.
+    pub fn is_released(&self) -> bool {
+        self.changes.iter().all(|change| change.right.status == Status::Released)
+    }
+}
+
+/// What a switch could be in place of what it is.
+fn others(switch: &'static SwitchInfo, rules: &Rules) -> Vec<Difference> {
+    let now = rules.get(switch.name).ok();
+    let named = |name| switch.variants.iter().find(move |variant| variant.name == name);
+    let Some(left) = now.and_then(named) else { return Vec::new() };
+    let rest = switch.variants.iter().filter(|variant| variant.name != left.name);
+    rest.map(|right: &'static VariantInfo| Difference { switch, left, right }).collect()
+}
+
+/// The rules with a set of changes.
+fn with(rules: &Rules, set: &[Difference]) -> Rules {
+    let mut changed = *rules;
+    for change in set {
+        // Both come from the table of switches.
+        let _known = changed.set(change.switch.name, change.right.name);
+    }
+    changed
+}
+
+/// Whether a set changes a switch twice. Those of one switch stand next to each other.
+fn repeats(set: &[Difference]) -> bool {
+    set.windows(2).any(|two| two[0].switch.name == two[1].switch.name)
+}
+
+/// Shows every subset of so many items, in order.
+fn subsets<T: Copy>(
+    items: &[T],
+    size: usize,
+    show: &mut dyn FnMut(&[T]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let mut chosen: Vec<T> = Vec::with_capacity(size);
+    grow(items, size, &mut chosen, show)
+}
+
+fn grow<T: Copy>(
+    items: &[T],
+    size: usize,
+    chosen: &mut Vec<T>,
+    show: &mut dyn FnMut(&[T]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    if chosen.len() == size {
+        return show(chosen);
+    }
+    for (at, item) in items.iter().enumerate() {
+        chosen.push(*item);
+        let shown = grow(&items[at + 1..], size, chosen, show);
+        chosen.pop();
+        shown?;
+    }
+    ControlFlow::Continue(())
+}

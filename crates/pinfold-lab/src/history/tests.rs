@@ -1,0 +1,125 @@
+//! Eras and cures of incidents whose history is known.
+
+use std::ops::ControlFlow;
+
+use pinfold::rules::{Difference, Rules};
+
+use super::{Cure, Cures, Era, cures, eras, subsets};
+use crate::answers::Answers;
+use crate::report::Verdict;
+use crate::scenario::parse;
+use crate::shipped::{SCENARIOS, Shipped};
+use crate::{CheckOptions, Config, Detail, Model};
+
+fn asked<R>(name: &str, ask: impl FnOnce(&Answers<'_>) -> R) -> R {
+    let shipped = Shipped::find(SCENARIOS, name).expect("it is shipped");
+    let scenario = parse(shipped.text).expect("it can be read");
+    let config = Config { model: Model::Tso, max_executions: Some(20_000), ..Config::default() };
+    let options = CheckOptions { detail: Detail::Verdict, ..CheckOptions::of(config) };
+    ask(&Answers::new(&scenario, name, &options))
+}
+
+fn told(changes: &[Difference]) -> String {
+    let one = |change: &Difference| format!("{}={}", change.switch.name, change.right.name);
+    changes.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+fn history(name: &str) -> Vec<String> {
+    let eras = asked(name, |answers| eras(answers, |_| ControlFlow::Continue(())));
+    let line = |era: &Era| {
+        let verdict = match era.report.verdict {
+            Verdict::Pass => "ok",
+            Verdict::Fail => "BAD",
+            Verdict::Skip => "n/a",
+            Verdict::Partial | Verdict::Error => "?",
+        };
+        format!("{}-{} {verdict} {}", era.first, era.last, told(&era.turn))
+    };
+    eras.iter().map(line).collect()
+}
+
+fn cured(name: &str, rules: &str, most: usize) -> Cures {
+    let rules = Rules::parse(rules).expect("the rules exist");
+    asked(name, |answers| cures(answers, &rules, most, |_, _| ControlFlow::Continue(())))
+}
+
+fn sets(cures: &[Cure]) -> Vec<String> {
+    cures.iter().map(|cure| told(&cure.changes)).collect()
+}
+
+#[test]
+fn an_era_begins_with_the_release_and_the_switch_that_turn_the_verdict() {
+    assert_eq!(
+        history("bug-215616"),
+        [
+            "3.1-5.5 n/a ",
+            "5.6-5.8 ok interfaces=pin-user-pages",
+            "5.9-5.16 BAD pte-cow=ref-count",
+            "5.17-7.3 ok numa-skip=ref-count",
+        ]
+    );
+    assert_eq!(
+        history("rdma-fork"),
+        ["3.1-5.5 n/a ", "5.6-5.8 BAD interfaces=pin-user-pages", "5.9-7.3 ok fork-pin=copy",]
+    );
+}
+
+#[test]
+fn a_cure_has_no_part_that_cures() {
+    let found = cured("bug-215616", "5.14", 1);
+    let skips = ["ref-count", "pinned-or-likely-shared", "pinned-or-maybe-shared"];
+    let skips = skips.map(|how| format!("numa-skip={how}"));
+    let told = sets(&found.found);
+    for one in skips.iter().map(String::as_str).chain(["pte-cow=map-count"]) {
+        assert_eq!(told.iter().filter(|set| set.contains(one)).count(), 1, "{one} in {told:#?}");
+        assert!(told.iter().any(|set| set == one), "{one} in {told:#?}");
+    }
+    assert_eq!((found.size, found.ended, found.undecided.len()), (1, false, 0));
+}
+
+/// Direct I/O that holds pins is not enough where fork may miss one, nor is a fork that misses none.
+#[test]
+fn what_takes_two_switches_is_found_as_two() {
+    let found = cured("o-direct-fork", "5.10", 2);
+    let told = sets(&found.found);
+    println!("{} sets looked at", found.tried);
+    let races = ["write-protect-first", "seq-count", "seq-count-full"];
+    let two = races.map(|race| format!("fork-race={race},direct-io=pin"));
+    assert_eq!(told, two);
+    let released: Vec<_> = found.found.iter().map(Cure::is_released).collect();
+    assert_eq!(released, [true, true, false]);
+}
+
+#[test]
+fn what_no_release_had_is_told_apart_and_what_holds_needs_no_cure() {
+    let torn = cured("torn-fork", "latest", 1);
+    let only = |cures: &Cures| cures.found.iter().map(Cure::is_released).collect::<Vec<_>>();
+    assert_eq!(sets(&torn.found), ["fork-snapshot=protected"]);
+    assert_eq!(only(&torn), [false]);
+    let well = cured("rdma-fork", "latest", 2);
+    assert_eq!((well.found.len(), well.tried, well.size), (0, 0, 0));
+}
+
+#[test]
+fn a_search_for_cures_can_be_ended() {
+    let rules = Rules::linux("5.14").expect("a release");
+    let found = asked("bug-215616", |answers| {
+        cures(answers, &rules, 2, |tried, _| match tried {
+            5.. => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+    });
+    assert_eq!((found.tried, found.size, found.ended), (5, 0, true));
+}
+
+#[test]
+fn every_subset_is_shown_once() {
+    let mut seen = Vec::new();
+    let all = subsets(&[1, 2, 3, 4], 2, &mut |set| {
+        seen.push(set.to_vec());
+        ControlFlow::Continue(())
+    });
+    assert!(all.is_continue());
+    let pairs = [[1, 2], [1, 3], [1, 4], [2, 3], [2, 4], [3, 4]];
+    assert_eq!(seen, pairs.map(|pair| pair.to_vec()));
+}
