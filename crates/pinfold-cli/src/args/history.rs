@@ -1,6 +1,7 @@
 //! What can be written behind `pinfold when` and `pinfold cure`.
 
-use super::{Format, SearchArgs};
+use super::format::Format;
+use super::search::SearchArgs;
 use clap::Args;
 use std::path::PathBuf;
 

@@ -1,12 +1,15 @@
 use super::*;
+use crate::failure::Failure;
 
 /// Words of which command lines are made: right ones, wrong ones, and right ones in wrong places.
-const WORDS: [&str; 44] = [
+const WORDS: [&str; 46] = [
     "run",
     "check",
     "merge",
     "replay",
     "matrix",
+    "when",
+    "cure",
     "rules",
     "fmt",
     "rdma-fork",

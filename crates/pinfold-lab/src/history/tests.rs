@@ -77,7 +77,7 @@ fn a_cure_has_no_part_that_cures() {
     assert_eq!((found.size, found.ended, found.undecided.len()), (1, false, 0));
 }
 
-/// Direct I/O that holds pins is not enough where fork may miss one, nor is a fork that misses none.
+/// Direct I/O that holds pins is not enough where fork may miss one, nor a fork that misses none.
 #[test]
 fn what_takes_two_switches_is_found_as_two() {
     let found = cured("o-direct-fork", "5.10", 2);
