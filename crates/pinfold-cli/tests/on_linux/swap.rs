@@ -30,10 +30,20 @@ const STEPS: &[(&str, &str)] = &[
 ];
 
 /// Two of whose three pages find a slot.
-const SHORT: &str = "scenario short\nmachine\n  swap 2\nsetup\n  process P\n  P: map A 3 private rw\n\
-                     lane l: P\n  write A[0] \"a\"\n  write A[1] \"b\"\n  write A[2] \"c\"\n  \
-                     pageout A\noutcome as-said when P:A[2] is P:A[2] and P:A[1] is not P:A[1]\n\
-                     outcome other otherwise\n";
+const SHORT: &str = "scenario short
+machine
+  swap 2
+setup
+  process P
+  P: map A 3 private rw
+lane l: P
+  write A[0] \"a\"
+  write A[1] \"b\"
+  write A[2] \"c\"
+  pageout A
+outcome as-said when P:A[2] is P:A[2] and P:A[1] is not P:A[1]
+outcome other otherwise
+";
 
 /// A pin, a reference, or a fork against a pageout, and swapoff against a write.
 const RACES: &[(&str, &str, &str)] = &[
