@@ -181,12 +181,12 @@ pub(crate) struct KernelArgs {
     #[arg(long, value_name = "N", requires = "on", default_value_t = 200,
           help_heading = "On a real kernel", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) trials: u32,
-    /// With --on linux, allow scans of NUMA balancing, folios and huge pages on this machine
+    /// With --on linux, allow scans of NUMA balancing, folios, huge pages and swap on this machine
     ///
     /// Switches numa_balancing on while a step scans, for every process of this machine, and sets
     /// the periods of its scans (on a machine of two memory nodes); gives folios of 16K and huge
-    /// pages where they are advised; and takes the pool of huge pages over if nobody uses it. The
-    /// settings are put back at the end. Needs root.
+    /// pages where they are advised; takes the pool of huge pages over if nobody uses it; and makes
+    /// a swap device of a few pages if there is none. All is put back at the end. Needs root.
     #[arg(long, requires = "on", help_heading = "On a real kernel")]
     pub(crate) i_own_this_machine: bool,
     /// With --on, what is tried: whole steps in every order, lanes at the same time, or both
@@ -210,6 +210,9 @@ pub(crate) struct AgentArgs {
     /// The pool of huge pages is for the scenarios
     #[arg(long)]
     pub(crate) pool: bool,
+    /// A swap device may be made for the scenarios
+    #[arg(long)]
+    pub(crate) swap: bool,
     /// The longest that a step may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 25,
           value_parser = clap::value_parser!(u32).range(1..=600))]

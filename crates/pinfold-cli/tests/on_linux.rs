@@ -16,6 +16,8 @@ use pinfold_linux::{Agent, AgentError, Process, Program};
 mod huge;
 #[path = "on_linux/monitors.rs"]
 mod monitors;
+#[path = "on_linux/swap.rs"]
+mod swap;
 
 const PINFOLD: &str = env!("CARGO_BIN_EXE_pinfold");
 

@@ -15,7 +15,7 @@ mod tests;
 
 use crate::scenario::Thp;
 use maker::Maker;
-pub use shape::{Aim, Extent, Files, Scans, Shape};
+pub use shape::{Aim, Extent, Files, Scans, Shape, Swaps};
 pub use steps::Step;
 use steps::{FILES, GROUPS};
 

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use pinfold::Rules;
-use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape};
+use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape, Swaps};
 use pinfold_lab::report::Oracle;
 use pinfold_lab::{CheckOptions, Config, Detail, Model, Prepared, Strategy, scenario};
 
@@ -24,6 +24,7 @@ fn program(extent: Extent, seed: u64, frames: Option<u32>) -> Program {
         scans: Scans::Made,
         extent,
         files: Files::Left,
+        swaps: Swaps::Made,
         frames,
     };
     Program::random(seed, &shape)

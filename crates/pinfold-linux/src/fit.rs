@@ -62,6 +62,22 @@ fn unfit_for_huge(plan: &Resolved, features: &Features) -> Option<String> {
     pool.or_else(|| features.no_huge.clone().filter(|_| plan.thp == Thp::Pmd))
 }
 
+/// What keeps a scenario whose pages go to swap from being carried out.
+fn unfit_for_swap(plan: &Resolved, features: &Features) -> Option<String> {
+    let goes = |step: &ResolvedStep| matches!(step.act, Act::Pageout(_) | Act::Swapoff);
+    if plan.swap == 0 && !plan.steps().any(goes) {
+        return None;
+    }
+    if has_huge_pages(plan) {
+        let why = "beside huge pages nothing goes to swap here: they have 128 pages for one there";
+        return Some(why.to_owned());
+    }
+    match plan.swap {
+        0 => features.other_swap.as_ref().map(|path| format!("this machine swaps to {path}")),
+        _ => features.no_swap.clone(),
+    }
+}
+
 /// Everything that keeps the scenario from being carried out.
 pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     let whole = |why: &str| Missing { step: String::new(), why: why.to_owned() };
@@ -81,9 +97,7 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     if plan.stack.is_some() && plan.steps().any(|step| matches!(step.act, Act::Exec)) {
         missing.push(whole("a program that is executed needs more of a stack"));
     }
-    if plan.swap > 0 {
-        missing.push(whole("swap devices are of the whole machine, and so is who else uses them"));
-    }
+    missing.extend(unfit_for_swap(plan, features).map(|why| whole(&why)));
     missing.extend(unfit_for_huge(plan, features).map(|why| whole(&why)));
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
@@ -135,6 +149,18 @@ fn shows_stored(plan: &Resolved, step: &ResolvedStep, take: Take) -> bool {
     match map.map(|map| map.act) {
         Some(Act::Map { of: Some(shown), .. }) => plan.files.get(shown.file).is_some_and(is_stored),
         Some(Act::Map { sharing, .. }) => sharing == Sharing::File,
+        _ => false,
+    }
+}
+
+/// Whether an area may show what is in memory alone and is not the process's own.
+fn shows_memory(plan: &Resolved, step: &ResolvedStep, area: usize) -> bool {
+    let map = step.process.and_then(|process| plan.map_of(process, area));
+    match map.map(|map| map.act) {
+        Some(Act::Map { of: Some(shown), .. }) => {
+            plan.files.get(shown.file).is_some_and(|file| !is_stored(file))
+        }
+        Some(Act::Map { sharing, .. }) => sharing == Sharing::Shared,
         _ => false,
     }
 }
@@ -193,9 +219,11 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
-        Act::Pageout(_) | Act::Swapoff => {
-            told("swap devices are of the whole machine, and so is who else uses them")
+        Act::Pageout(pages) if shows_memory(plan, step, pages.area) => {
+            told("Linux takes shared memory to swap, too, and files in memory")
         }
+        Act::Pageout(_) => None,
+        Act::Swapoff => (plan.swap == 0).then(|| "the machine has no `swap`".to_owned()),
         Act::SplitFolio(_) | Act::SplitDeferred => {
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }

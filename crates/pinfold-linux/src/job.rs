@@ -95,6 +95,12 @@ pub struct Features {
     /// Why there is no pool of huge pages for trials, if so.
     #[serde(default)]
     pub no_pool: Option<String>,
+    /// Why there is no swap device for trials, if so.
+    #[serde(default)]
+    pub no_swap: Option<String>,
+    /// The swap device that is in use by others, if there is one.
+    #[serde(default)]
+    pub other_swap: Option<String>,
     /// Why pages cannot be collapsed into a huge one, if so.
     #[serde(default)]
     pub no_collapse: Option<String>,
@@ -229,6 +235,8 @@ pub fn fault(plan: &Resolved, step: &ResolvedStep, did: Did) -> Result<Option<St
 /// Whether a lane only does what changes nothing that a process sees, and may be done any number of
 /// times: such lanes are repeated by [`Conduct::Amplified`].
 pub fn is_amplifier(lane: &ResolvedLane) -> bool {
-    let repeats = |step: &ResolvedStep| matches!(step.act, Act::Migrate(..) | Act::NumaScan(_));
+    let repeats = |step: &ResolvedStep| {
+        matches!(step.act, Act::Migrate(..) | Act::NumaScan(_) | Act::Pageout(_))
+    };
     !lane.steps.is_empty() && lane.steps.iter().all(repeats)
 }

@@ -15,13 +15,15 @@ const PACKAGER: &str = "Debian ";
 /// Where it counts.
 const COUNTERS: &str = "/proc/vmstat";
 /// The counters that tell whether a run met what it is about.
-const TOLD: [&str; 11] = [
+const TOLD: [&str; 13] = [
     "pgfault",
     "pgreuse",
     "pgmigrate_success",
     "pgmigrate_fail",
     "numa_pte_updates",
     "numa_hint_faults",
+    "pswpin",
+    "pswpout",
     "thp_collapse_alloc",
     "thp_fault_alloc",
     "thp_fault_fallback",

@@ -99,6 +99,8 @@ pub struct Given {
     pub scans: Result<(), String>,
     /// The pool of huge pages, as [`Settings::give_pool`] takes it over.
     pub pool: Result<(), String>,
+    /// A swap device, which the agent makes.
+    pub swap: Result<(), String>,
 }
 
 /// Settings that were changed, and are put back when this is dropped.

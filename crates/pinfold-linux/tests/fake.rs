@@ -222,6 +222,32 @@ fn what_is_a_setting_of_the_machine_and_what_would_lie_below_a_stack_are_skipped
     assert!(!skipped("  stack 2\n", &fits).contains("stack"));
 }
 
+#[test]
+fn swap_needs_a_device_of_its_own_and_no_huge_pages() {
+    let reason = |machine: &str, steps: &str, other: Option<&str>| {
+        let text = format!(
+            "scenario s\nmachine\n  frames 60\n{machine}setup\n  process P\n  \
+             P: map A 4 private rw\n  P: map S 1 shared rw\nlane l: P\n{steps}\
+             outcome o otherwise\n"
+        );
+        let mut agent = Fake::new(vec![Say::Seen(Observation::default())]);
+        agent.features.no_swap = Some("lacks it".to_owned());
+        agent.features.other_swap = other.map(str::to_owned);
+        let report = compared(&text, &mut agent);
+        (report.verdict, report.missing.into_iter().map(|it| it.why).collect::<Vec<_>>().join("; "))
+    };
+    let lacks = |why: &str| (Verdict::Skip, why.to_owned());
+    assert_eq!(reason("  swap 4\n", "  pageout A\n", None), lacks("lacks it"));
+    assert_ne!(reason("", "  pageout A\n", None).0, Verdict::Skip);
+    let swaps = reason("", "  pageout A\n", Some("/dev/elsewhere"));
+    assert_eq!(swaps, lacks("this machine swaps to /dev/elsewhere"));
+    assert_ne!(reason("", "  read A[0]\n", Some("/dev/elsewhere")).0, Verdict::Skip);
+    let shared = reason("", "  pageout S\n", None);
+    assert!(shared.0 == Verdict::Skip && shared.1.contains("shared memory to swap"), "{shared:?}");
+    let huge = reason("  thp pmd\n", "  pageout A\n", None);
+    assert!(huge.1.contains("nothing goes to swap here"), "{huge:?}");
+}
+
 /// What a monitor needs of the machine, and what one userfaultfd cannot be for.
 #[test]
 fn huge_pages_are_by_themselves_and_need_what_gives_them() {

@@ -12,7 +12,7 @@ use crate::render::report;
 use crate::render::text::thousands;
 use crate::rulesets::{self, RuleSet};
 use crate::show;
-use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape};
+use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape, Swaps};
 use pinfold_lab::report::{Oracle, Report, Verdict, id};
 use pinfold_lab::{CheckOptions, Config, Model};
 use pinfold_linux::{KernelReport, Options, Verdict as Word};
@@ -153,6 +153,7 @@ fn under(
             scans: Scans::Made,
             extent: Extent::of(seed),
             files: Files::of(seed),
+            swaps: Swaps::Made,
             frames,
         };
         let name = format!("random-{seed}");
@@ -261,10 +262,11 @@ fn on_kernel(args: &FuzzArgs, on: &Where, console: &mut Console) -> Answer {
         console.print(&format!("{verdict}   {why}\n"))?;
         return Ok(verdict.exit_code());
     }
-    let (nodes, scans) = {
+    let (nodes, scans, swaps) = {
         let features = stage.agent.features();
         let scans = if features.no_scans.is_none() { Scans::Made } else { Scans::Left };
-        (features.nodes.clamp(1, 2), scans)
+        let swaps = if features.no_swap.is_none() { Swaps::Made } else { Swaps::Left };
+        (features.nodes.clamp(1, 2), scans, swaps)
     };
     let mut words: BTreeMap<&str, u64> = BTreeMap::new();
     let mut whys: BTreeMap<String, u64> = BTreeMap::new();
@@ -283,6 +285,7 @@ fn on_kernel(args: &FuzzArgs, on: &Where, console: &mut Console) -> Answer {
             scans,
             extent: Extent::Areas,
             files: Files::of(seed),
+            swaps,
             frames: None,
         };
         let name = format!("random-{seed}");

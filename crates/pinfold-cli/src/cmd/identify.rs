@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::find::Loaded;
 use crate::progress::{Meter, stop_flag};
 use crate::rulesets::{self, RuleSet};
-use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape};
+use pinfold_lab::generate::{Aim, Extent, Files, Program, Scans, Shape, Swaps};
 use pinfold_lab::resolved::Resolved;
 use pinfold_lab::{CheckOptions, Ended, Ends, Model};
 use pinfold_linux::{Agent, Outcome, Verdict, observe};
@@ -61,6 +61,7 @@ pub(crate) fn identify(args: &IdentifyArgs, console: &mut Console) -> Answer {
         scans: Scans::Left,
         extent: Extent::Areas,
         files: Files::Left,
+        swaps: Swaps::Left,
         frames: None,
     };
     let options = search(EXECUTIONS, Model::Sc, &stop);

@@ -28,6 +28,9 @@ const NO_SCANS: &str = "a scan of NUMA balancing changes settings of the whole m
 /// Why there is no pool of huge pages.
 const NO_POOL: &str = "the pool of huge pages is a setting of the whole machine, which \
                        --i-own-this-machine changes where nobody uses it";
+/// Why there is no swap device.
+const NO_SWAP: &str = "a swap device is of the whole machine: --i-own-this-machine makes one";
+
 /// The reports of a command, as one document.
 #[derive(Serialize)]
 struct Document<'a> {
@@ -43,7 +46,11 @@ struct Document<'a> {
 /// When input or output cannot be used.
 pub(crate) fn agent(args: &AgentArgs) -> Answer {
     let given = |given: bool, why: &str| if given { Ok(()) } else { Err(why.to_owned()) };
-    let given = Given { scans: given(args.scans, NO_SCANS), pool: given(args.pool, NO_POOL) };
+    let given = Given {
+        scans: given(args.scans, NO_SCANS),
+        pool: given(args.pool, NO_POOL),
+        swap: given(args.swap, NO_SWAP),
+    };
     let patience = Duration::from_secs(u64::from(args.patience));
     let served = pinfold_linux::serve(io::stdin().lock(), io::stdout().lock(), given, patience);
     served.map_err(Failure::Output)?;

@@ -73,7 +73,8 @@ impl Stage {
                     pool = changed.give_pool().is_ok();
                     settings = Some(changed);
                 }
-                let started = start(program, scans, pool);
+                let started =
+                    start(program, [("--scans", scans), ("--pool", pool), ("--swap", owned)]);
                 started.map(|agent| Box::new(agent) as Box<dyn Agent>).map_err(|why| match why {
                     AgentError::Start(_) => (Verdict::Skip, why.to_string()),
                     _ => (Verdict::Error, why.to_string()),
@@ -178,9 +179,8 @@ fn repeated(loaded: &Loaded, rules: &Rules, search: &CheckOptions) -> Ends {
 }
 
 /// The agent is this program, started once more.
-fn start(path: PathBuf, scans: bool, pool: bool) -> Result<Process, AgentError> {
+fn start(path: PathBuf, given: [(&str, bool); 3]) -> Result<Process, AgentError> {
     let mut arguments = vec!["linux-agent".into()];
-    arguments.extend(scans.then(|| "--scans".into()));
-    arguments.extend(pool.then(|| "--pool".into()));
+    arguments.extend(given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.into()));
     Process::start(Program { path, arguments, start: START, answer: ANSWER, alone: false })
 }

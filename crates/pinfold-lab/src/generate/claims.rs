@@ -42,6 +42,7 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::Split(_)
             | Act::SplitDeferred
             | Act::Pageout(_)
+            | Act::Swapoff
             | Act::Collapse(_)
             | Act::Note(..)
             | Act::TryGet(..)

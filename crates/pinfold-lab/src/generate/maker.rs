@@ -9,7 +9,7 @@ mod filed;
 mod large;
 mod pooled;
 
-use super::shape::{Aim, Extent, Files, Scans, Shape};
+use super::shape::{Aim, Extent, Files, Scans, Shape, Swaps};
 use super::steps::{Act, HEAP, MOVED, PLACE, Page, STACK, Shows, Step};
 
 /// A handle that steps may use.
@@ -47,6 +47,9 @@ pub(super) struct Maker {
     locks: bool,
     /// Whether it takes pages to a swap device.
     swaps: bool,
+    /// Whether that may be taken out of use yet: once, and where programs are compared, one step
+    /// after another.
+    swaps_off: bool,
     /// Areas that were not moved yet.
     unmoved: Vec<(&'static str, u64)>,
 }
@@ -169,6 +172,7 @@ impl Maker {
             trouble: Trouble::of(seed, shape),
             locks: (seed / 9).is_multiple_of(2),
             swaps: Self::swaps(seed, shape),
+            swaps_off: (shape.aim, shape.lanes) == (Aim::Compare, 0),
             unmoved: MOVED.to_vec(),
         }
     }
@@ -176,7 +180,7 @@ impl Maker {
     /// Whether pages go to a swap device: not where frames run out, as they are wanted again then,
     /// and no part of a folio, which goes as a whole.
     fn swaps(seed: u64, shape: &Shape) -> bool {
-        let plain = (shape.aim, shape.files, shape.frames) == (Aim::Oracles, Files::Left, None);
+        let plain = (shape.swaps, shape.files, shape.frames) == (Swaps::Made, Files::Left, None);
         plain && shape.extent != Extent::Folio && seed % 4 == 3
     }
 
@@ -308,6 +312,10 @@ impl Maker {
             return self.step(process, Act::Break(pages));
         }
         if self.swaps && self.below(5) == 0 {
+            if self.swaps_off && self.below(6) == 0 {
+                self.swaps_off = false;
+                return self.step(process, Act::Swapoff);
+            }
             let page = self.page();
             return self.step(process, Act::Pageout(page));
         }

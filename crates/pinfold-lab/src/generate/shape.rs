@@ -28,6 +28,8 @@ pub struct Shape {
     pub extent: Extent,
     /// Whether it is memory of files, too, and of groups of memory.
     pub files: Files,
+    /// Whether pages go to a swap device.
+    pub swaps: Swaps,
     /// Frames on each node; none for as many as are needed.
     pub frames: Option<u32>,
 }
@@ -75,6 +77,16 @@ pub enum Scans {
     /// There are.
     Made,
     /// There are none.
+    Left,
+}
+
+/// Whether pages go to a swap device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swaps {
+    /// They do in one program of four, of those that have no files, no large folio, and as many
+    /// frames as are needed.
+    Made,
+    /// They stay.
     Left,
 }
 

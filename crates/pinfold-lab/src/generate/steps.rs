@@ -48,6 +48,7 @@ pub(super) enum Act {
     Split(Page),
     SplitDeferred,
     Pageout(Page),
+    Swapoff,
     /// The pages of this one's table.
     Collapse(Page),
     /// The frame of a page, by the number of the note.
@@ -202,7 +203,7 @@ impl Step {
 
     /// Whether it needs a swap device.
     pub(super) fn swaps(&self) -> bool {
-        matches!(self.act, Act::Pageout(_))
+        matches!(self.act, Act::Pageout(_) | Act::Swapoff)
     }
 
     /// The file that it names.
@@ -257,6 +258,7 @@ impl fmt::Display for Step {
             Act::Split(page) => write!(f, "split-folio {page}"),
             Act::SplitDeferred => f.write_str("split-deferred"),
             Act::Pageout(page) => write!(f, "pageout {page}"),
+            Act::Swapoff => f.write_str("swapoff"),
             Act::Collapse(page) => write!(f, "collapse {page}"),
             Act::Note(page, note) => write!(f, "note {page} as n{note}"),
             Act::TryGet(note, handle) => write!(f, "try-get n{note} as h{handle}"),

@@ -1,4 +1,4 @@
-use super::{Aim, Extent, Files, Program, Scans, Shape};
+use super::{Aim, Extent, Files, Program, Scans, Shape, Swaps};
 use crate::check::{CheckOptions, Ended, Prepared};
 use crate::report::Oracle;
 use crate::scenario::parse;
@@ -13,13 +13,14 @@ const COMPARE: Shape = Shape {
     scans: Scans::Left,
     extent: Extent::Areas,
     files: Files::Left,
+    swaps: Swaps::Left,
     frames: None,
 };
 
 const TWO: Shape = Shape { lanes: 2, steps: 3, nodes: 2, scans: Scans::Made, ..COMPARE };
 
 fn shapes() -> Vec<Shape> {
-    let oracles = Shape { aim: Aim::Oracles, lanes: 3, ..TWO };
+    let oracles = Shape { aim: Aim::Oracles, lanes: 3, swaps: Swaps::Made, ..TWO };
     vec![COMPARE, TWO, oracles, Shape { frames: Some(4), ..oracles }]
 }
 
@@ -28,7 +29,7 @@ fn shapes_with_files() -> Vec<Shape> {
     shapes().into_iter().map(|shape| Shape { files: Files::Made, ..shape }).collect()
 }
 
-const FOLIO: Shape = Shape { aim: Aim::Oracles, extent: Extent::Folio, ..TWO };
+const FOLIO: Shape = Shape { aim: Aim::Oracles, extent: Extent::Folio, swaps: Swaps::Made, ..TWO };
 
 #[test]
 fn programs_about_a_folio_are_scenarios_with_every_step_that_decides_about_one() {
@@ -98,15 +99,20 @@ fn programs_about_a_huge_page_of_the_pool_are_scenarios_that_never_part_it() {
 }
 
 #[test]
-fn programs_of_private_memory_take_pages_to_swap_where_oracles_judge() {
-    let shape = Shape { aim: Aim::Oracles, lanes: 2, steps: 4, ..COMPARE };
-    let of = |seed| Program::random(seed, &shape).text("random");
-    let texts: Vec<String> = (0..200).map(of).collect();
-    let goes = |text: &&String| text.contains("pageout ");
-    assert!(texts.iter().filter(goes).count() > 20);
-    for text in &texts {
-        assert_eq!(text.contains("pageout "), text.contains("  swap 3\n"), "{text}");
-        assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+fn programs_of_private_memory_take_pages_to_swap_where_they_shall() {
+    let compared = Shape { swaps: Swaps::Made, ..COMPARE };
+    let judged = Shape { aim: Aim::Oracles, lanes: 2, steps: 4, ..compared };
+    for shape in [judged, compared] {
+        let of = |seed| Program::random(seed, &shape).text("random");
+        let texts: Vec<String> = (0..200).map(of).collect();
+        let with = |word: &str| texts.iter().filter(|text| text.contains(word)).count();
+        assert!(with("pageout ") > 20);
+        assert_eq!(with("swapoff") > 5, shape.aim == Aim::Compare, "{}", with("swapoff"));
+        for text in &texts {
+            let swaps = text.contains("pageout ") || text.contains("swapoff");
+            assert_eq!(swaps, text.contains("  swap 3\n"), "{text}");
+            assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+        }
     }
     assert!((0..200).all(|seed| !Program::random(seed, &COMPARE).text("random").contains("swap")));
 }

@@ -21,6 +21,7 @@ use super::board::{Board, Hold, Question};
 use super::ring::Device;
 use super::scale::Scale;
 use super::scan;
+use super::swap::Swap;
 use super::sys::birth;
 use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, Refused, STAGE};
@@ -37,6 +38,7 @@ pub(super) mod made;
 mod monitor;
 mod ranges;
 mod refused;
+mod swap;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
 const LIFE: u32 = 600;
@@ -53,6 +55,8 @@ pub(super) struct Cast {
     pub(super) devices: Vec<Device>,
     /// The files of the plan.
     pub(super) files: Files,
+    /// The swap device, if the plan has one.
+    pub(super) swap: Option<Swap>,
     /// The CPU of this machine for each CPU of the scenario.
     pub(super) cpus: Vec<usize>,
     /// Where the parts of this program lie, if a process of the plan moves its program break.
@@ -342,9 +346,9 @@ impl Cast {
             | Act::MoveCharge { .. }
             | Act::SplitFolio(_)
             | Act::SplitDeferred
-            | Act::Pageout(_)
-            | Act::Swapoff
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
+            Act::Pageout(pages) => self.page_out(process, pages),
+            Act::Swapoff => self.swap_off(),
             Act::Collapse(spot) => self.collapse(process, spot),
             Act::Note(pages, handle) => self.note(process, pages, handle),
             Act::Uffd(act) => self.monitor(process, act),

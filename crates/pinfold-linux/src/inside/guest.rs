@@ -60,5 +60,5 @@ fn served() -> io::Result<()> {
     let mut settings = Settings::default();
     let pool = settings.give_pool();
     settings.keep();
-    serve(BufReader::new(line.try_clone()?), line, Given { scans, pool }, PATIENCE)
+    serve(BufReader::new(line.try_clone()?), line, Given { scans, pool, swap: Ok(()) }, PATIENCE)
 }

@@ -12,6 +12,7 @@ mod scale;
 mod scan;
 mod serve;
 mod stage;
+mod swap;
 mod sys;
 mod wanted;
 

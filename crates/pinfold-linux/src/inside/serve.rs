@@ -11,7 +11,7 @@ use super::pagemap::Entry;
 use super::ring::Ring;
 use super::stage::Stage;
 use super::sys::limits::Program;
-use super::{scan, sys};
+use super::{scan, swap, sys};
 
 use crate::job::{Ask, Features, PROTOCOL, Say};
 use crate::settings::Given;
@@ -43,6 +43,8 @@ pub fn serve(
             Err(why) => Say::Trouble(format!("not understood: {why}")),
             Ok(Ask::Plan(plan)) => {
                 let cpus = places(&plan.cpus);
+                // What the trials of the last plan shared is given back first.
+                stage = None;
                 match Stage::new(*plan, cpus, patience) {
                     Ok(new) => {
                         stage = Some(new);
@@ -84,6 +86,8 @@ fn features(unable: Option<String>, given: Given) -> Features {
         no_folios: crate::settings::folios_given().err(),
         no_huge: crate::settings::huge_given().err(),
         no_pool: given.pool.err(),
+        no_swap: given.swap.and_then(|()| swap::probe()).err(),
+        other_swap: swap::other(),
         no_collapse: (!sys::huge::can_collapse())
             .then(|| "this kernel has no MADV_COLLAPSE: it came with 6.1".to_owned()),
         no_huge_looks: huge_looks().err(),

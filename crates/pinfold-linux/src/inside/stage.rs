@@ -21,7 +21,7 @@ use super::sys;
 use super::sys::birth;
 use super::sys::limits::Program;
 use super::wanted;
-use super::{pool, scan};
+use super::{pool, scan, swap::Swap};
 use crate::fit;
 use crate::job::{Conduct, Did, Failed, Observation, fault};
 use crate::order::Random;
@@ -82,6 +82,7 @@ impl Stage {
         if fit::has_pool(&plan) {
             pool::set(plan.hugetlb)?;
         }
+        let swap = (plan.swap > 0).then(|| Swap::new(plan.swap)).transpose()?;
         let mut devices = Vec::new();
         for handle in 0..plan.handles.len() {
             let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));
@@ -108,8 +109,19 @@ impl Stage {
         let wanted = wanted::wanted(&plan)
             .map_err(|number| told(std::io::Error::from_raw_os_error(number)))?;
         let scale = Scale::of(&plan);
-        let cast =
-            Cast { plan, scale, board, devices, files, cpus, program, wanted, agent, patience };
+        let cast = Cast {
+            plan,
+            scale,
+            board,
+            devices,
+            files,
+            swap,
+            cpus,
+            program,
+            wanted,
+            agent,
+            patience,
+        };
         let (cast, ears) = (Arc::new(cast), Ears::default());
         Ok(Self { cast, watched, devices: Vec::new(), marks: 0, ears })
     }
@@ -139,6 +151,9 @@ impl Stage {
         self.cast.reset_files().map_err(|why| told("a file", why))?;
         if fit::has_pool(&self.cast.plan) {
             pool::settle(self.cast.plan.hugetlb, LAST)?;
+        }
+        if let Some(swap) = &self.cast.swap {
+            swap.settle()?;
         }
         if self.cast.plan.steps().any(|step| matches!(step.act, Act::NumaScan(_))) {
             // A lane that was killed while it scanned has left balancing on.

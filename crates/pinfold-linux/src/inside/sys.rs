@@ -24,6 +24,7 @@ pub(super) mod huge;
 pub(super) mod limits;
 pub(super) mod nodes;
 pub(super) mod ring;
+pub(super) mod swap;
 pub(super) mod uffd;
 
 /// The size of a page.
@@ -145,7 +146,15 @@ pub(super) fn map(
     let offset = libc::off_t::try_from(offset).map_err(|_| libc::EOVERFLOW)?;
     // SAFETY: INV-SYS-1: what may be replaced is the scenario's own.
     let at = unsafe { libc::mmap(range.pointer(), range.bytes(), rights, flags, number, offset) };
-    if at == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
+    if at == libc::MAP_FAILED {
+        return Err(errno());
+    }
+    if file.is_some() {
+        // A fault maps what else of the file is in memory, which shall not be what nobody read.
+        // SAFETY: INV-SYS-1.
+        checked(unsafe { libc::madvise(range.pointer(), range.bytes(), libc::MADV_RANDOM) })?;
+    }
+    Ok(())
 }
 
 /// Whether the kernel knows MADV_POPULATE_READ and MADV_POPULATE_WRITE, as since 5.14.

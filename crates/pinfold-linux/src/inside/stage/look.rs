@@ -182,6 +182,8 @@ impl Stage {
                 match (read, entry.frame()) {
                     (Err(_), _) => Frame::Unknown,
                     (Ok(()), Some(frame)) => Frame::Known(frame),
+                    // An entry of swap leads to none, whether its page is still in memory or not.
+                    (Ok(()), None) if entry.is_away() && self.cast.swap.is_some() => Frame::None,
                     (Ok(()), None) if entry.is_present() || entry.is_away() => Frame::Unknown,
                     // Shared memory has its page whether this process has touched it or not, and a
                     // page of a file may be shown before that, too.

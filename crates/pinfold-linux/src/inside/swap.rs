@@ -1,0 +1,300 @@
+//! The swap device of the trials (facts 7.2): a zram device, from which pages are gone when they
+//! are written, or else a file. The whole machine swaps there meanwhile, so it is made only for who
+//! owns that, has as many slots as the scenario says, and is gone with the agent.
+//!
+//! INV-KEEPER-1: while the device is there, a process of its own is, too: the *keeper*, which no
+//! signal but SIGKILL ends, and which takes it away when the agent has ended, however that came.
+//! What was left since a keeper was killed as well is taken away by the next agent.
+//! INV-KEEPER-2: there is no other swap device: what is free, and who uses it, is known.
+//! INV-KEEPER-3: a trial begins when the device is in use, and none of its slots is.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::time::{Duration, Instant};
+
+use super::sys::birth::{self, Forked};
+use super::sys::{self, PAGE, swap as calls};
+
+/// What swap devices there are.
+const DEVICES: &str = "/proc/swaps";
+/// Where such a file may be made, in this order.
+const PLACES: [&str; 3] = ["/var/tmp", "/tmp", ""];
+/// How such a file is called, and a device is labelled; the number of its agent follows.
+const NAME: &str = "pinfold-";
+/// Where the label of a swap device stands, and how long it may be.
+const LABEL: (u64, usize) = (1052, 16);
+/// How zram devices are called; their numbers follow.
+const ZRAM: &str = "/dev/zram";
+/// Makes zram devices, and takes them away.
+const CONTROL: &str = "/sys/class/zram-control";
+const REMOVE: &CStr = c"/sys/class/zram-control/hot_remove";
+/// The longest that another agent's device, or a program that looks at a new one, is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A swap device in use, which is taken away when this is dropped.
+pub(super) struct Swap {
+    away: Away,
+    slots: u32,
+    keeper: OwnedFd,
+}
+
+/// How a device is taken away.
+struct Away {
+    path: CString,
+    /// The number of a zram device; none of a file.
+    number: Option<String>,
+}
+
+impl Away {
+    fn of(path: &str) -> Result<Self, String> {
+        let number = path.strip_prefix(ZRAM).map(str::to_owned);
+        let path = CString::new(path).map_err(|_| format!("{path:?} has a zero in it"))?;
+        Ok(Self { path, number })
+    }
+
+    /// Takes it away. Allocates nothing.
+    fn take(&self) {
+        // It may be out of use already, by a step.
+        let _ = calls::off(&self.path);
+        let Some(number) = &self.number else {
+            let _ = calls::remove(&self.path);
+            return;
+        };
+        let begun = Instant::now();
+        // Whoever looks at new devices may have it open for a moment.
+        while sys::guest::write_setting(REMOVE, number.as_bytes()) == Err(libc::EBUSY)
+            && begun.elapsed() < PATIENCE
+        {
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Swap {
+    /// Makes a device of so many slots and takes it into use.
+    ///
+    /// # Errors
+    /// Why there can be none, in words.
+    pub(super) fn new(slots: u32) -> Result<Self, String> {
+        await_none()?;
+        Self::of_zram(slots).or_else(|zram| {
+            let mut whys = vec![zram];
+            for place in PLACES {
+                match Self::of_file(place, slots) {
+                    Ok(device) => return Ok(device),
+                    Err(why) => whys.push(why),
+                }
+            }
+            Err(whys.join("; "))
+        })
+    }
+
+    fn of_zram(slots: u32) -> Result<Self, String> {
+        let number = fs::read_to_string(format!("{CONTROL}/hot_add"))
+            .map_err(|why| format!("no zram device: {why}"))?;
+        let number = number.trim();
+        let path = format!("{ZRAM}{number}");
+        let size = format!("/sys/block/zram{number}/disksize");
+        Self::guarded(&path, slots, || {
+            fs::write(&size, bytes(slots).to_string()).map_err(|why| format!("{size}: {why}"))?;
+            let mut device = fs::File::options()
+                .write(true)
+                .open(&path)
+                .map_err(|why| format!("{path}: {why}"))?;
+            let written = device.write_all(&header(slots)).and_then(|()| device.sync_all());
+            written.map_err(|why| format!("{path}: {why}"))
+        })
+    }
+
+    fn of_file(place: &str, slots: u32) -> Result<Self, String> {
+        let path = format!("{place}/{NAME}{}.swap", sys::own_id());
+        Self::guarded(&path, slots, || {
+            let mut file = fs::File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(|why| format!("{path}: {why}"))?;
+            // Every page is written: there may be no holes.
+            let mut contents = header(slots);
+            contents.resize(bytes(slots) as usize, 0);
+            let written = file.write_all(&contents).and_then(|()| file.sync_all());
+            written.map_err(|why| format!("{path}: {why}"))
+        })
+    }
+
+    /// Makes a device that is taken away whatever happens from now on: INV-KEEPER-1.
+    fn guarded(
+        path: &str,
+        slots: u32,
+        make: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Self, String> {
+        let away = Away::of(path)?;
+        let keeper = match keeper(&away) {
+            Ok(keeper) => keeper,
+            Err(why) => {
+                away.take();
+                return Err(told("a keeper of the swap device", why));
+            }
+        };
+        let device = Self { away, slots, keeper };
+        make()?;
+        device.on()?;
+        Ok(device)
+    }
+
+    /// What swapon and swapoff call it.
+    pub(super) fn path(&self) -> &CStr {
+        &self.away.path
+    }
+
+    fn on(&self) -> Result<(), String> {
+        calls::on(self.path()).map_err(|why| told(&format!("swapon {}", self.name()), why))
+    }
+
+    fn name(&self) -> String {
+        self.path().to_string_lossy().into_owned()
+    }
+
+    /// Waits until the device is as at its beginning: INV-KEEPER-3.
+    pub(super) fn settle(&self) -> Result<(), String> {
+        let (own, others): (Vec<Used>, Vec<Used>) =
+            devices()?.into_iter().partition(|used| used.path == self.name());
+        if let Some(other) = others.first() {
+            return Err(format!("this machine swaps to {} meanwhile", other.path));
+        }
+        match own.first() {
+            Some(used) if used.kilobytes == 0 => return self.right_size(used),
+            // A page that is in use by nobody may be in the swap cache.
+            Some(_) => calls::off(self.path()).map_err(|why| told("swapoff", why))?,
+            // A step has taken it out of use.
+            None => {}
+        }
+        self.on()
+    }
+
+    fn right_size(&self, used: &Used) -> Result<(), String> {
+        match used.size == u64::from(self.slots) * PAGE / 1024 {
+            true => Ok(()),
+            false => Err(format!("{} has {} KiB of {} slots", used.path, used.size, self.slots)),
+        }
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        self.away.take();
+        calls::kill(self.keeper.as_fd());
+    }
+}
+
+/// Starts a keeper: INV-KEEPER-1.
+fn keeper(away: &Away) -> Result<OwnedFd, sys::Errno> {
+    let agent = sys::watch(sys::own_id())?;
+    match birth::fork()? {
+        Forked::Parent(keeper) => sys::watch(keeper),
+        Forked::Child => {
+            calls::become_keeper();
+            while !sys::ends_within(agent.as_fd(), -1) {}
+            away.take();
+            birth::exit_now()
+        }
+    }
+}
+
+/// Why this machine has no swap device for trials, if so: one is made and taken away.
+pub(super) fn probe() -> Result<(), String> {
+    Swap::new(1).map(drop)
+}
+
+/// A swap device that is in use.
+struct Used {
+    path: String,
+    /// In KiB.
+    size: u64,
+    /// The same, of the slots that are in use.
+    kilobytes: u64,
+}
+
+/// The swap devices that are in use; none on a kernel without swap.
+fn devices() -> Result<Vec<Used>, String> {
+    let all = match fs::read_to_string(DEVICES) {
+        Ok(all) => all,
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(format!("{DEVICES}: {why}")),
+    };
+    let device = |line: &str| {
+        let mut words = line.split_whitespace();
+        let path = words.next()?.to_owned();
+        let mut numbers = words.skip(1).map(str::parse);
+        Some(Used { path, size: numbers.next()?.ok()?, kilobytes: numbers.next()?.ok()? })
+    };
+    let parsed = all
+        .lines()
+        .skip(1)
+        .map(|line| device(line).ok_or_else(|| format!("{DEVICES} says {line:?}")));
+    parsed.collect()
+}
+
+/// The swap device that somebody else uses, if there is one.
+pub(super) fn other() -> Option<String> {
+    match devices() {
+        Ok(devices) => devices.into_iter().next().map(|used| used.path),
+        Err(why) => Some(why),
+    }
+}
+
+/// Waits until there is no swap device, and takes away what an agent has left that is no more:
+/// INV-KEEPER-2.
+fn await_none() -> Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        let devices = devices()?;
+        let Some(first) = devices.first() else { break };
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("this machine swaps to {}", first.path));
+        }
+        for left in devices.iter().filter(|used| is_left(&used.path)) {
+            Away::of(&left.path)?.take();
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Whether it is the device of an agent that is no more, and so is its keeper.
+fn is_left(path: &str) -> bool {
+    let mut label = [0; LABEL.1];
+    let read = fs::File::open(path).and_then(|device| device.read_exact_at(&mut label, LABEL.0));
+    let label = label.split(|byte| *byte == 0).next().and_then(|label| str::from_utf8(label).ok());
+    let agent = label.and_then(|label| label.strip_prefix(NAME)?.parse().ok());
+    read.is_ok() && agent.is_some_and(|agent: i32| !sys::is_alive(agent))
+}
+
+/// What stands in the first page of a swap device: the version, the number of its last page, that
+/// no page is bad, a label, and what it is.
+fn header(slots: u32) -> Vec<u8> {
+    const MARK: &[u8] = b"SWAPSPACE2";
+    let mut header = vec![0; PAGE as usize];
+    for (at, number) in [(1024, 1), (1028, slots), (1032, 0)] {
+        header[at..at + 4].copy_from_slice(&u32::to_ne_bytes(number));
+    }
+    let label = format!("{NAME}{}", sys::own_id());
+    let at = LABEL.0 as usize;
+    header[at..at + label.len()].copy_from_slice(label.as_bytes());
+    let end = header.len();
+    header[end - MARK.len()..].copy_from_slice(MARK);
+    header
+}
+
+fn bytes(slots: u32) -> u64 {
+    (u64::from(slots) + 1) * PAGE
+}
+
+fn told(what: &str, number: sys::Errno) -> String {
+    format!("{what}: {}", std::io::Error::from_raw_os_error(number))
+}
