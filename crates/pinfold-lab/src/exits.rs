@@ -1,14 +1,13 @@
 //! The end of a process while lanes of it run.
 //!
-//! Protocol: a process that a lane may end while others of its lanes run, or may end or have execute
-//! while other processes reach for its memory, has an exit lock. Who reaches for its memory holds it
-//! shared until it has the address space. A step
-//! of the process holds it shared for as long as it runs; `exit` takes it exclusively for the
-//! moment in which the process ends. So a step that has begun is carried out, as a thread in the
-//! kernel ends what it is doing before it dies, and what begins later finds the process gone. The
-//! address space is taken down after that moment, beside all that other processes and devices do;
-//! nothing of the process itself is in it then, as in Linux, where the last user of an address
-//! space takes it down.
+//! Protocol: a process that a lane may end while others of its lanes run, or may end or have
+//! execute while other processes reach for its memory, has an exit lock. Who reaches for its memory
+//! holds it shared until it has the address space. A step of the process holds it shared for as
+//! long as it runs; `exit` takes it exclusively for the moment in which the process ends. So a step
+//! that has begun is carried out, as a thread in the kernel ends what it is doing before it dies,
+//! and what begins later finds the process gone. The address space is taken down after that moment,
+//! beside all that other processes and devices do; nothing of the process itself is in it then, as
+//! in Linux, where the last user of an address space takes it down.
 //!
 //! A step that waits for another lane does not hold the lock: it must not keep that lane from
 //! `exit`.

@@ -116,7 +116,8 @@ pub struct Features {
     /// Why pages of such a file cannot be pinned whatever the rules for pins, if so.
     #[serde(default)]
     pub no_file_pins: Option<String>,
-    /// Why no words of other processes are reached by process_vm_readv and process_vm_writev, if so.
+    /// Why no words of other processes are reached by process_vm_readv and process_vm_writev, if
+    /// so.
     #[serde(default)]
     pub no_process_vm: Option<String>,
     /// Why none are reached as a debugger does, if so.

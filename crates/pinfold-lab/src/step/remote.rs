@@ -1,10 +1,10 @@
-//! What one process does to the memory of another: process_vm_readv(2) and process_vm_writev(2), and
-//! the access of a debugger.
+//! What one process does to the memory of another: process_vm_readv(2) and process_vm_writev(2),
+//! and the access of a debugger.
 //!
-//! Protocol (facts 3.14): the other process is found, or has exited. Its address space is then kept,
-//! as if one more process were in it: whatever becomes of the other one, the step finds what is
-//! mapped there. Who leaves last takes it down. Of several pages each is an access of its own: an
-//! element of the vector, or a word of the debugger. What comes before one that fails is done.
+//! Protocol (facts 3.14): the other process is found, or has exited. Its address space is then
+//! kept, as if one more process were in it: whatever becomes of the other one, the step finds what
+//! is mapped there. Who leaves last takes it down. Of several pages each is an access of its own:
+//! an element of the vector, or a word of the debugger. What comes before one that fails is done.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Memory of a process that a step takes and moves past its page tables: by a device (direct I/O), or
-//! by another process.
+//! Memory of a process that a step takes and moves past its page tables: by a device (direct I/O),
+//! or by another process.
 
 use std::rc::Rc;
 
