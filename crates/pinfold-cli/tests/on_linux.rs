@@ -105,6 +105,11 @@ fn incidents_of_direct_io_agree_or_say_why_not() {
     agree_or_say_why_not(&names, "5");
 }
 
+#[test]
+fn incidents_of_remote_access_agree_or_say_why_not() {
+    agree_or_say_why_not(&["process-vm-fork", "ptrace-fork", "dirty-cow-shmem"], "5");
+}
+
 /// Every step on a file, with every way to find its end; one that does otherwise is trouble, since
 /// it stands in `setup`.
 const FILES: &str = "scenario files
@@ -251,7 +256,87 @@ fn direct_io_does_what_the_language_says() {
     if no_pages.is_some() || no_sectors.is_some() {
         return;
     }
-    assert_eq!(agent.ask(&plan(DIRECT)), Ok(Say::Understood));
+    does_what_it_says(&mut agent, DIRECT);
+}
+
+/// The memory of another process, by both ways, with every way to be refused.
+const REMOTE: &str = "scenario remote
+machine
+  words 2
+  file F 1 memory
+setup
+  process P
+  P: fork Q
+  P: fork R
+  P: map A 3 private rw
+  P: map T 1 private ro of F
+  P: write A[0].0 \"a\"
+  P: write F \"text\"
+  Q: vm-read P:A[0] expect \"a\"
+  Q: vm-write P:A[0].1 \"b\"
+  P: read A[0].1 expect \"b\"
+  P: read A[0].0 expect \"a\"
+  Q: ptrace-read P:A[0].1 expect \"b\"
+  Q: vm-write P:A[0..2] \"c\"
+  P: read A[0].0 expect \"c\"
+  P: read A[1].0 expect \"c\"
+  Q: vm-read P:A[2] expect \"0\"
+  P: fork C
+  Q: vm-write P:A[0] \"d\"
+  C: read A[0] expect \"c\"
+  P: read A[0] expect \"d\"
+  C: vm-write P:A[1] \"e\"
+  C: vm-read P:A[1] expect \"e\"
+  C: read A[1] expect \"c\"
+  P: protect A[1] none
+  Q: vm-read P:A[1] fails no-access
+  Q: vm-write P:A \"f\" fails no-access
+  P: read A[0] expect \"f\"
+  P: read A[2] expect \"0\"
+  Q: ptrace-read P:A[1] expect \"e\"
+  Q: ptrace-write P:A \"g\"
+  P: read A[2] expect \"g\"
+  P: protect A[1] rw
+  P: read A[1] expect \"g\"
+  Q: vm-write P:T \"x\" fails no-access
+  Q: vm-read P:T expect \"text\"
+  Q: ptrace-write P:T \"int3\"
+  P: read T expect \"int3\"
+  P: read F expect \"text\"
+  P: unmap A[1]
+  Q: vm-write P:A \"h\" fails no-access
+  P: read A[0] expect \"h\"
+  P: read A[2] expect \"g\"
+  Q: vm-read P:A[1] fails no-access
+  Q: ptrace-write P:A \"i\" fails no-access
+  P: read A[0] expect \"i\"
+  Q: ptrace-read P:A[1] fails no-access
+  R: map B 1 private rw
+  R: exit
+  Q: vm-read R:B fails exited
+  Q: vm-write R:B \"j\" fails exited
+  Q: ptrace-read R:B fails exited
+  Q: ptrace-write R:B \"j\" fails exited
+lane one: P
+  read A[2] as r0
+always
+  r0 \"g\"
+  F sees \"text\"
+";
+
+#[test]
+fn remote_access_does_what_the_language_says() {
+    let mut agent = agent(20);
+    let features = agent.features();
+    if features.no_process_vm.is_some() || features.no_ptrace.is_some() {
+        return;
+    }
+    does_what_it_says(&mut agent, REMOTE);
+}
+
+/// Asserts that no step of a text does otherwise than it says.
+fn does_what_it_says(agent: &mut Process, text: &str) {
+    assert_eq!(agent.ask(&plan(text)), Ok(Say::Understood));
     for _ in 0..2 {
         match agent.ask(&Ask::Trial(Conduct::Whole(vec![0]))) {
             Ok(Say::Seen(seen)) => {

@@ -76,6 +76,13 @@ impl Program {
             }
         }
         let (limit, thp, pool) = (maker.limit(), maker.thp(), maker.pool());
+        if maker.reaches_across(seed) {
+            let lane = maker.between(1, shape.lanes.max(1)) - 1;
+            match lanes.get_mut(lane).filter(|_| shape.lanes > 0) {
+                Some(lane) => lane.steps.extend(maker.remote(lane.process)),
+                None => after.extend(maker.remote_of_any()),
+            }
+        }
         Self { shape: *shape, limit, thp, pool, setup, lanes, after }
     }
 

@@ -22,7 +22,7 @@ use crate::scenario::{
 use crate::words::Words;
 
 pub(crate) use parts::uffd_mode;
-pub use parts::{Pages, Part, Shown, Spot, Take, UffdAct};
+pub use parts::{Pages, Part, Remote, Shown, Spot, Take, UffdAct};
 
 mod listed;
 mod parts;
@@ -304,6 +304,21 @@ pub enum Act {
     DirectRead(Part, Part),
     /// `direct-write`: the same.
     DirectWrite(Part, Part),
+    /// `vm-read` and `ptrace-read`: the process whose memory it is, and where.
+    RemoteLoad {
+        /// By which call.
+        by: Remote,
+        /// Whose memory.
+        process: usize,
+        /// Where.
+        from: Spot,
+        /// The word that must be found.
+        expect: Option<u64>,
+        /// The register that keeps what was found.
+        register: Option<usize>,
+    },
+    /// `vm-write` and `ptrace-write`: the process whose memory it is, where, and the word.
+    RemoteStore(Remote, usize, Part, u64),
     /// `uffd-register` and its kin.
     Uffd(UffdAct),
     /// `pageout`: the pages.
@@ -484,6 +499,8 @@ impl Act {
             | Self::MoveCharge { .. }
             | Self::DirectRead(..)
             | Self::DirectWrite(..)
+            | Self::RemoteLoad { .. }
+            | Self::RemoteStore(..)
             | Self::Uffd(_)
             | Self::Pageout(_)
             | Self::Swapoff

@@ -8,7 +8,9 @@ mod holds;
 mod living;
 mod mapping;
 mod monitor;
+mod remote;
 mod swap;
+mod transfer;
 
 use std::rc::Rc;
 
@@ -120,8 +122,8 @@ impl World {
     /// Carries an action out, unless its process ends before it begins.
     fn alive(&self, action: &Action, process: &str) -> Done {
         let _lock = match action {
-            // It takes the lock exclusively.
-            Action::Exit => None,
+            // They take the lock exclusively.
+            Action::Exit | Action::Exec => None,
             _ if action.needs_process() => self.exit_locks.take(process, Mode::Shared),
             _ => None,
         };
@@ -299,6 +301,10 @@ impl World {
             Action::Sync { file } => self.sync(process, file),
             Action::DirectRead { to, from } => self.direct_read(process, to, from),
             Action::DirectWrite { from, to } => self.direct_write(process, from, to),
+            Action::VmRead { peek } => self.vm_read(peek),
+            Action::VmWrite { poke } => self.vm_write(poke),
+            Action::PtraceRead { peek } => self.ptrace_read(peek),
+            Action::PtraceWrite { poke } => self.ptrace_write(poke),
             Action::Join { group } => {
                 let space = self.live(process)?;
                 self.group(group, |group| (**space).join(group))?;

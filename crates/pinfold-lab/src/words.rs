@@ -3,7 +3,7 @@
 //! All of them are numbered before the first execution, in the order of the scenario's text, so a
 //! word has the same number in all executions and on all threads.
 
-use crate::scenario::{Action, Scenario, Step};
+use crate::scenario::{Action, Peek, Poke, Scenario, Step};
 
 /// The words that a scenario's steps store or expect.
 #[derive(Debug)]
@@ -79,10 +79,14 @@ fn word(step: &Step) -> Option<&str> {
         Action::Write { word, .. }
         | Action::DeviceWrite { word, .. }
         | Action::FileWrite { word, .. }
-        | Action::UffdCopy { word, .. } => Some(word),
+        | Action::UffdCopy { word, .. }
+        | Action::VmWrite { poke: Poke { word, .. } }
+        | Action::PtraceWrite { poke: Poke { word, .. } } => Some(word),
         Action::Read { expect, .. }
         | Action::DeviceRead { expect, .. }
-        | Action::FileRead { expect, .. } => expect.as_ref(),
+        | Action::FileRead { expect, .. }
+        | Action::VmRead { peek: Peek { expect, .. } }
+        | Action::PtraceRead { peek: Peek { expect, .. } } => expect.as_ref(),
         _ => None,
     };
     word.map(|word| word.value.as_str())

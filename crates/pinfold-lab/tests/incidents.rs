@@ -350,6 +350,40 @@ fn an_unbuffered_write_leaks_what_a_read_reference_leaks() {
     holds("o-direct-write-fork", "5.8,read-gup=as-is,pte-cow=ref-count", Model::Tso);
 }
 
+/// A write by process_vm_writev needs a pin, and a fork that looks for pins; a debugger's holds the
+/// lock that a fork takes.
+#[test]
+fn a_write_to_another_process_survives_a_fork_if_it_pins_or_locks() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        breaks("process-vm-fork", "5.5", model, "isolation");
+        breaks("process-vm-fork", "5.8", model, "isolation");
+        breaks("process-vm-fork", "pinfold,process-vm=get", model, "isolation");
+        breaks("process-vm-fork", "latest,fork-pin=share", model, "isolation");
+        for rules in ["5.9", "5.18", "5.19", "latest", "pinfold", "5.9,process-vm=pin"] {
+            let report = holds("process-vm-fork", rules, model);
+            let labels: Vec<_> = report.outcomes.iter().map(|o| o.label.as_str()).collect();
+            assert_eq!(labels, ["before", "later"], "{rules}");
+        }
+        holds("ptrace-fork", "3.1", model);
+        holds("ptrace-fork", "5.8", model);
+        holds("ptrace-fork", "latest", model);
+    }
+}
+
+/// CVE-2022-2590: the dirty bit says nothing of whose page it is.
+#[test]
+fn a_monitor_maps_a_dirty_entry_for_a_debugger() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        breaks("dirty-cow-shmem", "5.16", model, "isolation");
+        breaks("dirty-cow-shmem", "5.19", model, "isolation");
+        breaks("dirty-cow-shmem", "latest,force-write=dirty-cow", model, "isolation");
+        breaks("dirty-cow-shmem", "5.15,uffd-continue=dirty", model, "isolation");
+        for rules in ["5.7", "5.15", "6.0", "latest", "pinfold", "5.19,uffd-continue=clean"] {
+            holds("dirty-cow-shmem", rules, model);
+        }
+    }
+}
+
 #[test]
 fn a_mapping_that_goes_before_the_flush_lets_a_write_to_a_file_be_lost() {
     for model in [Model::Tso, Model::Weak] {

@@ -4,7 +4,7 @@
 //! be another scenario. What only cannot be *seen* does not keep it from running.
 
 use pinfold_lab::resolved::{
-    Act, Look, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
+    Act, Look, Remote, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
 };
 use pinfold_lab::scenario::{Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, Thp};
 use serde::{Deserialize, Serialize};
@@ -213,6 +213,10 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             let (no_pages, no_sectors) = &features.no_direct;
             memory.word.map_or(no_pages, |_| no_sectors).clone()
         }
+        Act::RemoteLoad { by, .. } | Act::RemoteStore(by, ..) => match by {
+            Remote::ProcessVm => features.no_process_vm.clone(),
+            Remote::Ptrace => features.no_ptrace.clone(),
+        },
         Act::Compact(..) => {
             told("compaction is of the whole machine: no system call asks it for some pages")
         }

@@ -122,6 +122,13 @@ pub struct Features {
     /// Why pages of such a file cannot be pinned whatever the rules for pins, if so.
     #[serde(default)]
     pub no_file_pins: Option<String>,
+    /// Why no words of other processes are reached by process_vm_readv and process_vm_writev, if
+    /// so.
+    #[serde(default)]
+    pub no_process_vm: Option<String>,
+    /// Why none are reached as a debugger does, if so.
+    #[serde(default)]
+    pub no_ptrace: Option<String>,
     /// Why there is no userfaultfd, if so.
     #[serde(default)]
     pub no_uffd: Option<String>,

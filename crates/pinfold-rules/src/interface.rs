@@ -11,6 +11,8 @@ use super::{Interfaces, Rules, VariantInfo};
 /// Something that programs or drivers ask a kernel for, and that some releases do not have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Interface {
+    /// process_vm_readv(2) and process_vm_writev(2).
+    ProcessVm,
     /// Automatic NUMA balancing: the scanner and its hinting faults.
     NumaBalancing,
     /// userfaultfd(2): accesses to missing pages of private memory.
@@ -32,6 +34,7 @@ pub enum Interface {
 impl Interface {
     /// Every interface that some release lacks.
     pub const ALL: &'static [Self] = &[
+        Self::ProcessVm,
         Self::NumaBalancing,
         Self::Userfaultfd,
         Self::UserfaultfdShared,
@@ -45,6 +48,7 @@ impl Interface {
     /// What Linux calls it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ProcessVm => "process_vm_readv and process_vm_writev",
             Self::NumaBalancing => "NUMA balancing",
             Self::Userfaultfd => "userfaultfd",
             Self::UserfaultfdShared => "userfaultfd for shared memory",
@@ -59,6 +63,7 @@ impl Interface {
     /// The variant of [`Interfaces`] that brings it: the table.
     pub const fn brought_by(self) -> Interfaces {
         match self {
+            Self::ProcessVm => Interfaces::ProcessVm,
             Self::NumaBalancing => Interfaces::NumaBalancing,
             Self::Userfaultfd => Interfaces::Userfaultfd,
             Self::UserfaultfdShared | Self::UserfaultfdEvents => Interfaces::UserfaultfdEvents,

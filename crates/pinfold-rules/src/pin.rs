@@ -7,7 +7,7 @@
 
 use super::{
     Answer, AreaState, Counter, DirectIo, Dirty, EntryState, Exclusive, FastRecheck, FilePin,
-    ForceWrite, GupNuma, GupStack,
+    ForceWrite, GupNuma, GupStack, ProcessVm,
 };
 use super::{Mapping, PageKind, PageState, Permission, ReadGup, Relation, Tracking, Why, ZeroPin};
 
@@ -155,6 +155,15 @@ pub const fn direct_io(rule: DirectIo) -> Hold {
     match rule {
         DirectIo::Get => Hold::Get,
         DirectIo::Pin => Hold::Pin,
+    }
+}
+
+/// What process_vm_readv and process_vm_writev take on the pages that they copy (facts 3.14).
+#[inline]
+pub const fn process_vm(rule: ProcessVm) -> Hold {
+    match rule {
+        ProcessVm::Get => Hold::Get,
+        ProcessVm::Pin => Hold::Pin,
     }
 }
 

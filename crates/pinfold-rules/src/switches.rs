@@ -411,6 +411,17 @@ switches! {
         Pin = "pin" ["6.5"],
     }
 
+    /// What process_vm_readv(2) and process_vm_writev(2) take on a page of the other process while
+    /// they copy (facts 3.14).
+    process_vm: ProcessVm = "process-vm" {
+        /// An ordinary reference. Hazard: after a fork the page may stay with the child, where the
+        /// data arrives that was meant for the parent. facts 3.14
+        Get = "get" [always],
+        /// A short pin, commit 803e4572d7c5. A fork meanwhile leaves the page with the parent as
+        /// soon as forks look for pins (5.9). facts 3.14
+        Pin = "pin" ["5.6"],
+    }
+
     /// When a change of protection grants write permission at once instead of waiting for a write
     /// fault (facts 7.5).
     write_upgrade: WriteUpgrade = "write-upgrade" {
@@ -589,6 +600,17 @@ switches! {
         BeforeCopy = "before-copy" ["5.12"],
     }
 
+    /// Whether the entry is dirty by which UFFDIO_CONTINUE shows a page of shared memory in a
+    /// private mapping (facts 3.4, 7.14).
+    uffd_continue: UffdContinue = "uffd-continue" {
+        /// No, as it is not writable. facts 7.14
+        Clean = "clean" [always],
+        /// Yes, as in shared mappings, commit 9ae0f87d009c. Hazard: with dirty-cow of force-write a
+        /// debugger takes it for the copy that its write fault made, and writes to the file
+        /// (CVE-2022-2590). facts 3.4
+        Dirty = "dirty" ["5.16"],
+    }
+
     /// When migration flushes the entries that it has replaced (facts 6.7).
     migrate_flush: MigrateFlush = "migrate-flush" {
         /// Each at once, under its table's lock. facts 6.7
@@ -695,8 +717,10 @@ switches! {
     /// those of all before it. A step of a scenario that needs another is refused (facts 7.15).
     interfaces: Interfaces = "interfaces" {
         /// What 3.1 had: mmap, mprotect, madvise, mremap, mlock, fork, move_pages, O_DIRECT, groups
-        /// of memory, notifiers for devices, and get_user_pages. facts 7.15
+        /// of memory, notifiers for devices, ptrace, and get_user_pages. facts 7.15
         Basic = "basic" [always],
+        /// process_vm_readv and process_vm_writev, too. facts 3.14, 7.15
+        ProcessVm = "process-vm" ["3.2"],
         /// NUMA balancing, too. facts 7.15
         NumaBalancing = "numa-balancing" ["3.8"],
         /// userfaultfd, too, for private memory. facts 7.14, 7.15

@@ -1,10 +1,10 @@
 //! userfaultfd: what can be watched, and when write protection is flushed.
 //!
 //! Protocol: the first three questions are asked when a range is registered, or protected, under
-//! the address space's lock; the last one by a write fault that is going to copy, under the lock of
-//! the entry's table.
+//! the address space's lock; the next one by a write fault that is going to copy, under the lock of
+//! the entry's table; the last one when a monitor maps a page.
 
-use super::{Uffd, UffdWpFlush};
+use super::{Uffd, UffdContinue, UffdWpFlush};
 
 /// Whether accesses to pages that are in memory, and not mapped yet, can be watched.
 #[inline]
@@ -41,5 +41,14 @@ pub const fn flushes_before_copy(rule: UffdWpFlush) -> bool {
     match rule {
         UffdWpFlush::Late => false,
         UffdWpFlush::BeforeCopy => true,
+    }
+}
+
+/// Whether a page of shared memory that a monitor maps in a private mapping has a dirty entry.
+#[inline]
+pub const fn continues_dirty(rule: UffdContinue) -> bool {
+    match rule {
+        UffdContinue::Clean => false,
+        UffdContinue::Dirty => true,
     }
 }

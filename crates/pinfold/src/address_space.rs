@@ -1,5 +1,6 @@
 //! Address spaces: the face of the crate.
 
+mod remote;
 mod swap;
 
 use core::fmt;
@@ -14,7 +15,7 @@ use crate::group::Group;
 use crate::memory::Memory;
 use crate::migrate::{Moved, Mover};
 use crate::mlock::LockError;
-use crate::pin::{self, Access, Ask, DirectIo, PinnedBytes, Pins, Refs, SpaceHandle, Term};
+use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::recharge::Recharged;
@@ -330,16 +331,6 @@ impl<P: Platform> AddressSpace<P> {
     /// As [`AddressSpace::pin`].
     pub fn get_with(&self, range: VirtRange, ask: Ask) -> Result<Refs<P>, PinError> {
         pin::get_with(&self.inner, range, ask)
-    }
-
-    /// Takes the pages of `range` for one transfer by a device, as direct I/O (O_DIRECT) does: by
-    /// references or by short pins, as the rule `direct-io` says. `access` is what the device does
-    /// to the memory: a read(2) of a file writes it.
-    ///
-    /// # Errors
-    /// As [`AddressSpace::pin`].
-    pub fn direct_io(&self, range: VirtRange, access: Access) -> Result<DirectIo<P>, PinError> {
-        pin::direct(&self.inner, range, access)
     }
 
     /// Pins the pages of `bytes` bytes at `at`, which need not be aligned, and writes their frames

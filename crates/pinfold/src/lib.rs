@@ -171,7 +171,8 @@ pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
 pub use pin::{
-    Access, DirectIo, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, SpaceHandle, Term,
+    Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, RemoteError, SpaceHandle, Term,
+    Transfer,
 };
 pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables};
 pub use pte::{

@@ -40,7 +40,7 @@ use crate::object::PageError;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::{BitChange, Entry, Format, Migration, Pte, Swap};
 use crate::rules::Uffd;
-use crate::rules::uffd::{protects_shared, protects_unpopulated, watches_minor};
+use crate::rules::uffd::{continues_dirty, protects_shared, protects_unpopulated, watches_minor};
 use crate::space::Space;
 use crate::table::{Cursor, Leaf, table_end};
 use crate::tlb::FlushBatch;
@@ -441,7 +441,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// Maps a page of an object for the monitor, in a shared mapping dirty and writable where the
-    /// area is.
+    /// area is, in a private one as the rule `uffd-continue` says.
     fn put_monitors(
         &self,
         request: &Request<'_, P>,
@@ -451,11 +451,11 @@ impl<P: Platform> Space<P> {
     ) -> Result<(), UffdError> {
         let area = request.area;
         let mut pte = Pte::mapping(pfn, area.prot.reach());
-        if !area.is_cow() {
+        if !area.is_cow() || continues_dirty(self.mem().rule()) {
             pte = pte.dirty();
-            if area.prot.contains(Prot::WRITE) {
-                pte = pte.writable();
-            }
+        }
+        if !area.is_cow() && area.prot.contains(Prot::WRITE) {
+            pte = pte.writable();
         }
         let cursor = leaf.lock();
         if !cursor.get(request.page).is_vacant() {

@@ -29,6 +29,7 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::DeviceWrite(_, word)
             | Act::Transfer { word, .. }
             | Act::FileWrite(_, word) => words.push(format!("w{word}")),
+            Act::Remote { word, .. } => words.extend(word.map(|word| format!("w{word}"))),
             Act::Fork(child) | Act::Clone(child) => processes.push(child),
             Act::Exec => executed.push(step.process),
             Act::Take { page, handle, .. } => handles.push((*handle, *page, step.process)),

@@ -8,6 +8,7 @@
 mod filed;
 mod large;
 mod pooled;
+mod remote;
 
 use super::shape::{Aim, Extent, Files, Scans, Shape, Swaps};
 use super::steps::{Act, HEAP, MOVED, PLACE, Page, STACK, Shows, Step};

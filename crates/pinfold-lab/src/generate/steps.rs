@@ -94,6 +94,13 @@ pub(super) enum Act {
     Punch(FilePage),
     Sync(&'static str),
     Join(&'static str),
+    /// A word of a page of another process, which is read unless one is written.
+    Remote {
+        verb: &'static str,
+        of: &'static str,
+        page: Page,
+        word: Option<u32>,
+    },
     MoveCharge(Page, &'static str, &'static str),
 }
 
@@ -284,6 +291,10 @@ impl fmt::Display for Step {
             Act::Punch(page) => write!(f, "punch {page}"),
             Act::Sync(file) => write!(f, "sync {file}"),
             Act::Join(group) => write!(f, "join {group}"),
+            Act::Remote { verb, of, page, word } => {
+                write!(f, "{verb} {of}:{page}")?;
+                word.map_or(Ok(()), |word| write!(f, " \"w{word}\""))
+            }
             Act::MoveCharge(page, from, to) => write!(f, "move-charge {page} from {from} to {to}"),
         }?;
         self.may_fail.map_or(Ok(()), |how| write!(f, " may fail {how}"))?;

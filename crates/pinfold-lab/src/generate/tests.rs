@@ -134,6 +134,19 @@ fn programs_about_one_page_are_about_nothing_else() {
     assert!(!["unmap", "advise", "migrate A"].into_iter().any(has));
 }
 
+/// By each of the four ways, in lanes and alone; what comes before is as it would be without.
+#[test]
+fn some_programs_reach_for_the_memory_of_another_process() {
+    for shape in [COMPARE, Shape { lanes: 0, ..COMPARE }] {
+        let programs: Vec<String> =
+            (0..2000).map(|seed| Program::random(seed, &shape).text("random")).collect();
+        for verb in ["vm-write", "vm-read", "ptrace-write", "ptrace-read"] {
+            let with = programs.iter().filter(|text| text.contains(verb)).count();
+            assert!((5..200).contains(&with), "{shape:?}: {verb} in {with}");
+        }
+    }
+}
+
 #[test]
 fn programs_are_scenarios_and_follow_from_their_seed() {
     for shape in shapes().into_iter().chain(shapes_with_files()) {

@@ -17,15 +17,26 @@ pub struct Pages {
     pub count: u32,
 }
 
-/// What direct I/O moves at one of its ends.
+/// What direct I/O moves at one of its ends, or what a process writes of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Part {
     /// Pages of an area or of a file.
     pub pages: Pages,
-    /// The word of the only page, if it is no more than that.
+    /// The word of the only page, if it is no more than that; of another process, word 0 of each
+    /// page unless it is one.
     #[serde(default)]
     pub word: Option<u32>,
+}
+
+/// How a process reaches the memory of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remote {
+    /// process_vm_readv and process_vm_writev.
+    ProcessVm,
+    /// As a debugger.
+    Ptrace,
 }
 
 /// One word of one page of an area, a handle or a file.

@@ -1,10 +1,12 @@
 //! How names become numbers.
 
+mod remote;
+
 use super::listed::{alone, file, lengths_of_files, reached, reads, steps, taken};
 use super::{
-    Act, Action, Atom, Look, Pages, Part, Resolved, ResolvedClaim, ResolvedFile, ResolvedHandle,
-    ResolvedLane, ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario, Seen, Shown,
-    Spot, Stated, Step, Take, UffdAct, Unresolved, View, Words, scenario,
+    Act, Action, Atom, Look, Pages, Part, Remote, Resolved, ResolvedClaim, ResolvedFile,
+    ResolvedHandle, ResolvedLane, ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario,
+    Seen, Shown, Spot, Stated, Step, Take, UffdAct, Unresolved, View, Words, scenario,
 };
 use crate::scenario::{Fact, Grab, Made, Name, Spanned};
 
@@ -416,6 +418,10 @@ impl Names {
                 from: self.group(from)?,
                 to: self.group(to)?,
             },
+            Action::VmRead { peek } => self.remote_load(Remote::ProcessVm, peek)?,
+            Action::VmWrite { poke } => self.remote_store(Remote::ProcessVm, poke)?,
+            Action::PtraceRead { peek } => self.remote_load(Remote::Ptrace, peek)?,
+            Action::PtraceWrite { poke } => self.remote_store(Remote::Ptrace, poke)?,
             Action::DirectRead { to, from } => {
                 Act::DirectRead(self.in_memory(own()?, to)?, self.part_of_file(from)?)
             }

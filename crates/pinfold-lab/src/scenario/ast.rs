@@ -15,8 +15,8 @@ mod traits;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
-    Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part, Path, Place,
-    Shown, UffdWp,
+    Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part, Path, Peek,
+    Place, Poke, Shown, UffdWp,
 };
 pub use step::{Action, Step};
 pub use traits::{Made, Sure};

@@ -175,6 +175,16 @@ impl<'a> Checker<'a> {
             | Action::DirectWrite { from: memory, to: file } => {
                 self.direct(at, process, (memory, file));
             }
+            Action::VmRead { peek } | Action::PtraceRead { peek } => {
+                if let Some(of) = self.accessed(at, &peek.process) {
+                    self.area_place(at, Some(of), &peek.from);
+                }
+            }
+            Action::VmWrite { poke } | Action::PtraceWrite { poke } => {
+                if let Some(of) = self.accessed(at, &poke.process) {
+                    self.part(at, Some(of), &poke.to);
+                }
+            }
             Action::Break { .. } | Action::Fork { .. } | Action::Clone { .. } | Action::Exit => {}
             Action::Vfork { child } if !at.in_lanes() => self.vfork_alone(child),
             Action::Vfork { .. } => {}
@@ -243,6 +253,17 @@ impl<'a> Checker<'a> {
             // `waits` checks these.
             Action::Signal { .. } | Action::Await { .. } => {}
         }
+    }
+
+    /// The process whose memory a step of another one reads or writes, which must be sure to be
+    /// made by then.
+    fn accessed(&mut self, at: Point, name: &'a Name) -> Option<&'a Name> {
+        if !self.names.process(name).is_some_and(|process| process.made.precedes(at)) {
+            self.unknown_process(name, at);
+            return None;
+        }
+        self.sure_process(name);
+        Some(name)
     }
 
     /// `vfork` where nothing else runs: nobody could let its parent go on.

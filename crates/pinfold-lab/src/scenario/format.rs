@@ -6,8 +6,8 @@
 
 use super::ast::{
     Action, Atom, Behind, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab,
-    Machine, Occupied, Pages, Part, Place, Placement, Polarity, Runner, Scenario, Step, UffdWp,
-    View,
+    Machine, Name, Occupied, Pages, Part, Place, Placement, Polarity, Runner, Scenario, Step, Text,
+    UffdWp, View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -305,6 +305,14 @@ impl Display for Step {
     }
 }
 
+/// What a read must find, and where that is kept.
+fn found(f: &mut Formatter<'_>, expect: Option<&Text>, register: Option<&Name>) -> fmt::Result {
+    if let Some(word) = expect {
+        write!(f, " expect {}", Quoted(word))?;
+    }
+    register.map_or(Ok(()), |register| write!(f, " as {register}"))
+}
+
 /// ` wp`, or nothing.
 fn ending(wp: UffdWp) -> &'static str {
     match wp {
@@ -341,6 +349,13 @@ impl Display for Action {
             | Self::Punch { pages } => write!(f, " {pages}"),
             Self::Join { group } => write!(f, " {group}"),
             Self::MoveCharge { pages, from, to } => write!(f, " {pages} from {from} to {to}"),
+            Self::VmRead { peek } | Self::PtraceRead { peek } => {
+                write!(f, " {}:{}", peek.process, peek.from)?;
+                found(f, peek.expect.as_ref(), peek.register.as_ref())
+            }
+            Self::VmWrite { poke } | Self::PtraceWrite { poke } => {
+                write!(f, " {}:{} {}", poke.process, poke.to, Quoted(&poke.word))
+            }
             Self::DirectRead { to, from } => write!(f, " {to} from {from}"),
             Self::DirectWrite { from, to } => write!(f, " {from} to {to}"),
             Self::Protect { pages, protection } => write!(f, " {pages} {protection}"),
@@ -352,10 +367,7 @@ impl Display for Action {
             | Self::DeviceRead { from, expect, register }
             | Self::FileRead { from, expect, register } => {
                 write!(f, " {from}")?;
-                if let Some(word) = expect {
-                    write!(f, " expect {}", Quoted(word))?;
-                }
-                register.as_ref().map_or(Ok(()), |register| write!(f, " as {register}"))
+                found(f, expect.as_ref(), register.as_ref())
             }
             Self::Pin { grab, duration, times } => {
                 grab.start(f)?;

@@ -113,7 +113,10 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::TryGet { .. }
         | Action::GetPage { .. }
         | Action::DirectRead { .. }
-        | Action::DirectWrite { .. } => Vec::new(),
+        | Action::DirectWrite { .. }
+        | Action::PtraceRead { .. }
+        | Action::PtraceWrite { .. } => Vec::new(),
+        Action::VmRead { .. } | Action::VmWrite { .. } => vec![Interface::ProcessVm],
     }
 }
 

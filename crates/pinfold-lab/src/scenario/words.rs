@@ -141,6 +141,14 @@ vocabulary! {
         DirectRead = "direct-read",
         /// Writes memory to pages of a file past its pages in memory.
         DirectWrite = "direct-write",
+        /// Reads a word of another process by process_vm_readv.
+        VmRead = "vm-read",
+        /// Writes words of another process by process_vm_writev.
+        VmWrite = "vm-write",
+        /// Reads a word of another process as a debugger does.
+        PtraceRead = "ptrace-read",
+        /// Writes words of another process as a debugger does.
+        PtraceWrite = "ptrace-write",
         /// Registers pages with a userfaultfd.
         UffdRegister = "uffd-register",
         /// Ends that.
@@ -243,6 +251,10 @@ impl Verb {
             | Self::MoveCharge
             | Self::DirectRead
             | Self::DirectWrite
+            | Self::VmRead
+            | Self::VmWrite
+            | Self::PtraceRead
+            | Self::PtraceWrite
             | Self::UffdRegister
             | Self::UffdUnregister
             | Self::UffdCopy

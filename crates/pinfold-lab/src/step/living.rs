@@ -60,11 +60,13 @@ impl World {
         let id = space.id();
         self.state.borrow_mut().homes.insert(id, Home::empty(process));
         let space = Some(Inhabited::new(space));
+        let alone = self.exit_locks.take(process, Mode::Exclusive);
         let old = self.with(process, |process| {
             process.home = id;
             std::mem::replace(&mut process.space, space)
         })?;
         hook::saw(old.as_ref().map_or(0, Rc::strong_count) as u64);
+        drop(alone);
         self.left(process, old.ok_or_else(|| gone(process))?)
     }
 

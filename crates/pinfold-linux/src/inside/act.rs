@@ -38,6 +38,7 @@ pub(super) mod made;
 mod monitor;
 mod ranges;
 mod refused;
+mod remote;
 mod swap;
 
 /// The longest that a process of a trial lives, in seconds: no trial takes nearly as long.
@@ -159,6 +160,7 @@ impl Cast {
         if self.open_uffd(process).is_err() {
             birth::exit_now();
         }
+        sys::allow_remote();
         self.board.set_process(process, sys::own_id());
         let own = self.threads_of_lanes(process);
         for (index, lane) in self.plan.lanes.iter().enumerate() {
@@ -456,6 +458,10 @@ impl Cast {
             Act::Exec => Err(birth::execute()),
             Act::DirectRead(memory, file) => self.direct(process, (memory, file), Access::Write),
             Act::DirectWrite(memory, file) => self.direct(process, (memory, file), Access::Read),
+            Act::RemoteLoad { by, process, from, register, .. } => {
+                self.remote_load((by, process), from, register)
+            }
+            Act::RemoteStore(by, process, to, word) => self.remote_store((by, process), to, word),
             Act::FileStore(..)
             | Act::FileLoad { .. }
             | Act::Truncate { .. }

@@ -76,6 +76,10 @@ fn features(unable: Option<String>, given: Given) -> Features {
     });
     let (release, version) = crate::kernel::own();
     let probe = sys::own_page(std::ptr::from_ref(&PROTOCOL).addr() as u64);
+    let [no_process_vm, no_ptrace] = sys::remote::unable(sys::STAGE).map(|why| {
+        let told = |why| format!("no access to other processes: {why}");
+        why.map(|why| told(std::io::Error::from_raw_os_error(why)))
+    });
     Features {
         protocol: PROTOCOL,
         unable,
@@ -107,6 +111,8 @@ fn features(unable: Option<String>, given: Given) -> Features {
             let why = std::io::Error::from_raw_os_error(why);
             format!("io_uring takes no page of a file, as before 6.5: {why}")
         }),
+        no_process_vm,
+        no_ptrace,
         no_uffd: uffd().err(),
         no_fork_events: sys::uffd::open(sys::uffd::EVENT_FORK).err().map(|why| {
             let why = std::io::Error::from_raw_os_error(why);

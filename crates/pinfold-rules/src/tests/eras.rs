@@ -8,13 +8,13 @@ use super::super::migrate::{brings_barriers, carries_accessed_dirty, remembers_m
 use super::super::numa::{HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write};
 use super::super::pin::{
     Access, Force, Hold, Request, Term, Unshares, WriteFault, counts_zero_page, direct_io,
-    drops_write, grows_stack, rechecks_entry, rechecks_table, refuses_tracked, takes_hinting_fault,
-    unshares,
+    drops_write, grows_stack, process_vm, rechecks_entry, rechecks_table, refuses_tracked,
+    takes_hinting_fault, unshares,
 };
 use super::super::swap::{FreesCache, SwapInFor, frees_cache, grants_write};
 use super::super::swap::{keeps_pinned, keeps_pinned_unmapped};
 use super::super::uffd::{
-    flushes_before_copy, protects_shared, protects_unpopulated, watches_minor,
+    continues_dirty, flushes_before_copy, protects_shared, protects_unpopulated, watches_minor,
 };
 use super::super::zap::needs_mapping;
 use super::super::{ForceWrite, Interface, Interfaces, NumaWrite, PRESETS, Permission};
@@ -24,10 +24,10 @@ const LONG_WRITE: Request = Request { hold: Hold::Pin, access: Access::Write, te
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
 /// does as well.
 fn since(yes: impl Fn(&Rules) -> bool) -> &'static str {
-    const RELEASES: [&str; 26] = [
-        "3.1", "3.7", "3.8", "4.2", "4.3", "4.10", "4.11", "4.13", "4.14", "5.6", "5.7", "5.8",
-        "5.9", "5.10", "5.11", "5.12", "5.14", "5.18", "5.19", "6.0", "6.1", "6.2", "6.4", "6.5",
-        "6.12", "7.3",
+    const RELEASES: [&str; 28] = [
+        "3.1", "3.2", "3.7", "3.8", "4.2", "4.3", "4.10", "4.11", "4.13", "4.14", "5.6", "5.7",
+        "5.8", "5.9", "5.10", "5.11", "5.12", "5.14", "5.16", "5.18", "5.19", "6.0", "6.1", "6.2",
+        "6.4", "6.5", "6.12", "7.3",
     ];
     let answers = RELEASES.map(|release| yes(&Rules::linux(release).unwrap()));
     let first = answers.iter().position(|yes| *yes).expect("some release says yes");
@@ -43,6 +43,7 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| !takes_hinting_fault(rules.gup_numa)), "6.5");
     assert_eq!(since(|rules| !grows_stack(rules.gup_stack)), "6.5");
     assert_eq!(since(|rules| direct_io(rules.direct_io) == Hold::Pin), "6.5");
+    assert_eq!(since(|rules| process_vm(rules.process_vm) == Hold::Pin), "5.6");
     assert_eq!(since(|rules| refuses_tracked(rules.file_pin, LONG_WRITE)), "6.5");
     assert_eq!(since(|rules| counting(rules.memcg_lock) == Counting::Unlocked), "6.2");
     assert_eq!(since(|rules| unseen(rules.memcg_lock) == Unseen::Unmapped), "6.2");
@@ -51,6 +52,7 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| protects_shared(rules.uffd)), "5.19");
     assert_eq!(since(|rules| protects_unpopulated(rules.uffd)), "6.4");
     assert_eq!(since(|rules| flushes_before_copy(rules.uffd_wp_flush)), "5.12");
+    assert_eq!(since(|rules| continues_dirty(rules.uffd_continue)), "5.16");
     assert_eq!(since(|rules| needs_mapping(rules.break_hole)), "6.1");
     assert_eq!(since(|rules| hinted_write(rules.numa_write) == HintedWrite::Recomputed), "6.2");
     assert_eq!(since(|rules| hinted_huge(rules.thp_numa) == HintedMove::Common), "5.14");
@@ -115,6 +117,7 @@ fn write_permission_waits_in_the_entry_up_to_6_1() {
 #[test]
 fn an_interface_exists_from_its_release_on() {
     let dates = [
+        (Interface::ProcessVm, "3.2"),
         (Interface::NumaBalancing, "3.8"),
         (Interface::Userfaultfd, "4.3"),
         (Interface::UserfaultfdShared, "4.11"),
@@ -135,7 +138,7 @@ fn an_interface_exists_from_its_release_on() {
         Interface::ALL.iter().filter(|interface| interface.exists(&rules)).count()
     };
     let counts = PRESETS.iter().map(|preset| there(preset));
-    assert!(counts.eq([0, 0, 2, 2, 2, 7, 7, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8]));
+    assert!(counts.eq([0, 1, 3, 3, 3, 8, 8, 8, 8, 8, 8, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]));
 }
 
 /// Every variant but the first brings something.

@@ -34,8 +34,8 @@ fn the_oldest_preset_is_linux_3_1() {
         "pte-cow=map-count pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open fork-snapshot=torn \
          numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
-         gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
-         table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
+         gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
+         table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late uffd-continue=clean migrate-flush=each \
          swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
@@ -44,7 +44,7 @@ fn the_oldest_preset_is_linux_3_1() {
 #[test]
 fn each_release_changes_what_the_matrix_says() {
     let table = [
-        ("3.1", "3.2", "tail-refs=tail-mapcount"),
+        ("3.1", "3.2", "tail-refs=tail-mapcount interfaces=process-vm"),
         ("3.2", "3.7", ""),
         ("3.7", "3.8", "numa-skip=map-count-anywhere interfaces=numa-balancing"),
         ("3.8", "3.12", ""),
@@ -65,7 +65,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("4.16", "4.18", ""),
         ("4.18", "4.19", "remap-flush=under-lock"),
         ("4.19", "5.5", ""),
-        ("5.5", "5.6", "interfaces=pin-user-pages"),
+        ("5.5", "5.6", "process-vm=pin interfaces=pin-user-pages"),
         ("5.6", "5.7", "interfaces=userfaultfd-wp"),
         ("5.7", "5.8", "read-gup=force-write"),
         (
@@ -78,7 +78,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("5.11", "5.12", "hugetlb-fork=copy uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
         ("5.13", "5.14", "head-recheck=again thp-numa=huge uffd=minor interfaces=populate"),
-        ("5.14", "5.16", ""),
+        ("5.14", "5.16", "uffd-continue=dirty"),
         ("5.16", "5.17", "numa-skip=ref-count"),
         (
             "5.17",

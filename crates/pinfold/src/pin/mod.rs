@@ -21,23 +21,26 @@
 //!   gives it back.
 
 mod ask;
-mod direct;
 mod driver;
 mod fast;
 mod guard;
 mod hold;
 mod huge;
 mod pages;
+mod remote;
 mod slow;
+mod transfer;
 
 pub use crate::rules::pin::{Access, Force, Hold, Term};
 pub use ask::{Ask, Path};
-pub use direct::DirectIo;
-pub(crate) use direct::direct;
 pub(crate) use driver::pin_bytes;
 pub use driver::{PinnedBytes, SpaceHandle};
 pub use guard::{PinnedPage, PinnedPages, Pins, Refs};
 pub(crate) use hold::{get_with, pin_with};
+pub use remote::RemoteError;
+pub(crate) use remote::access_remote;
+pub use transfer::Transfer;
+pub(crate) use transfer::{direct, remote};
 
 #[cfg(test)]
 mod tests;

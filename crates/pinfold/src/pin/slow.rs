@@ -104,7 +104,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// Takes the first of the pages that are left.
-    fn hold_page(
+    pub(super) fn hold_page(
         &self,
         map: &AreaMap<P>,
         area: &Area<P>,

@@ -3,6 +3,7 @@
 mod catalogue;
 mod folios;
 mod force;
+mod remote;
 
 use super::{Access, Ask, Hold, Path, Term};
 use crate::event::FastStop;

@@ -1,6 +1,6 @@
 //! What steps are made of: pages and places, and how references are taken.
 
-use super::super::span::{Name, Position, Spanned};
+use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::Access;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,34 @@ impl Shown {
     pub fn from(&self) -> u32 {
         self.from.map_or(0, |page| page.value)
     }
+}
+
+/// `PROCESS:PAGE [expect "word"] [as REGISTER]`: a word of another process that is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peek {
+    /// Whose memory it is.
+    pub process: Name,
+    /// Where, in the address space of that process.
+    pub from: Place,
+    /// What must be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Text>,
+    /// The register that keeps what was found.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub register: Option<Name>,
+}
+
+/// `PROCESS:PART "word"`: words of another process that are written, one of each page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Poke {
+    /// Whose memory it is.
+    pub process: Name,
+    /// Where, in the address space of that process: word 0 of each page, or this word.
+    pub to: Part,
+    /// What is stored.
+    pub word: Text,
 }
 
 /// Which paths to a page a request tries.

@@ -2,7 +2,9 @@
 
 use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{Access, Advice, Failure, Protection, Sharing, UffdReason, UffdWord};
-use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Part, Place, Shown, UffdWp};
+use super::parts::{
+    Dirty, Duration, Grab, Occupied, Pages, Part, Peek, Place, Poke, Shown, UffdWp,
+};
 use serde::{Deserialize, Serialize};
 
 /// One line of `setup`, a lane or `after`.
@@ -318,6 +320,26 @@ pub enum Action {
         from: Part,
         /// As much of a file.
         to: Part,
+    },
+    /// `vm-read PROCESS:PAGE [expect "word"] [as REGISTER]`: process_vm_readv(2).
+    VmRead {
+        /// What is read.
+        peek: Peek,
+    },
+    /// `vm-write PROCESS:PART "word"`: process_vm_writev(2).
+    VmWrite {
+        /// What is written.
+        poke: Poke,
+    },
+    /// `ptrace-read PROCESS:PAGE [expect "word"] [as REGISTER]`: PTRACE_PEEKDATA.
+    PtraceRead {
+        /// What is read.
+        peek: Peek,
+    },
+    /// `ptrace-write PROCESS:PART "word"`: PTRACE_POKEDATA.
+    PtraceWrite {
+        /// What is written.
+        poke: Poke,
     },
     /// `uffd-register PAGES missing|wp|minor|unpopulated|event-fork|event-remap ...`
     UffdRegister {

@@ -46,6 +46,10 @@ impl Action {
             Self::Sync { .. } => Verb::Sync,
             Self::DirectRead { .. } => Verb::DirectRead,
             Self::DirectWrite { .. } => Verb::DirectWrite,
+            Self::VmRead { .. } => Verb::VmRead,
+            Self::VmWrite { .. } => Verb::VmWrite,
+            Self::PtraceRead { .. } => Verb::PtraceRead,
+            Self::PtraceWrite { .. } => Verb::PtraceWrite,
             Self::UffdRegister { .. } => Verb::UffdRegister,
             Self::UffdUnregister { .. } => Verb::UffdUnregister,
             Self::UffdCopy { .. } => Verb::UffdCopy,
@@ -90,6 +94,9 @@ impl Action {
             Self::Read { register, .. } | Self::FileRead { register, .. } => {
                 Traits { makes: register.as_ref().map(Made::Register), ..none }
             }
+            Self::VmRead { peek } | Self::PtraceRead { peek } => {
+                Traits { makes: peek.register.as_ref().map(Made::Register), ..none }
+            }
             Self::DeviceRead { from, register, .. } => Traits {
                 makes: register.as_ref().map(Made::Register),
                 handle: Some(&from.name),
@@ -125,6 +132,8 @@ impl Action {
             | Self::MoveCharge { .. }
             | Self::DirectRead { .. }
             | Self::DirectWrite { .. }
+            | Self::VmWrite { .. }
+            | Self::PtraceWrite { .. }
             | Self::UffdRegister { .. }
             | Self::UffdUnregister { .. }
             | Self::UffdCopy { .. }
@@ -175,6 +184,15 @@ impl Action {
             Self::DirectRead { from: file, .. } | Self::DirectWrite { to: file, .. } => {
                 Some(file.name())
             }
+            _ => None,
+        }
+    }
+
+    /// The process whose memory the step reads or writes for another one.
+    pub fn accesses(&self) -> Option<&Name> {
+        match self {
+            Self::VmRead { peek } | Self::PtraceRead { peek } => Some(&peek.process),
+            Self::VmWrite { poke } | Self::PtraceWrite { poke } => Some(&poke.process),
             _ => None,
         }
     }

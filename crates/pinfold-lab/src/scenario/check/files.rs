@@ -127,10 +127,7 @@ impl<'a> Checker<'a> {
         (memory, file): (&'a Part, &'a Part),
     ) {
         let before = self.errors.len();
-        match memory {
-            Part::Pages(pages) => self.pages(at, process, pages),
-            Part::Word(place) => self.area_place(at, process, place),
-        }
+        self.part(at, process, memory);
         match file {
             Part::Pages(pages) => self.punch(pages),
             Part::Word(place) => self.file_place(place, None),
@@ -164,6 +161,14 @@ impl<'a> Checker<'a> {
                 .related(memory.span().0, "the memory")
                 .help("say what is meant, as in `A[0..2]` and `F[1..3]`, or `A.1` and `F[0].1`"),
             );
+        }
+    }
+
+    /// Pages of an area of a process, or a word of one.
+    pub(super) fn part(&mut self, at: Point, process: Option<&'a Name>, part: &'a Part) {
+        match part {
+            Part::Pages(pages) => self.pages(at, process, pages),
+            Part::Word(place) => self.area_place(at, process, place),
         }
     }
 

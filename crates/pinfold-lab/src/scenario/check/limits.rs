@@ -149,7 +149,11 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::GetPage { .. }
             | Action::MoveCharge { .. }
             | Action::DirectRead { .. }
-            | Action::DirectWrite { .. } => {}
+            | Action::DirectWrite { .. }
+            | Action::VmRead { .. }
+            | Action::VmWrite { .. }
+            | Action::PtraceRead { .. }
+            | Action::PtraceWrite { .. } => {}
             Action::Truncate { pages, words, .. } => {
                 let most = FILE_PAGES.end() - u32::from(words.is_some());
                 errors.extend(outside("number of pages of a file", *pages, &(0..=most)));

@@ -1,6 +1,6 @@
 //! What a scenario declares, and from which point on.
 
-use super::super::ast::{Action, Behind, Name, Pages, Runner, Scenario, Step};
+use super::super::ast::{Action, Behind, Name, Pages, Peek, Runner, Scenario, Step};
 use super::super::error::{Code, ScenarioError};
 use super::super::span::Span;
 use std::collections::{HashMap, HashSet};
@@ -345,7 +345,9 @@ impl<'a> Names<'a> {
             }
             Action::Read { register, .. }
             | Action::DeviceRead { register, .. }
-            | Action::FileRead { register, .. } => {
+            | Action::FileRead { register, .. }
+            | Action::VmRead { peek: Peek { register, .. } }
+            | Action::PtraceRead { peek: Peek { register, .. } } => {
                 let Some(register) = register else { return };
                 if let Some(first) = self.registers.get(register.as_str()) {
                     return errors.push(duplicate("register", register, *first));
@@ -388,7 +390,9 @@ impl<'a> Names<'a> {
             | Action::Collapse { .. }
             | Action::MoveCharge { .. }
             | Action::DirectRead { .. }
-            | Action::DirectWrite { .. } => {}
+            | Action::DirectWrite { .. }
+            | Action::VmWrite { .. }
+            | Action::PtraceWrite { .. } => {}
         }
     }
 

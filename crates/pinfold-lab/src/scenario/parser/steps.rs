@@ -1,11 +1,11 @@
 //! The lines of `setup`, lanes and `after`.
 
 use super::super::ast::{
-    Action, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Place, Runner, Shown, Step, Sure,
-    UffdWp,
+    Action, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Peek, Place, Poke, Runner, Shown,
+    Step, Sure, UffdWp,
 };
 use super::super::error::{Code, Parsed, ScenarioError};
-use super::super::span::{Span, Spanned};
+use super::super::span::{Name, Span, Spanned, Text};
 use super::super::suggest::did_you_mean;
 use super::super::words::{SECTIONS, Sharing, UffdWord, Verb, Vocabulary};
 use super::cursor::Cursor;
@@ -221,6 +221,10 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             cursor.keyword("to")?;
             Action::DirectWrite { from, to: cursor.part("a file")? }
         }
+        Verb::VmRead => Action::VmRead { peek: peek(cursor)? },
+        Verb::VmWrite => Action::VmWrite { poke: poke(cursor)? },
+        Verb::PtraceRead => Action::PtraceRead { peek: peek(cursor)? },
+        Verb::PtraceWrite => Action::PtraceWrite { poke: poke(cursor)? },
         Verb::UffdRegister => {
             let pages = cursor.pages()?;
             Action::UffdRegister { pages, modes: modes(cursor)? }
@@ -419,6 +423,16 @@ fn write(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Actio
 
 fn read(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Action> {
     let from = cursor.place("a page, a handle or a file")?;
+    let (expect, register) = found(cursor)?;
+    Ok(match way(&from, home, known) {
+        Way::Process => Action::Read { from, expect, register },
+        Way::Handle => Action::DeviceRead { from, expect, register },
+        Way::File => Action::FileRead { from, expect, register },
+    })
+}
+
+/// `[expect "word"] [as REGISTER]`
+fn found(cursor: &mut Cursor<'_>) -> Parsed<(Option<Text>, Option<Name>)> {
     let expect = match cursor.accept("expect") {
         Some(_) => Some(cursor.text("the expected word")?),
         None => None,
@@ -427,11 +441,27 @@ fn read(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Action
         Some(_) => Some(cursor.new_name("a name for the register")?),
         None => None,
     };
-    Ok(match way(&from, home, known) {
-        Way::Process => Action::Read { from, expect, register },
-        Way::Handle => Action::DeviceRead { from, expect, register },
-        Way::File => Action::FileRead { from, expect, register },
-    })
+    Ok((expect, register))
+}
+
+/// `PROCESS:`, whose memory a step of another process reads or writes.
+fn accessed(cursor: &mut Cursor<'_>) -> Parsed<Name> {
+    let process = cursor.name("the process whose memory it is")?;
+    cursor.colon()?;
+    Ok(process)
+}
+
+fn peek(cursor: &mut Cursor<'_>) -> Parsed<Peek> {
+    let process = accessed(cursor)?;
+    let from = cursor.place("a page of that process")?;
+    let (expect, register) = found(cursor)?;
+    Ok(Peek { process, from, expect, register })
+}
+
+fn poke(cursor: &mut Cursor<'_>) -> Parsed<Poke> {
+    let process = accessed(cursor)?;
+    let to = cursor.part("an area of that process")?;
+    Ok(Poke { process, to, word: cursor.text("the word to write")? })
 }
 
 /// A word between the access and `as` that has been seen, so that it is refused a second time.

@@ -57,6 +57,12 @@ fn every_step_is_read() {
            pageout A
            swapoff may fail busy
            collapse A[1] may fail busy
+           vm-read P:A[0] expect \"0\"
+           vm-read P:A[1] as r1
+           vm-write P:A \"v\" fails no-access
+           vm-write P:A[0].0 \"w\" may fail exited
+           ptrace-read P:A[0] expect \"0\" as r2
+           ptrace-write P:A[0..2] \"w\"
            note A as n0
            try-get n0[1] as h4 may fail busy
            get-page h4 as h5
@@ -125,6 +131,12 @@ fn every_step_is_read() {
             "pageout A",
             "swapoff may fail busy",
             "collapse A[1] may fail busy",
+            "vm-read P:A[0] expect \"0\"",
+            "vm-read P:A[1] as r1",
+            "vm-write P:A \"v\" fails no-access",
+            "vm-write P:A[0].0 \"w\" may fail exited",
+            "ptrace-read P:A[0] expect \"0\" as r2",
+            "ptrace-write P:A[0..2] \"w\"",
             "note A as n0",
             "try-get n0[1] as h4 may fail busy",
             "get-page h4 as h5",

@@ -1,7 +1,7 @@
 //! Errors of single lines.
 
 use super::super::*;
-use super::{around, each_is_reported, rejected, report};
+use super::{around, codes, each_is_reported, rejected, report};
 use snapbox::{assert_data_eq, str};
 
 #[test]
@@ -77,11 +77,29 @@ error[PF0106]: `teleport` is not a step
             `numa-scan`, `migrate`, `compact`, `pageout`, `swapoff`, `writeback`, `signal`,
             `await`, `populate`, `clone`, `vfork`, `exec`, `mlock`, `munlock`, `truncate`,
             `punch`, `sync`, `join`, `move-charge`, `direct-read`, `direct-write`,
-            `uffd-register`, `uffd-unregister`, `uffd-copy`, `uffd-zero`, `uffd-continue`,
-            `uffd-protect`, `uffd-unprotect`, `uffd-wait`, `split-folio`, `split-deferred`,
-            `collapse`, `note`, `try-get`, `get-page`
+            `vm-read`, `vm-write`, `ptrace-read`, `ptrace-write`, `uffd-register`,
+            `uffd-unregister`, `uffd-copy`, `uffd-zero`, `uffd-continue`, `uffd-protect`,
+            `uffd-unprotect`, `uffd-wait`, `split-folio`, `split-deferred`, `collapse`,
+            `note`, `try-get`, `get-page`
 "#]]
     );
+}
+
+#[test]
+fn the_memory_of_another_process_is_named_by_that_process() {
+    for (code, step) in [
+        (Code::UnknownProcess, "vm-read Z:A[0]"),
+        (Code::UnknownProcess, "ptrace-write Z:A[0] \"w\""),
+        (Code::UnknownArea, "vm-write P:Z \"w\""),
+        (Code::OutsideArea, "vm-write P:A[2] \"w\""),
+        (Code::OutsideArea, "vm-write P:A[1..3] \"w\""),
+        (Code::OutsidePage, "ptrace-write P:A[0].8 \"w\""),
+        (Code::AmbiguousPage, "vm-read P:A"),
+        (Code::Unexpected, "vm-read A[0]"),
+        (Code::Incomplete, "vm-write P:A"),
+    ] {
+        assert_eq!(codes(&around("", &format!("  {step}")))[0], code, "{step}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use pinfold::{EventKind, Pfn};
 
 use super::Teller;
 use crate::about::Page;
-use crate::scenario::Action;
+use crate::scenario::{Action, Verb};
 use crate::story::stale::Stale;
 
 impl<'a> Teller<'a> {
@@ -74,9 +74,12 @@ impl<'a> Teller<'a> {
         let (made, held) = self.ledger.made(handle)?;
         if !held.pin {
             let step = self.ledger.step(made);
-            let direct = step.is_some_and(|step| step.action.direct_file().is_some());
-            let by = direct.then(|| format!(" ({})", self.tag(Switch::DirectIo)));
-            let by = by.unwrap_or_default();
+            let by = match step.map(|step| step.action.verb()) {
+                Some(Verb::DirectRead | Verb::DirectWrite) => Some(Switch::DirectIo),
+                Some(Verb::VmRead | Verb::VmWrite) => Some(Switch::ProcessVm),
+                _ => None,
+            };
+            let by = by.map(|switch| format!(" ({})", self.tag(switch))).unwrap_or_default();
             return Some(format!("{handle} is a plain reference, not a pin{by}"));
         }
         if why == Why::Rule {

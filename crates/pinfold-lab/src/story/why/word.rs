@@ -6,7 +6,7 @@ use pinfold::{EventKind, Pfn};
 use super::{DEPTH, Teller};
 use crate::about::{Page, Spot};
 use crate::journal::{PageView, Touch};
-use crate::scenario::{Access, Action, Duration, Force, Verb};
+use crate::scenario::{Access, Action, Duration, Force, Made, Verb};
 use crate::story::ledger::Step;
 
 impl<'a> Teller<'a> {
@@ -123,8 +123,13 @@ impl<'a> Teller<'a> {
     fn taken_by_force(&mut self, handle: &str, frame: Pfn) {
         let Some((made, held)) = self.ledger.made(handle) else { return };
         let Some(step) = self.ledger.step(made) else { return };
-        let (Action::Pin { grab, .. } | Action::Get { grab, .. }) = &*step.action else { return };
-        let forced = grab.force == Force::Override && grab.access.value == Access::Write;
+        let forced = match &*step.action {
+            Action::Pin { grab, .. } | Action::Get { grab, .. } => {
+                grab.force == Force::Override && grab.access.value == Access::Write
+            }
+            Action::PtraceWrite { .. } => true,
+            _ => false,
+        };
         let at = held.frames.iter().position(|pfn| *pfn == frame).unwrap_or(0) as u64;
         let page = (held.space, held.pages.first_page().0 + at);
         let taken = self.ledger.taken(made, frame);
@@ -285,13 +290,9 @@ impl<'a> Teller<'a> {
 
     /// What a register holds, and which stores came before and after the read.
     pub(in crate::story) fn register(&mut self, name: &str) {
-        let reads = |step: &&Step| match &*step.action {
-            Action::Read { register, .. }
-            | Action::DeviceRead { register, .. }
-            | Action::FileRead { register, .. } => {
-                register.as_ref().is_some_and(|register| register.value == name)
-            }
-            _ => false,
+        let reads = |step: &&Step| match step.action.makes() {
+            Some(Made::Register(register)) => register.value == name,
+            Some(Made::Area(_) | Made::Process(_) | Made::Handle(_)) | None => false,
         };
         let Some(step) = self.ledger.steps.iter().rev().find(reads) else { return };
         let (cite, from) = (step.cite(), page_read(step));
@@ -394,7 +395,12 @@ impl<'a> Teller<'a> {
 
 /// The page that a step reads, by the name under which it is watched.
 fn page_read(step: &Step) -> Option<String> {
-    let Action::Read { from, .. } = &*step.action else { return None };
-    let process = step.process.as_deref()?;
+    let (process, from) = match &*step.action {
+        Action::Read { from, .. } => (step.process.as_deref()?, from),
+        Action::VmRead { peek } | Action::PtraceRead { peek } => {
+            (peek.process.as_str(), &peek.from)
+        }
+        _ => return None,
+    };
     Some(format!("{process}:{}", from.name.value))
 }
