@@ -306,6 +306,8 @@ pub enum Act {
     DirectWrite(Part, Part),
     /// `uffd-register` and its kin.
     Uffd(UffdAct),
+    /// `clear-refs`
+    ClearRefs,
     /// `pageout`: the pages.
     Pageout(Pages),
     /// `swapoff`
@@ -354,6 +356,10 @@ pub enum Look {
     Large(Seen),
     /// One entry maps the page of the process with others.
     Huge(usize, Spot),
+    /// The page of the process may have been stored to.
+    SoftDirty(usize, Spot),
+    /// It is in memory.
+    Resident(usize, Spot),
     /// The register holds the word.
     Register(usize, u64),
 }
@@ -485,6 +491,7 @@ impl Act {
             | Self::DirectRead(..)
             | Self::DirectWrite(..)
             | Self::Uffd(_)
+            | Self::ClearRefs
             | Self::Pageout(_)
             | Self::Swapoff
             | Self::SplitFolio(_)

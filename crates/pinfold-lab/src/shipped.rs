@@ -94,6 +94,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "remap-stale-translation",
     "shared-file-pin",
     "shared-space-outlives",
+    "soft-dirty-pin",
     "stack-grows",
     "swap-out-races-pin",
     "thp-pin-fork",

@@ -13,6 +13,8 @@ use super::{Interfaces, Rules, VariantInfo};
 pub enum Interface {
     /// Automatic NUMA balancing: the scanner and its hinting faults.
     NumaBalancing,
+    /// The value 4 of /proc/PID/clear_refs, and bit 55 of /proc/PID/pagemap.
+    SoftDirty,
     /// userfaultfd(2): accesses to missing pages of private memory.
     Userfaultfd,
     /// The same for shared memory.
@@ -33,6 +35,7 @@ impl Interface {
     /// Every interface that some release lacks.
     pub const ALL: &'static [Self] = &[
         Self::NumaBalancing,
+        Self::SoftDirty,
         Self::Userfaultfd,
         Self::UserfaultfdShared,
         Self::UserfaultfdEvents,
@@ -46,6 +49,7 @@ impl Interface {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NumaBalancing => "NUMA balancing",
+            Self::SoftDirty => "soft-dirty marks",
             Self::Userfaultfd => "userfaultfd",
             Self::UserfaultfdShared => "userfaultfd for shared memory",
             Self::UserfaultfdEvents => "UFFD_FEATURE_EVENT_*",
@@ -60,6 +64,7 @@ impl Interface {
     pub const fn brought_by(self) -> Interfaces {
         match self {
             Self::NumaBalancing => Interfaces::NumaBalancing,
+            Self::SoftDirty => Interfaces::SoftDirty,
             Self::Userfaultfd => Interfaces::Userfaultfd,
             Self::UserfaultfdShared | Self::UserfaultfdEvents => Interfaces::UserfaultfdEvents,
             Self::UserfaultfdWp => Interfaces::UserfaultfdWp,

@@ -268,13 +268,13 @@ pub use snapshot::{
     PageState, Permission, Protnone, SwapCache, Tracking, Users, Writeback,
 };
 pub use switches::{
-    BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach,
-    ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack, HeadRecheck, HugeZeroWrite,
-    HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd,
-    MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup,
-    RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite,
-    SwapPinned, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdWpFlush,
-    WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
+    FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack,
+    HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps,
+    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd,
+    NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush,
+    SwapInReuse, SwapInWrite, SwapPinned, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd,
+    UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

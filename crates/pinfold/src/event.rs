@@ -15,6 +15,7 @@ use crate::pte::{MigrationKind, Swap};
 use crate::rules::large::{Parting, Tally, parting, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
+use crate::rules::protect::spares_pinned;
 use crate::rules::swap::{keeps_pinned, remembers_mark as swap_remembers_mark};
 use crate::rules::{ForkPin, Interface, NumaSkip, Rules, Switch, Why};
 use crate::uffd::{UffdId, UffdReason};
@@ -437,6 +438,12 @@ events! {
     } = "remapped": Line("remap: {pfn} from {from}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
+    /// Who forgot which pages were stored to took the mark, and write permission, from an entry.
+    SoftDirtyCleared(pfn: Pfn) = "soft-dirty-cleared": Line("clear-refs: {pfn} is not soft-dirty"), under(|rules| Interface::SoftDirty.exists(rules)),
+        decided by ClearRefsPinned("{pfn} lost write permission, so that the next store is seen");
+    /// He left the mark, and write permission, as a device may have pinned the page.
+    SoftDirtyKept(pfn: Pfn) = "soft-dirty-kept": Line("clear-refs: {pfn}, which may be pinned, stays writable"), under(|rules| spares_pinned(rules.clear_refs_pinned)),
+        decided by ClearRefsPinned("{pfn} stayed writable, as it may be pinned");
     /// Reclaim leaves a page where it is, as a device may have pinned it.
     SwapPinned(pfn: Pfn) = "swap-pinned": Line("swap-out: keep {pfn}, which may be pinned"), under(|rules| keeps_pinned(rules.swap_pinned)),
         decided by SwapPinned("{pfn} was kept, as it may be pinned");

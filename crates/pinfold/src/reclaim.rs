@@ -317,6 +317,7 @@ impl<P: Platform> Memory<P> {
             slot: slot.number,
             exclusive,
             uffd_wp: old.is_uffd_wp(),
+            soft_dirty: old.is_soft_dirty(),
         };
         self.replace_gone(gone, (mm, page), cursor, Pte::swap(entry), deferred);
         self.drop_small_map(pfn);

@@ -452,7 +452,7 @@ impl<P: Platform> Space<P> {
         let area = request.area;
         let mut pte = Pte::mapping(pfn, area.prot.reach());
         if !area.is_cow() {
-            pte = pte.dirty();
+            pte = pte.stored();
             if area.prot.contains(Prot::WRITE) {
                 pte = pte.writable();
             }

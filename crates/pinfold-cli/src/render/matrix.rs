@@ -159,8 +159,7 @@ impl Cell {
 const BAD_EVERYWHERE: &str =
     "BAD under every rule set here: the program's own fault, or what no release has mended yet";
 /// The same where some of the rule sets lack what it needs.
-const BAD_WHERE_ASKED: &str =
-    "BAD wherever there is what it needs: the program's own fault, or what no release has mended yet";
+const BAD_WHERE_ASKED: &str = "BAD wherever there is what it needs: the program's own fault, or what no release has mended yet";
 
 /// The word for a question that a release does not have. No outcome can be called so.
 const ABSENT: &str = "n/a";

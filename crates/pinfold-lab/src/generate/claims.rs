@@ -41,6 +41,7 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::AdviseAll(..)
             | Act::Split(_)
             | Act::SplitDeferred
+            | Act::ClearRefs
             | Act::Pageout(_)
             | Act::Collapse(_)
             | Act::Note(..)

@@ -47,6 +47,8 @@ pub(super) struct Maker {
     locks: bool,
     /// Whether it takes pages to a swap device.
     swaps: bool,
+    /// Whether it asks which pages were stored to.
+    clears: bool,
     /// Areas that were not moved yet.
     unmoved: Vec<(&'static str, u64)>,
 }
@@ -169,6 +171,7 @@ impl Maker {
             trouble: Trouble::of(seed, shape),
             locks: (seed / 9).is_multiple_of(2),
             swaps: Self::swaps(seed, shape),
+            clears: Self::swaps(seed, shape) && seed % 8 == 7,
             unmoved: MOVED.to_vec(),
         }
     }
@@ -310,6 +313,9 @@ impl Maker {
         if self.swaps && self.below(5) == 0 {
             let page = self.page();
             return self.step(process, Act::Pageout(page));
+        }
+        if self.clears && self.below(6) == 0 {
+            return self.step(process, Act::ClearRefs);
         }
         match (self.shape.files, self.shape.extent) {
             (Files::Made, _) => self.step_with_files(process),

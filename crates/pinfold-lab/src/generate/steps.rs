@@ -48,6 +48,7 @@ pub(super) enum Act {
     Split(Page),
     SplitDeferred,
     Pageout(Page),
+    ClearRefs,
     /// The pages of this one's table.
     Collapse(Page),
     /// The frame of a page, by the number of the note.
@@ -257,6 +258,7 @@ impl fmt::Display for Step {
             Act::Split(page) => write!(f, "split-folio {page}"),
             Act::SplitDeferred => f.write_str("split-deferred"),
             Act::Pageout(page) => write!(f, "pageout {page}"),
+            Act::ClearRefs => f.write_str("clear-refs"),
             Act::Collapse(page) => write!(f, "collapse {page}"),
             Act::Note(page, note) => write!(f, "note {page} as n{note}"),
             Act::TryGet(note, handle) => write!(f, "try-get n{note} as h{handle}"),

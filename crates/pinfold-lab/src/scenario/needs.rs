@@ -48,6 +48,7 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         },
         Action::Pin { .. } | Action::Unpin { .. } => vec![Interface::PinUserPages],
         Action::NumaScan { .. } => vec![Interface::NumaBalancing],
+        Action::ClearRefs => vec![Interface::SoftDirty],
         Action::Populate { .. } => vec![Interface::Populate],
         Action::UffdRegister { pages, modes } => {
             let mut all = vec![Interface::Userfaultfd];

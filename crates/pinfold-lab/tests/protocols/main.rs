@@ -24,6 +24,7 @@ mod moves;
 mod pins;
 mod remaps;
 mod sizes;
+mod soft_dirty;
 mod tables;
 
 use common::shipped;

@@ -449,6 +449,29 @@ pub(super) fn write_at(file: BorrowedFd<'_>, offset: u64, word: u64) -> Result<(
     checked(put as c_long).map(drop)
 }
 
+/// Forgets which pages of this process were stored to.
+pub(super) fn clear_soft_dirty() -> Result<(), Errno> {
+    // SAFETY: opens a file, and closes it when it is dropped.
+    let file = unsafe {
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        let opened = libc::open(c"/proc/self/clear_refs".as_ptr(), flags);
+        checked(opened)?;
+        OwnedFd::from_raw_fd(opened)
+    };
+    // SAFETY: the buffer has one byte.
+    let put = unsafe { libc::write(file.as_raw_fd(), c"4".as_ptr().cast(), 1) };
+    checked(put as c_long).map(drop)
+}
+
+/// Whether the page at an address is in memory; `ENOMEM` where nothing is mapped.
+pub(super) fn is_resident(address: u64) -> Result<bool, Errno> {
+    let mut told = 0_u8;
+    let page = ptr::without_provenance_mut(address as usize);
+    // SAFETY: the kernel writes one byte for the one page.
+    checked(unsafe { libc::mincore(page, PAGE as usize, &raw mut told) })?;
+    Ok(told & 1 == 1)
+}
+
 /// What the kernel tells about an own page: see `pagemap` in its documentation.
 pub(super) fn own_page(address: u64) -> Result<u64, Errno> {
     // SAFETY: opens a file, and closes it when it is dropped.

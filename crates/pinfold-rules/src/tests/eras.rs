@@ -11,6 +11,7 @@ use super::super::pin::{
     drops_write, grows_stack, rechecks_entry, rechecks_table, refuses_tracked, takes_hinting_fault,
     unshares,
 };
+use super::super::protect::ClearsUnder;
 use super::super::swap::{FreesCache, SwapInFor, frees_cache, grants_write};
 use super::super::swap::{keeps_pinned, keeps_pinned_unmapped};
 use super::super::uffd::{
@@ -60,6 +61,10 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| brings_barriers(rules.share_order)), "6.1");
     assert_eq!(since(|rules| super::super::swap::batches_flushes(rules.swap_flush)), "4.3");
     assert_eq!(since(|rules| keeps_pinned(rules.swap_pinned)), "5.11");
+    let spared = super::super::protect::spares_pinned;
+    assert_eq!(since(|rules| spared(rules.clear_refs_pinned)), "5.11");
+    let under = super::super::protect::clears_under;
+    assert_eq!(since(|rules| under(rules.clear_refs_pinned) == ClearsUnder::WriteLock), "5.11");
     assert_eq!(since(|rules| keeps_pinned_unmapped(rules.swap_pinned)), "6.4");
     assert_eq!(since(|rules| super::super::swap::remembers_mark(rules.swap_in_reuse)), "5.19");
     let frees = |rules: &Rules| frees_cache(rules.swap_in_reuse);

@@ -191,6 +191,12 @@ impl<F: Format> World<F> {
                     process.space.numa_scan_of(range, users);
                 }
             }
+            Op::ClearRefs { who } => {
+                let lacks = F::SOFT_DIRTY == 0;
+                if let Some(process) = self.pick(who) {
+                    assert_eq!(process.space.clear_soft_dirty().is_err(), lacks);
+                }
+            }
             Op::Migrate { who, run, node } => {
                 let range = self.range(run);
                 if let Some(process) = self.pick(who) {
@@ -455,6 +461,8 @@ impl<F: Format> World<F> {
             Ok(_) => {
                 assert!(allowed, "page {page} must not be written");
                 process.slots.get_mut(&page).unwrap().set(value);
+                let told = process.space.is_soft_dirty(VirtAddr::of_page(at));
+                assert_eq!(told, Ok(true), "page {page} was stored to");
             }
             Err(error) => assert!(!allowed || is_misfortune(error), "{error}"),
         }
