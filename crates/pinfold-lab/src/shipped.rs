@@ -63,6 +63,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "fork-races-fast-pin-pmd",
     "huge-fault-races-dontneed",
     "hugetlb-child",
+    "lazyfree-direct-io",
     "local-flush-copy",
     "local-flush-protect",
     "local-flush-unmap",

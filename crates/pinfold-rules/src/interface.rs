@@ -17,7 +17,9 @@ pub enum Interface {
     SoftDirty,
     /// userfaultfd(2): accesses to missing pages of private memory.
     Userfaultfd,
-    /// The same for shared memory.
+    /// MADV_FREE.
+    MadvFree,
+    /// userfaultfd(2) for shared memory.
     UserfaultfdShared,
     /// UFFD_FEATURE_EVENT_FORK and UFFD_FEATURE_EVENT_REMAP.
     UserfaultfdEvents,
@@ -37,6 +39,7 @@ impl Interface {
         Self::NumaBalancing,
         Self::SoftDirty,
         Self::Userfaultfd,
+        Self::MadvFree,
         Self::UserfaultfdShared,
         Self::UserfaultfdEvents,
         Self::UserfaultfdWp,
@@ -51,6 +54,7 @@ impl Interface {
             Self::NumaBalancing => "NUMA balancing",
             Self::SoftDirty => "soft-dirty marks",
             Self::Userfaultfd => "userfaultfd",
+            Self::MadvFree => "MADV_FREE",
             Self::UserfaultfdShared => "userfaultfd for shared memory",
             Self::UserfaultfdEvents => "UFFD_FEATURE_EVENT_*",
             Self::UserfaultfdWp => "UFFDIO_WRITEPROTECT",
@@ -66,6 +70,7 @@ impl Interface {
             Self::NumaBalancing => Interfaces::NumaBalancing,
             Self::SoftDirty => Interfaces::SoftDirty,
             Self::Userfaultfd => Interfaces::Userfaultfd,
+            Self::MadvFree => Interfaces::MadvFree,
             Self::UserfaultfdShared | Self::UserfaultfdEvents => Interfaces::UserfaultfdEvents,
             Self::UserfaultfdWp => Interfaces::UserfaultfdWp,
             Self::WipeOnFork => Interfaces::WipeOnFork,

@@ -651,6 +651,18 @@ switches! {
         IfAllowed = "if-allowed" ["6.12"],
     }
 
+    /// What reclaim asks of a page whose contents its owner does not need (MADV_FREE), once an entry
+    /// is out, before it drops them (facts 7.2).
+    lazyfree: LazyFree = "lazyfree" {
+        /// Whether it is dirty. Hazard: direct I/O that is under way has a reference and marks the
+        /// page only later; the owner loses the page, and finds zeros in place of what was read.
+        /// facts 7.2
+        Dirty = "dirty" [always],
+        /// Whether anybody but the entries and reclaim refers to it, and then whether it is dirty:
+        /// it keeps the entry then, commit 6c8e2a256915 (release: M). facts 7.2
+        References = "references" ["5.18"],
+    }
+
     /// What becomes of a pinned page when a program has its soft-dirty marks cleared, and how
     /// (facts 7.6).
     clear_refs_pinned: ClearRefsPinned = "clear-refs-pinned" {
@@ -717,7 +729,9 @@ switches! {
         SoftDirty = "soft-dirty" ["3.11"],
         /// userfaultfd, too, for private memory. facts 7.14, 7.15
         Userfaultfd = "userfaultfd" ["4.3"],
-        /// Its events, and it for shared memory, too. facts 7.14, 7.15
+        /// MADV_FREE, too. facts 7.2, 7.15
+        MadvFree = "madv-free" ["4.5"],
+        /// The events of userfaultfd, and it for shared memory, too. facts 7.14, 7.15
         UserfaultfdEvents = "userfaultfd-events" ["4.11"],
         /// MADV_WIPEONFORK, too, commit d2cd9ede6e19. facts 2.1, 7.15
         WipeOnFork = "wipe-on-fork" ["4.14"],

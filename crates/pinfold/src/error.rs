@@ -141,8 +141,8 @@ pub enum SpaceError {
         /// The pages asked for.
         pages: u64,
     },
-    /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK
-    /// needs private memory that shows no file.
+    /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK and
+    /// FREE need private memory that shows no file.
     WrongKind(VirtAddr),
     /// The mapping at this address is registered with another userfaultfd.
     OtherUffd(VirtAddr),

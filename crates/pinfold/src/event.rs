@@ -444,6 +444,16 @@ events! {
     /// He left the mark, and write permission, as a device may have pinned the page.
     SoftDirtyKept(pfn: Pfn) = "soft-dirty-kept": Line("clear-refs: {pfn}, which may be pinned, stays writable"), under(|rules| spares_pinned(rules.clear_refs_pinned)),
         decided by ClearRefsPinned("{pfn} stayed writable, as it may be pinned");
+    /// A page's contents are not needed any more, unless it is stored to again.
+    LazyFreed(pfn: Pfn) = "lazy-freed": Line("free: the contents of {pfn} may go"), under(|rules| Interface::MadvFree.exists(rules));
+    /// Reclaim put the entry of such a page back, as the page was stored to or is in use.
+    LazyKept(pfn: Pfn) = "lazy-kept": Line("discard: keep {pfn}, which was stored to or is in use"), under(|rules| Interface::MadvFree.exists(rules)),
+        decided by LazyFree("{pfn} was stored to or is in use, so its entry was put back");
+    /// Reclaim took the entry of such a page out, without anything in its place.
+    LazyDropped(pfn: Pfn) = "lazy-dropped": Line("discard: {pfn} is not mapped any more"), under(|rules| Interface::MadvFree.exists(rules)),
+        decided by LazyFree("the entry of {pfn} went, with its contents");
+    /// Such a page was freed with its contents.
+    LazyGone(pfn: Pfn) = "lazy-gone": Line("discard: {pfn} is free"), under(|rules| Interface::MadvFree.exists(rules));
     /// Reclaim leaves a page where it is, as a device may have pinned it.
     SwapPinned(pfn: Pfn) = "swap-pinned": Line("swap-out: keep {pfn}, which may be pinned"), under(|rules| keeps_pinned(rules.swap_pinned)),
         decided by SwapPinned("{pfn} was kept, as it may be pinned");

@@ -10,7 +10,8 @@
 //! A page that is locked in memory, pinned (rule `swap-pinned`), under writeback, or that there is
 //! no slot for stays as it is. One that others refer to when its entries are out stays in the swap
 //! cache, and is not written. A large folio is split first, as by kernels without THP_SWAP; pages
-//! of files, and of shared memory, are passed over.
+//! of files, and of shared memory, are passed over. One whose owner does not need the contents is
+//! dropped in place of all that ([`crate::lazyfree`]).
 //!
 //! Invariants:
 //! - INV-RECLAIM-1: nothing is written or freed before the flush of its entries.
@@ -174,7 +175,7 @@ impl<P: Platform> Space<P> {
 impl<P: Platform> Memory<P> {
     /// Whether more than one entry, or address space, may map the page, whose entry's table is
     /// locked.
-    fn may_be_shared(&self, pfn: Pfn) -> bool {
+    pub(crate) fn may_be_shared(&self, pfn: Pfn) -> bool {
         self.judge_page(pfn, |state| match state.large {
             None => state.maps != 1,
             Some(folio) => match folio.owners {
@@ -192,6 +193,11 @@ impl<P: Platform> Memory<P> {
         for (page, place) in chosen.take().zip(&mut ready) {
             if page.pages() > 1 {
                 done += self.swap_out_parts(page);
+                continue;
+            }
+            if self.is_lazy(page.head()) {
+                let freed = self.discard(page);
+                done += Reclaimed { freed: u64::from(freed), kept: u64::from(!freed) };
                 continue;
             }
             *place = self.prepare(page);

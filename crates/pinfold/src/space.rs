@@ -276,6 +276,10 @@ pub enum Place {
 pub enum Advice {
     /// The pages' contents are not needed: the next access finds zeros (private memory).
     DontNeed,
+    /// The pages' contents are not needed, unless they are stored to again: whoever takes them out
+    /// of memory may drop them, and the next access finds zeros then (private memory that shows no
+    /// file).
+    Free,
     /// Children do not get the range: the old workaround for pinned buffers.
     DontFork,
     /// Undoes [`Advice::DontFork`].

@@ -308,6 +308,8 @@ vocabulary! {
     pub enum Advice {
         /// Drop them: the next access starts from zero.
         DontNeed = "dontneed",
+        /// Drop them when memory is short, unless they are stored to again.
+        Free = "free",
         /// Leave them out of children.
         DontFork = "dontfork",
         /// Undo `dontfork`.

@@ -25,10 +25,10 @@ const LONG_WRITE: Request = Request { hold: Hold::Pin, access: Access::Write, te
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
 /// does as well.
 fn since(yes: impl Fn(&Rules) -> bool) -> &'static str {
-    const RELEASES: [&str; 26] = [
-        "3.1", "3.7", "3.8", "4.2", "4.3", "4.10", "4.11", "4.13", "4.14", "5.6", "5.7", "5.8",
-        "5.9", "5.10", "5.11", "5.12", "5.14", "5.18", "5.19", "6.0", "6.1", "6.2", "6.4", "6.5",
-        "6.12", "7.3",
+    const RELEASES: [&str; 28] = [
+        "3.1", "3.7", "3.8", "3.11", "4.2", "4.3", "4.5", "4.10", "4.11", "4.13", "4.14", "5.6",
+        "5.7", "5.8", "5.9", "5.10", "5.11", "5.12", "5.14", "5.18", "5.19", "6.0", "6.1", "6.2",
+        "6.4", "6.5", "6.12", "7.3",
     ];
     let answers = RELEASES.map(|release| yes(&Rules::linux(release).unwrap()));
     let first = answers.iter().position(|yes| *yes).expect("some release says yes");
@@ -61,6 +61,8 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| brings_barriers(rules.share_order)), "6.1");
     assert_eq!(since(|rules| super::super::swap::batches_flushes(rules.swap_flush)), "4.3");
     assert_eq!(since(|rules| keeps_pinned(rules.swap_pinned)), "5.11");
+    let counts = super::super::swap::counts_references;
+    assert_eq!(since(|rules| counts(rules.lazyfree)), "5.18");
     let spared = super::super::protect::spares_pinned;
     assert_eq!(since(|rules| spared(rules.clear_refs_pinned)), "5.11");
     let under = super::super::protect::clears_under;
@@ -121,7 +123,9 @@ fn write_permission_waits_in_the_entry_up_to_6_1() {
 fn an_interface_exists_from_its_release_on() {
     let dates = [
         (Interface::NumaBalancing, "3.8"),
+        (Interface::SoftDirty, "3.11"),
         (Interface::Userfaultfd, "4.3"),
+        (Interface::MadvFree, "4.5"),
         (Interface::UserfaultfdShared, "4.11"),
         (Interface::UserfaultfdEvents, "4.11"),
         (Interface::UserfaultfdWp, "5.7"),

@@ -26,7 +26,7 @@ fn out(l: &Life) -> Result<(), Why> {
 }
 
 /// All that a life does, in order.
-const STEPS: [(&str, Step); 23] = [
+const STEPS: [(&str, Step); 24] = [
     ("swap on", |l| {
         l.swap = Some(l.mem.swap_on(Box::new(Blank), 8, SwapWrites::Any)?);
         Ok(())
@@ -51,6 +51,7 @@ const STEPS: [(&str, Step); 23] = [
         Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }),
+    ("need no more", |l| Ok(l.parent.advise(pages(5, 1), Advice::Free)?)),
     ("bring back", |l| Ok(l.parent.swap_in(device(l)?).map(drop)?)),
     ("bring the child's back", |l| Ok(l.child()?.swap_in(device(l)?).map(drop)?)),
     ("swap off", |l| {
