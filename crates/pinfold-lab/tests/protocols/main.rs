@@ -18,6 +18,7 @@ mod families;
 mod faults;
 mod files;
 mod followers;
+mod lazyfree;
 mod locks;
 mod monitors;
 mod moves;

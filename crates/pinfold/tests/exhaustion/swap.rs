@@ -51,7 +51,7 @@ const STEPS: [(&str, Step); 24] = [
         Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }),
-    ("need no more", |l| Ok(l.parent.advise(pages(5, 1), Advice::Free)?)),
+    ("need no more", |l| Ok(l.parent.advise(pages(2, 1), Advice::Free)?)),
     ("bring back", |l| Ok(l.parent.swap_in(device(l)?).map(drop)?)),
     ("bring the child's back", |l| Ok(l.child()?.swap_in(device(l)?).map(drop)?)),
     ("swap off", |l| {
