@@ -401,22 +401,22 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.sync(range)
     }
 
-    /// Forgets which pages were stored to (soft-dirty): what writing 4 to /proc/PID/clear_refs does.
-    /// From now on [`AddressSpace::is_soft_dirty`] tells of stores that come after this call. The
-    /// first store to each page faults for that. Since 5.11 pages that may be pinned, and that the
-    /// owner could write to, keep their write permission and stay soft-dirty, for ever (rule
+    /// Forgets which pages were stored to (soft-dirty): what writing 4 to /proc/PID/clear_refs
+    /// does. From now on [`AddressSpace::is_soft_dirty`] tells of stores that come after this call.
+    /// The first store to each page faults for that. Since 5.11 pages that may be pinned, and that
+    /// the owner could write to, keep their write permission and stay soft-dirty, for ever (rule
     /// `clear-refs-pinned`, facts 7.6). Huge pages of the pool count as stored to at all times.
     ///
     /// # Errors
-    /// When the format of entries has no bit for this ([`crate::Format::SOFT_DIRTY`]): nothing has changed
-    /// then.
+    /// When the format of entries has no bit for this ([`crate::Format::SOFT_DIRTY`]): nothing has
+    /// changed then.
     pub fn clear_soft_dirty(&self) -> Result<(), SpaceError> {
         self.inner.clear_soft_dirty()
     }
 
     /// Whether `at`'s page may have been stored to since [`AddressSpace::clear_soft_dirty`], or was
-    /// mapped or moved since then: bit 55 of /proc/PID/pagemap. What a device writes by a pin is not
-    /// seen.
+    /// mapped or moved since then: bit 55 of /proc/PID/pagemap. What a device writes by a pin is
+    /// not seen.
     ///
     /// # Errors
     /// When nothing is mapped there.
@@ -430,8 +430,8 @@ impl<P: Platform> AddressSpace<P> {
     /// not call the manager.
     ///
     /// # Errors
-    /// When the range leaves the limits, or part of it is not mapped (ENOMEM): the pages before that
-    /// have been told of.
+    /// When the range leaves the limits, or part of it is not mapped (ENOMEM): the pages before
+    /// that have been told of.
     pub fn resident(&self, range: VirtRange, tell: impl FnMut(bool)) -> Result<(), SpaceError> {
         self.inner.resident(range, tell)
     }

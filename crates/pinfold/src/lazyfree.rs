@@ -8,8 +8,8 @@
 //! it is dirty. Who has stored by a reference marks the page before he drops it, so that one of the
 //! two shows it.
 //!
-//! Small pages that one address space maps are marked; others stay as they are, as do pages that are
-//! on a device. A page that moves or goes to a swap device is an ordinary one from then on.
+//! Small pages that one address space maps are marked; others stay as they are, as do pages that
+//! are on a device. A page that moves or goes to a swap device is an ordinary one from then on.
 //!
 //! Invariants:
 //! - INV-LAZY-1: contents go only if nobody has stored to the page since the advice, by an entry;

@@ -12,10 +12,10 @@
 //! 6. the lock of a node's free frames, and in it those of CPUs' stocks of them; or the locks that
 //!    an outside owner of the frames takes ([`crate::FrameSource`])
 //!
-//! Faults, pins, scans, DONTNEED and FREE hold 1 for reading; map, unmap, protect, the other advice,
-//! fork, exit and the clearing of soft-dirty marks hold it for writing. A fault in an area that is delegated to its CPU holds that area in
-//! its place, and who holds 1 for writing waits for it before he changes the area (INV-DELEG-2).
-//! The lock-free pin holds nothing but a walk section.
+//! Faults, pins, scans, DONTNEED and FREE hold 1 for reading; map, unmap, protect, the other
+//! advice, fork, exit and the clearing of soft-dirty marks hold it for writing. A fault in an area
+//! that is delegated to its CPU holds that area in its place, and who holds 1 for writing waits for
+//! it before he changes the area (INV-DELEG-2). The lock-free pin holds nothing but a walk section.
 
 use core::ops::Range;
 

@@ -38,8 +38,8 @@ fn direct_io_keeps_the_page_that_it_fills() {
     }
 }
 
-/// A store comes before reclaim, which finds the page dirty, or after it, to a new page; by an entry
-/// that another CPU has made clean, or by a pin that marks what it wrote.
+/// A store comes before reclaim, which finds the page dirty, or after it, to a new page; by an
+/// entry that another CPU has made clean, or by a pin that marks what it wrote.
 #[test]
 fn no_store_is_lost_to_a_page_whose_contents_may_go() {
     let store = meets_reclaim("stored", "write A \"new\"", "always\n  P:A sees \"new\"");
@@ -80,8 +80,8 @@ reach lazy-kept
     advised.holds_across(&["pinfold"], &MODELS);
 }
 
-/// A lock-free pin takes its reference and looks at the entry again; reclaim takes the entry out and
-/// looks at the references. One of the two sees the other.
+/// A lock-free pin takes its reference and looks at the entry again; reclaim takes the entry out
+/// and looks at the references. One of the two sees the other.
 #[test]
 fn a_lock_free_pin_and_its_owner_keep_one_page() {
     let pinned = meets_reclaim(

@@ -9,8 +9,8 @@ pub(super) fn frame_of(address: u64) -> u64 {
     sys::own_page(address).map_or(0, |entry| Entry(entry).frame().unwrap_or(0))
 }
 
-/// Whether it says which pages were stored to: of a page of this process that was made and stored to
-/// just now it does, if the kernel has that.
+/// Whether it says which pages were stored to: of a page of this process that was made and stored
+/// to just now it does, if the kernel has that.
 pub(super) fn tells_soft_dirty() -> Result<bool, sys::Errno> {
     let stored = Box::new(AtomicU64::new(0));
     stored.store(1, Ordering::Relaxed);

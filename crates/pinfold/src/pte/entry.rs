@@ -399,7 +399,8 @@ impl<F: Format> Pte<F> {
         if vacant.is_none() { self } else { self.uffd_wp() }
     }
 
-    /// Keeps accessed, dirty, write, locked and what else is marked of a mapping, and gives it another `reach`.
+    /// Keeps accessed, dirty, write, locked and what else is marked of a mapping, and gives it
+    /// another `reach`.
     #[inline]
     pub(crate) fn with_reach(self, reach: Reach) -> Self {
         let bits = F::with_reach(self.0 & !F::FRAME, reach);

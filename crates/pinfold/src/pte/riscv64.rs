@@ -3,8 +3,8 @@
 //! The hardware sets accessed and dirty itself (Svadu), or faults where they are clear and the
 //! manager sets them (Svade): both are served. An entry without read, write and execute rights
 //! names a table; a page always has read, and so never the reserved combination of write without
-//! read. Bits 8 and 9 are for software, and with the extension Svrsw60t59b bits 59 and 60; in absent
-//! entries all but bit 0 are.
+//! read. Bits 8 and 9 are for software, and with the extension Svrsw60t59b bits 59 and 60; in
+//! absent entries all but bit 0 are.
 
 use super::format::{BitChange, Format, Match, Reach};
 
@@ -36,8 +36,8 @@ const KEPT: u64 = ACCESSED | DIRTY | WRITE | SPECIAL | LOCKED | SOFT_DIRTY | UFF
 
 /// The RISC-V layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 3 or 4 levels
 /// of 9 bits. `SOFTWARE` bits of a valid entry are for software: 2, or 4 on hardware with the
-/// extension Svrsw60t59b, which the marks for userfaultfd's write protection and of soft-dirty pages
-/// need.
+/// extension Svrsw60t59b, which the marks for userfaultfd's write protection and of soft-dirty
+/// pages need.
 ///
 /// The hardware wants all upper bits of an address to be the same, so a user program has the lower
 /// half of what the tables of a real machine can address.
@@ -69,7 +69,8 @@ pub type Sv48Rsw = Riscv64<4, 9, SVRSW>;
 pub type SmallRiscv64Rsw = Riscv64<2, 2, SVRSW>;
 
 // SAFETY: the bits are those of the manual. Bit 54 is the mark of PROT_NONE, and bit 5 is tested
-// only together with it. Bits 59 and 60 are only set where `SOFTWARE` says that they are for software.
+// only together with it. Bits 59 and 60 are only set where `SOFTWARE` says that they are for
+// software.
 unsafe impl<const LEVELS: u32, const BITS: u32, const SOFTWARE: u32> Format
     for Riscv64<LEVELS, BITS, SOFTWARE>
 {
