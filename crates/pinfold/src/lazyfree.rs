@@ -104,17 +104,7 @@ impl<P: Platform> Memory<P> {
         if !self.is_lazy(pfn) || self.frames().locks(pfn).read_once() != 0 {
             return false;
         }
-        let kept = self.walk_folio((pfn, 1), |mm, run, part| {
-            let Part::Table(leaf) = part else { return Ok(Next::On) };
-            let page = run.pages.start;
-            let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
-            let cursor = leaf.lock();
-            let pte = cursor.get(page);
-            if pte.maps_counted(pfn) && !pte.is_locked() {
-                self.discard_entry((mm, page), &cursor)?;
-            }
-            Ok(Next::On)
-        });
+        let kept = self.take_entries(pfn, |at, cursor| self.discard_entry(at, cursor));
         if let Err(Kept::Dirty) = kept {
             self.frames().keep_contents(pfn);
         }

@@ -28,14 +28,14 @@ use crate::frame::{Flags, Put, Sizes};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
 use crate::page::PageLock;
-use crate::platform::{Invalidate, Platform};
+use crate::platform::Platform;
 use crate::pte::{Entry, Pte, Swap};
 use crate::rules::Owners;
 use crate::rules::swap::{batches_flushes, keeps_pinned, keeps_pinned_unmapped, remembers_mark};
 use crate::space::{Looked, Space};
 use crate::swap::Slot;
 use crate::swapped::Transfer;
-use crate::table::{Cursor, Next, Part};
+use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
 
@@ -281,18 +281,8 @@ impl<P: Platform> Memory<P> {
     /// pinned.
     fn swap_entries(&self, leaving: &Leaving<'_, P>, deferred: &mut DeferredFlush) {
         let pfn = leaving.page.head();
-        let _kept: Result<(), Kept> = self.walk_folio((pfn, 1), |mm, run, part| {
-            let Part::Table(leaf) = part else { return Ok(Next::On) };
-            let page = run.pages.start;
-            let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
-            let cursor = leaf.lock();
-            let pte = cursor.get(page);
-            // One that counts as locked is about to keep the page here.
-            if pte.maps_counted(pfn) && !pte.is_locked() {
-                self.swap_entry((mm, page), &cursor, leaving.slot, deferred)?;
-            }
-            Ok(Next::On)
-        });
+        let _kept: Result<(), Kept> = self
+            .take_entries(pfn, |at, cursor| self.swap_entry(at, cursor, leaving.slot, deferred));
     }
 
     /// Replaces one entry by a swap entry.
