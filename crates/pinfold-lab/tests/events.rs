@@ -96,6 +96,8 @@ lane one: P
   clear-refs
   write A \"b\"
   clear-refs
+  advise A free
+  pageout A
 outcome all otherwise
 ",
     "

@@ -383,6 +383,7 @@ impl<F: Format> World<F> {
                 Advice::DoFork => slot.left_out = false,
                 Advice::WipeOnFork => slot.wiped = true,
                 Advice::KeepOnFork => slot.wiped = false,
+                Advice::Free => unreachable!("not drawn: whether contents go is reclaim's to say"),
                 // No page of a process is seen to be part of a folio.
                 Advice::HugePage | Advice::NoHugePage => {}
             }
