@@ -653,7 +653,7 @@ switches! {
 
     /// What reclaim asks of a page whose contents its owner does not need (MADV_FREE), once an
     /// entry is out, before it drops them (facts 7.2).
-    lazyfree: LazyFree = "lazyfree" {
+    lazy_free: LazyFree = "lazy-free" {
         /// Whether it is dirty. Hazard: direct I/O that is under way has a reference and marks the
         /// page only later; the owner loses the page, and finds zeros in place of what was read.
         /// facts 7.2

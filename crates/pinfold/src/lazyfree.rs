@@ -13,7 +13,7 @@
 //!
 //! Invariants:
 //! - INV-LAZY-1: contents go only if nobody has stored to the page since the advice, by an entry;
-//!   nor, under the rule `lazyfree` since 5.18, while somebody refers to it.
+//!   nor, under the rule `lazy-free` since 5.18, while somebody refers to it.
 
 use core::convert::Infallible;
 

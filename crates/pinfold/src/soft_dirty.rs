@@ -31,6 +31,17 @@ use crate::space::Space;
 use crate::table::{Cursor, Huge, Next, Part};
 use crate::tlb::FlushBatch;
 
+impl<P: Platform> Area<P> {
+    /// Whether a store through the entry is to fault, so that it is seen: INV-SOFT-1.
+    #[inline]
+    pub(crate) fn awaits_store(&self, pte: Pte<P::Format>) -> bool {
+        match self.soft_dirty {
+            SoftDirty::Whole => false,
+            SoftDirty::Entries => !pte.is_soft_dirty(),
+        }
+    }
+}
+
 impl<P: Platform> Space<P> {
     /// Forgets which pages were stored to.
     pub(crate) fn clear_soft_dirty(&self) -> Result<(), SpaceError> {

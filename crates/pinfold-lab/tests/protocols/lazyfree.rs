@@ -32,7 +32,7 @@ fn direct_io_keeps_the_page_that_it_fills() {
     let incident = Protocol::shipped("lazyfree-direct-io");
     incident.holds_across(&["5.18", "5.19", "6.5", "pinfold"], &MODELS);
     for model in MODELS {
-        for rules in ["4.5", "5.10", "5.17", "pinfold,lazyfree=dirty"] {
+        for rules in ["4.5", "5.10", "5.17", "pinfold,lazy-free=dirty"] {
             incident.breaks_in(rules, model, "claim");
         }
     }

@@ -62,7 +62,7 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| super::super::swap::batches_flushes(rules.swap_flush)), "4.3");
     assert_eq!(since(|rules| keeps_pinned(rules.swap_pinned)), "5.11");
     let counts = super::super::swap::counts_references;
-    assert_eq!(since(|rules| counts(rules.lazyfree)), "5.18");
+    assert_eq!(since(|rules| counts(rules.lazy_free)), "5.18");
     let spared = super::super::protect::spares_pinned;
     assert_eq!(since(|rules| spared(rules.clear_refs_pinned)), "5.11");
     let under = super::super::protect::clears_under;

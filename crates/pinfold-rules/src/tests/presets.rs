@@ -36,7 +36,7 @@ fn the_oldest_preset_is_linux_3_1() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late migrate-flush=each \
-         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault lazyfree=dirty clear-refs-pinned=protected \
+         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault lazy-free=dirty clear-refs-pinned=protected \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
@@ -85,7 +85,7 @@ fn each_release_changes_what_the_matrix_says() {
             "5.17",
             "5.18",
             "pte-cow=ref-count-precise pmd-cow=ref-count zap-munlock=with-mapping \
-             swap-in-reuse=ref-count lazyfree=references",
+             swap-in-reuse=ref-count lazy-free=references",
         ),
         (
             "5.18",

@@ -153,7 +153,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
          read-gup, fork-pin, hugetlb-fork, fork-race, fork-snapshot, numa-skip, numa-skip-pmd, numa-write, numa-fault, thp-numa, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, write-upgrade, fast-recheck, \
          cow-publish, table-free, collapse-sync, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, migrate-flush, \
-         swap-flush, swap-pinned, swap-in-reuse, swap-in-write, lazyfree, clear-refs-pinned, flush-reach, remap-flush, notify, break-hole, interfaces"
+         swap-flush, swap-pinned, swap-in-reuse, swap-in-write, lazy-free, clear-refs-pinned, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }

@@ -76,7 +76,7 @@ fn a_reference_keeps_the_entry_by_rule() {
         ("5.18", true),
         ("latest", true),
         ("pinfold", true),
-        ("pinfold,lazyfree=dirty", false),
+        ("pinfold,lazy-free=dirty", false),
     ] {
         let (mem, space) = world::<Small>(text);
         free(&space, 4);
