@@ -78,8 +78,9 @@ pub(crate) enum Mark {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Shows `take` each entry of a small page, whose lock is held, under its table's lock, but for
-    /// those that count as locked, which are about to keep the page here; up to one that it refuses.
+    /// Shows `take` each entry of a small page, whose lock is held, under its table's lock, up to
+    /// one that it refuses; but for those that count as locked, which are about to keep the page
+    /// here.
     pub(crate) fn take_entries<E>(
         &self,
         pfn: Pfn,
