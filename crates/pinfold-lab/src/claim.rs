@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, Flags, Group, Pfn, SpaceId, VirtAddr, lab};
+use pinfold::{AddressSpace, Flags, Group, Pfn, SpaceError, SpaceId, VirtAddr, VirtRange, lab};
 
 use crate::about::{About, Spot};
 use crate::counted::counted;
@@ -31,6 +31,10 @@ pub(crate) enum Found {
     Pages(Option<u64>),
     /// Which entry maps the page, if one does.
     Mapped(Option<Level>),
+    /// Whether the page may have been stored to, if it is mapped.
+    SoftDirty(Option<bool>),
+    /// Whether the page is in memory, if it is mapped.
+    Resident(Option<bool>),
     /// How many pages are charged.
     Charged(u64),
 }
@@ -132,6 +136,8 @@ impl World {
             | Atom::Dirty { .. }
             | Atom::Large { .. }
             | Atom::Huge { .. }
+            | Atom::SoftDirty { .. }
+            | Atom::Resident { .. }
             | Atom::Register { .. } => false,
         }
     }
@@ -149,7 +155,9 @@ impl World {
             Atom::Sees { view: seen, .. }
             | Atom::Dirty { view: seen }
             | Atom::Large { view: seen } => view(seen),
-            Atom::Huge { process: name, .. } => process(name),
+            Atom::Huge { process: name, .. }
+            | Atom::SoftDirty { process: name, .. }
+            | Atom::Resident { process: name, .. } => process(name),
             Atom::Stores { .. } | Atom::Holds { .. } => true,
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
@@ -188,6 +196,18 @@ impl World {
             Atom::Huge { process, place } => {
                 let level = self.level(&process.value, place);
                 (level == Some(Level::Above), Found::Mapped(level))
+            }
+            Atom::SoftDirty { process, place } => {
+                let soft_dirty =
+                    self.page_told(process, place, |space, at| space.is_soft_dirty(at));
+                (soft_dirty == Some(true), Found::SoftDirty(soft_dirty))
+            }
+            Atom::Resident { process, place } => {
+                let resident = self.page_told(process, place, |space, at| {
+                    let mut is = false;
+                    space.resident(VirtRange::new(at, 1)?, |told| is = told).map(|()| is)
+                });
+                (resident == Some(true), Found::Resident(resident))
             }
             Atom::Register { register, word } => {
                 let seen = self.state.borrow().registers.get(&register.value).copied();
@@ -232,7 +252,12 @@ impl World {
             },
             (Atom::Dirty { view }, _) => page(view).map(About::Clean),
             (Atom::Large { view }, _) => self.frame(view).map(About::Frame),
-            (Atom::Huge { process, place }, _) => {
+            (
+                Atom::Huge { process, place }
+                | Atom::SoftDirty { process, place }
+                | Atom::Resident { process, place },
+                _,
+            ) => {
                 let (space, target, _) = self.target(&process.value, place).ok()?;
                 self.page_of(&space, target.page).map(About::Frame)
             }
@@ -260,7 +285,11 @@ impl World {
             Found::Mapped(None) => "none".to_owned(),
             Found::Mapped(Some(Level::Last)) => "an entry of its own".to_owned(),
             Found::Mapped(Some(Level::Above)) => "one entry for all of them".to_owned(),
-            Found::Dirty(None) => "none".to_owned(),
+            Found::Dirty(None) | Found::SoftDirty(None) | Found::Resident(None) => {
+                "none".to_owned()
+            }
+            Found::SoftDirty(Some(is)) => if is { "soft-dirty" } else { "not" }.to_owned(),
+            Found::Resident(Some(is)) => if is { "in memory" } else { "not" }.to_owned(),
             Found::Dirty(Some(dirty)) => if dirty { "dirty" } else { "clean" }.to_owned(),
         }
     }
@@ -310,6 +339,17 @@ impl World {
         let (space, target, _) = self.target(process, place).ok()?;
         let (pte, level) = self.machine().look(space.root(), target.page);
         pte.is_mapped().then_some(level)
+    }
+
+    /// What the manager tells of a page of a process, if that is mapped, without touching anything.
+    fn page_told(
+        &self,
+        process: &Name,
+        place: &Place,
+        ask: impl FnOnce(&AddressSpace<Machine>, VirtAddr) -> Result<bool, SpaceError>,
+    ) -> Option<bool> {
+        let (space, target, _) = self.target(&process.value, place).ok()?;
+        ask(&space, VirtAddr::of_page(target.page)).ok()
     }
 
     /// How many pages the folio of a frame has, without touching anything.

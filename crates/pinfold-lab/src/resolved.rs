@@ -321,6 +321,8 @@ pub enum Act {
     RemoteStore(Remote, usize, Part, u64),
     /// `uffd-register` and its kin.
     Uffd(UffdAct),
+    /// `clear-refs`
+    ClearRefs,
     /// `pageout`: the pages.
     Pageout(Pages),
     /// `swapoff`
@@ -369,6 +371,10 @@ pub enum Look {
     Large(Seen),
     /// One entry maps the page of the process with others.
     Huge(usize, Spot),
+    /// The page of the process may have been stored to.
+    SoftDirty(usize, Spot),
+    /// It is in memory.
+    Resident(usize, Spot),
     /// The register holds the word.
     Register(usize, u64),
 }
@@ -502,6 +508,7 @@ impl Act {
             | Self::RemoteLoad { .. }
             | Self::RemoteStore(..)
             | Self::Uffd(_)
+            | Self::ClearRefs
             | Self::Pageout(_)
             | Self::Swapoff
             | Self::SplitFolio(_)

@@ -232,6 +232,10 @@ impl World {
                 let (space, range) = self.range(process, pages)?;
                 Ok(self.moved(space.compact(range, NodeId(node.value as u8))))
             }
+            Action::ClearRefs => {
+                self.live(process)?.clear_soft_dirty()?;
+                Ok(None)
+            }
             Action::Pageout { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 Ok(self.paged_out(space.page_out(range, Reclaimer::Advice)))

@@ -85,7 +85,21 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 19] = [
+const OTHER: [&str; 20] = [
+    "
+scenario forgotten
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"a\"
+lane one: P
+  clear-refs
+  write A \"b\"
+  clear-refs
+  advise A free
+  pageout A
+outcome all otherwise
+",
     "
 scenario shared
 machine

@@ -232,6 +232,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }
         Act::Collapse(_) => features.no_collapse.clone(),
+        Act::ClearRefs => features.no_soft_dirty.clone(),
         Act::TryGet(..) => told("no system call takes a reference by the number of a frame"),
         Act::GetPage(spot, _) if in_pipe(plan, spot.of) => {
             let (ahead, most) = (spot.page as usize + 1, features.pipe_pages);
@@ -354,6 +355,10 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if let Some(why) = features.no_huge_looks.clone().filter(|_| huge) {
         told.push(format!("huge: {why}"));
     }
+    let soft_dirty = plan.facts.iter().any(|look| matches!(look, Look::SoftDirty(..)));
+    if let Some(why) = features.no_soft_dirty.clone().filter(|_| soft_dirty) {
+        told.push(format!("soft-dirty: {why}"));
+    }
     if plan.facts.iter().any(|look| matches!(look, Look::Stores(..))) {
         told.push("stores: what is behind a file is not visible".to_owned());
     }
@@ -368,6 +373,8 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
         | Look::Dirty(_)
         | Look::Large(_)
         | Look::Huge(..)
+        | Look::SoftDirty(..)
+        | Look::Resident(..)
         | Look::Register(..) => false,
     };
     if !features.frames_visible && plan.facts.iter().any(needs_frames) {

@@ -107,6 +107,9 @@ pub struct Features {
     /// Why it cannot be seen which pages a huge entry maps, if so.
     #[serde(default)]
     pub no_huge_looks: Option<String>,
+    /// Why nobody is told which pages were stored to, if so.
+    #[serde(default)]
+    pub no_soft_dirty: Option<String>,
     /// Why ranges cannot be populated; none if they can.
     #[serde(default)]
     pub no_populate: Option<String>,

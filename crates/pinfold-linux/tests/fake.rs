@@ -315,6 +315,19 @@ fn what_a_monitor_lacks_is_told() {
 }
 
 #[test]
+fn a_kernel_that_does_not_tell_of_stores_is_not_asked_about_them() {
+    let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\nlane l: P\n  clear-refs\n\
+                always\n  P:A is not soft-dirty\n";
+    let mut agent = Fake::new(vec![Say::Seen(Observation::default())]);
+    assert_ne!(compared(text, &mut agent).verdict, Verdict::Skip);
+    agent.features.no_soft_dirty = Some("built without it".to_owned());
+    let report = compared(text, &mut agent);
+    assert_eq!(report.verdict, Verdict::Skip);
+    let told: Vec<_> = report.missing.iter().map(|it| (&*it.step, &*it.why)).collect();
+    assert_eq!(told, [("clear-refs", "built without it")]);
+}
+
+#[test]
 fn who_executes_does_nothing_more_there() {
     let text = "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n  P: fork C\n\
                 lane l: C\n  exec\n  map B 1 private rw\noutcome o otherwise\n";

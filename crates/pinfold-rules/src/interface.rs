@@ -15,9 +15,13 @@ pub enum Interface {
     ProcessVm,
     /// Automatic NUMA balancing: the scanner and its hinting faults.
     NumaBalancing,
+    /// The value 4 of /proc/PID/clear_refs, and bit 55 of /proc/PID/pagemap.
+    SoftDirty,
     /// userfaultfd(2): accesses to missing pages of private memory.
     Userfaultfd,
-    /// The same for shared memory.
+    /// MADV_FREE.
+    MadvFree,
+    /// userfaultfd(2) for shared memory.
     UserfaultfdShared,
     /// UFFD_FEATURE_EVENT_FORK and UFFD_FEATURE_EVENT_REMAP.
     UserfaultfdEvents,
@@ -36,7 +40,9 @@ impl Interface {
     pub const ALL: &'static [Self] = &[
         Self::ProcessVm,
         Self::NumaBalancing,
+        Self::SoftDirty,
         Self::Userfaultfd,
+        Self::MadvFree,
         Self::UserfaultfdShared,
         Self::UserfaultfdEvents,
         Self::UserfaultfdWp,
@@ -50,7 +56,9 @@ impl Interface {
         match self {
             Self::ProcessVm => "process_vm_readv and process_vm_writev",
             Self::NumaBalancing => "NUMA balancing",
+            Self::SoftDirty => "soft-dirty marks",
             Self::Userfaultfd => "userfaultfd",
+            Self::MadvFree => "MADV_FREE",
             Self::UserfaultfdShared => "userfaultfd for shared memory",
             Self::UserfaultfdEvents => "UFFD_FEATURE_EVENT_*",
             Self::UserfaultfdWp => "UFFDIO_WRITEPROTECT",
@@ -65,7 +73,9 @@ impl Interface {
         match self {
             Self::ProcessVm => Interfaces::ProcessVm,
             Self::NumaBalancing => Interfaces::NumaBalancing,
+            Self::SoftDirty => Interfaces::SoftDirty,
             Self::Userfaultfd => Interfaces::Userfaultfd,
+            Self::MadvFree => Interfaces::MadvFree,
             Self::UserfaultfdShared | Self::UserfaultfdEvents => Interfaces::UserfaultfdEvents,
             Self::UserfaultfdWp => Interfaces::UserfaultfdWp,
             Self::WipeOnFork => Interfaces::WipeOnFork,

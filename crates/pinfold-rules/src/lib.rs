@@ -36,6 +36,8 @@
 //! | a walk over all that map a page, without a lock that keeps its anon_vma | [`asks_again`](rmap::asks_again) | [`RmapCheck`] | a reference on the page; the anon_vma's memory type-stable | *Yes*: after the anon_vma's lock, or a reference on it, is taken, look again if the page is mapped; if not, give back what was taken and visit nobody. |
 //! | reclaim is going to give a page a slot of the swap | [`keeps_pinned`](swap::keeps_pinned), [`maybe_dma_pinned`](pin::maybe_dma_pinned) | [`SwapPinned`] | page lock | Both *true*: leave the page. Otherwise put it into the swap cache. No correctness rests on the answer alone: a pin may land right after it. |
 //! | swap-out takes an entry out | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](swap::remembers_mark) | [`SwapInReuse`], [`SwapFlush`], and as migration [`ShareOrder`] | as migration | *Yes*: put the entry back, and keep the page. *No*, or not asked: clear the mark; the swap entry is one share more of the slot, and remembers the mark if it was asked about. Nothing is written or freed before the flush; with [`keeps_pinned_unmapped`](swap::keeps_pinned_unmapped) neither is what may be pinned then. The page is freed only if no reference is left but the swap cache's and reclaim's own, taken away in one step, and it is clean after that. |
+//! | reclaim has taken out an entry of a page that its owner does not need | [`counts_references`](swap::counts_references) | [`LazyFree`] | page lock, table lock, the entry flushed; a full barrier, then the counts, a read barrier, then whether the page is dirty | Put the entry back if the page is dirty, or, on *true*, if there is a reference beside those of reclaim and of the entries. Otherwise drop it. |
+//! | soft-dirty marks are cleared | [`clears_under`](protect::clears_under), then for each entry [`spares_pinned`](protect::spares_pinned) and [`maybe_dma_pinned`](pin::maybe_dma_pinned) | [`ClearRefsPinned`] | space lock as the answer says, table lock | Both *true*, for a writable entry of a private area of a space that has pinned: leave it. Otherwise clear the mark and the write bit; one flush at the end. |
 //! | fork, for a swap entry | nothing | | both table locks | One share more of the slot; neither side remembers the mark. |
 //! | swap-in | [`swap_in`](swap::swap_in), and [`grants_write`](swap::grants_write) if the area allows writing | [`SwapInReuse`], [`SwapInWrite`], [`SwapInFor`](swap::SwapInFor) | page lock, table lock, the entry found to be the one that faulted; [`frees_cache`](swap::frees_cache) says what happened to the slot before | *Own*: mark the page, and make the entry writable if it may be. *Shared*: read-only and unmarked; a write then takes the second row. A device that held an ordinary reference may be left with the old page. |
 //! | a page fault finds its area | nothing | [`FaultLock`] | the answer is the lock | [`FaultLock::Space`]: hold the space lock for reading until the fault is resolved; it is meant by "space lock for reading" in the rows of faults. [`FaultLock::Area`]: hold the area instead; whoever changes the area, its entries or its tables, fork included, holds the space lock for writing and waits for such faults first. |
@@ -268,13 +270,13 @@ pub use snapshot::{
     PageState, Permission, Protnone, SwapCache, Tracking, Users, Writeback,
 };
 pub use switches::{
-    BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin, FlushReach,
-    ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack, HeadRecheck, HugeZeroWrite,
-    HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, MemcgLock, MigrateFlush, MigrationAd,
-    MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, ProcessVm, PteCow,
-    ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite,
-    SwapPinned, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue,
-    UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
+    FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack,
+    HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
+    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd,
+    NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder,
+    SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch, TableFree, TableReclaim, TailRefs,
+    ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

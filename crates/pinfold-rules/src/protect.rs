@@ -9,7 +9,7 @@
 
 use super::Answer;
 use super::{AreaState, Dirty, EntryState, Exclusive, Mapping, PageKind, PageState, Permission};
-use super::{Protnone, Tracking, Why, WriteUpgrade};
+use super::{ClearRefsPinned, Protnone, Tracking, Why, WriteUpgrade};
 
 /// Whether writes to the pages of a shared mapping are tracked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -64,5 +64,33 @@ pub fn can_change_writable(
                 _ => Answer::No(Why::Page(page.kind)),
             }
         }
+    }
+}
+
+/// With which hold on the address space's lock the entries lose their soft-dirty mark.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ClearsUnder {
+    /// For reading: faults go on meanwhile.
+    ReadLock,
+    /// For writing.
+    WriteLock,
+}
+
+/// With which hold on the address space's lock soft-dirty marks are cleared (facts 7.6).
+#[inline]
+pub const fn clears_under(rule: ClearRefsPinned) -> ClearsUnder {
+    match rule {
+        ClearRefsPinned::Protected => ClearsUnder::ReadLock,
+        ClearRefsPinned::Spared => ClearsUnder::WriteLock,
+    }
+}
+
+/// Whether an entry that is writable keeps that, and the soft-dirty mark, where its page may be
+/// pinned, its area is private, and its address space has pinned (facts 7.6).
+#[inline]
+pub const fn spares_pinned(rule: ClearRefsPinned) -> bool {
+    match rule {
+        ClearRefsPinned::Protected => false,
+        ClearRefsPinned::Spared => true,
     }
 }

@@ -13,7 +13,7 @@
 //! the new entry of a page that is its owner's may be written through.
 
 use super::{Answer, Counter, Exclusive, PageKind, PageState, Relation, SwapCache, Why, Writeback};
-use super::{SwapFlush, SwapInReuse, SwapInWrite, SwapPinned};
+use super::{LazyFree, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned};
 
 /// Whether reclaim leaves a page that may be pinned, and is not in the swap cache yet, as it is.
 #[inline]
@@ -49,6 +49,16 @@ pub const fn batches_flushes(rule: SwapFlush) -> bool {
     match rule {
         SwapFlush::Each => false,
         SwapFlush::Batched => true,
+    }
+}
+
+/// Whether the contents of a page that its owner does not need stay as long as anybody but its
+/// entries and reclaim refers to it. Those of a dirty one stay in any case.
+#[inline]
+pub const fn counts_references(rule: LazyFree) -> bool {
+    match rule {
+        LazyFree::Dirty => false,
+        LazyFree::References => true,
     }
 }
 

@@ -673,6 +673,32 @@ switches! {
         IfAllowed = "if-allowed" ["6.12"],
     }
 
+    /// What reclaim asks of a page whose contents its owner does not need (MADV_FREE), once an
+    /// entry is out, before it drops them (facts 7.2).
+    lazy_free: LazyFree = "lazy-free" {
+        /// Whether it is dirty. Hazard: direct I/O that is under way has a reference and marks the
+        /// page only later; the owner loses the page, and finds zeros in place of what was read.
+        /// facts 7.2
+        Dirty = "dirty" [always],
+        /// Whether anybody but the entries and reclaim refers to it, and then whether it is dirty:
+        /// it keeps the entry then, commit 6c8e2a256915 (release: M). facts 7.2
+        References = "references" ["5.18"],
+    }
+
+    /// What becomes of a pinned page when a program has its soft-dirty marks cleared, and how
+    /// (facts 7.6).
+    clear_refs_pinned: ClearRefsPinned = "clear-refs-pinned" {
+        /// It loses write permission as all pages do, under the address space's lock for reading.
+        /// Hazard: where references decide about reuse, the owner's next write copies the page, and
+        /// the device is left with the old one; and a page that is copied before the one flush at
+        /// the end loses what another CPU stores by the translation that it still has. facts 7.6
+        Protected = "protected" [always],
+        /// Its entry, if writable, stays as it is, and the page soft-dirty for ever, commit
+        /// 9348b73c2e1b; the lock is held for writing, commit 29a951dfb3c3. Hazard: a lock-free pin
+        /// may land between that look and the loss of write permission. facts 7.6
+        Spared = "spared" ["5.11"],
+    }
+
     /// Which CPUs a flush reaches (facts 1.7, 6.1).
     flush_reach: FlushReach = "flush-reach" {
         /// All that may have cached a translation of the address space. facts 6.1
@@ -723,9 +749,13 @@ switches! {
         ProcessVm = "process-vm" ["3.2"],
         /// NUMA balancing, too. facts 7.15
         NumaBalancing = "numa-balancing" ["3.8"],
+        /// Soft-dirty marks, which clear_refs clears, too. facts 7.6, 7.15
+        SoftDirty = "soft-dirty" ["3.11"],
         /// userfaultfd, too, for private memory. facts 7.14, 7.15
         Userfaultfd = "userfaultfd" ["4.3"],
-        /// Its events, and it for shared memory, too. facts 7.14, 7.15
+        /// MADV_FREE, too. facts 7.2, 7.15
+        MadvFree = "madv-free" ["4.5"],
+        /// The events of userfaultfd, and it for shared memory, too. facts 7.14, 7.15
         UserfaultfdEvents = "userfaultfd-events" ["4.11"],
         /// MADV_WIPEONFORK, too, commit d2cd9ede6e19. facts 2.1, 7.15
         WipeOnFork = "wipe-on-fork" ["4.14"],

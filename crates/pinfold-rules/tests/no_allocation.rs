@@ -19,16 +19,18 @@ use pinfold_rules::pin::{
 use pinfold_rules::pmd::{
     HugeState, PmdStep, PmdVerdict, pmd_cow, pmd_cow_locked, scans_as_page, writes_whole_zero,
 };
-use pinfold_rules::protect::{WriteNotify, can_change_writable, wants_upgrade};
+use pinfold_rules::protect::{
+    WriteNotify, can_change_writable, clears_under, spares_pinned, wants_upgrade,
+};
 use pinfold_rules::swap::{
-    SwapInFor, SwapInVerdict, frees_cache, grants_write, keeps_pinned, keeps_pinned_unmapped,
-    swap_in,
+    SwapInFor, SwapInVerdict, counts_references, frees_cache, grants_write, keeps_pinned,
+    keeps_pinned_unmapped, swap_in,
 };
 use pinfold_rules::{
-    Answer, AreaState, Dirty, EntryState, Exclusive, ForceWrite, ForkPin, HugeZeroWrite, LargeCow,
-    LargeState, Lru, Mapping, NumaSkip, NumaSkipPmd, Owners, PRESETS, PageKind, PageState,
-    Permission, PmdCow, Protnone, PteCow, ReadGup, Rules, SwapCache, SwapInReuse, SwapInWrite,
-    SwapPinned, Tracking, WriteUpgrade, Writeback,
+    Answer, AreaState, ClearRefsPinned, Dirty, EntryState, Exclusive, ForceWrite, ForkPin,
+    HugeZeroWrite, LargeCow, LargeState, LazyFree, Lru, Mapping, NumaSkip, NumaSkipPmd, Owners,
+    PRESETS, PageKind, PageState, Permission, PmdCow, Protnone, PteCow, ReadGup, Rules, SwapCache,
+    SwapInReuse, SwapInWrite, SwapPinned, Tracking, WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -195,6 +197,12 @@ fn decide_swap_ins(page: &PageState) {
     }
     for &rule in SwapPinned::ALL {
         black_box((keeps_pinned(rule), keeps_pinned_unmapped(rule)));
+    }
+    for &rule in LazyFree::ALL {
+        black_box(counts_references(rule));
+    }
+    for &rule in ClearRefsPinned::ALL {
+        black_box((spares_pinned(rule), clears_under(rule)));
     }
 }
 

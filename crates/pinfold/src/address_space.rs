@@ -392,6 +392,41 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.sync(range)
     }
 
+    /// Forgets which pages were stored to (soft-dirty): what writing 4 to /proc/PID/clear_refs
+    /// does. From now on [`AddressSpace::is_soft_dirty`] tells of stores that come after this call.
+    /// The first store to each page faults for that. Since 5.11 pages that may be pinned, and that
+    /// the owner could write to, keep their write permission and stay soft-dirty, for ever (rule
+    /// `clear-refs-pinned`, facts 7.6). Huge pages of the pool count as stored to at all times.
+    ///
+    /// # Errors
+    /// When the format of entries has no bit for this ([`crate::Format::SOFT_DIRTY`]): nothing has
+    /// changed then.
+    pub fn clear_soft_dirty(&self) -> Result<(), SpaceError> {
+        self.inner.clear_soft_dirty()
+    }
+
+    /// Whether `at`'s page may have been stored to since [`AddressSpace::clear_soft_dirty`], or was
+    /// mapped or moved since then: bit 55 of /proc/PID/pagemap. What a device writes by a pin is
+    /// not seen.
+    ///
+    /// # Errors
+    /// When nothing is mapped there.
+    pub fn is_soft_dirty(&self, at: VirtAddr) -> Result<bool, SpaceError> {
+        self.inner.is_soft_dirty(at)
+    }
+
+    /// Tells of each page of `range`, in order, whether it is in memory (mincore): mapped, the zero
+    /// page included, on the move, or in the swap cache or an object for whoever accesses it. What
+    /// is on a swap device, or untouched, is not. It may change before the call returns. `tell` may
+    /// not call the manager.
+    ///
+    /// # Errors
+    /// When the range leaves the limits, or part of it is not mapped (ENOMEM): the pages before
+    /// that have been told of.
+    pub fn resident(&self, range: VirtRange, tell: impl FnMut(bool)) -> Result<(), SpaceError> {
+        self.inner.resident(range, tell)
+    }
+
     /// Registers the areas of `range` with a userfaultfd (UFFDIO_REGISTER), in place of the modes
     /// that they were registered for: accesses that `mode` names fail from now on with
     /// [`FaultError::Userfault`], and the caller has them wait until its monitor has resolved them:

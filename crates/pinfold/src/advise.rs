@@ -13,6 +13,7 @@ impl<P: Platform> Space<P> {
         let range = self.allowed(range)?;
         let change: fn(Advised) -> Advised = match advice {
             Advice::DontNeed => return self.dont_need(range),
+            Advice::Free => return self.free_lazily(range),
             Advice::DontFork => |now| now | Advised::LEAVE,
             Advice::DoFork => |now| now - Advised::LEAVE,
             Advice::WipeOnFork => |now| now | Advised::WIPE,

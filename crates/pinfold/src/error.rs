@@ -141,8 +141,8 @@ pub enum SpaceError {
         /// The pages asked for.
         pages: u64,
     },
-    /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK
-    /// needs private memory that shows no file.
+    /// The mapping at this address is of a kind that the request does not apply to: WIPEONFORK and
+    /// FREE need private memory that shows no file.
     WrongKind(VirtAddr),
     /// The mapping at this address is registered with another userfaultfd.
     OtherUffd(VirtAddr),
@@ -150,6 +150,8 @@ pub enum SpaceError {
     /// faults of private memory, or a mode that the rule `uffd` does not have yet or the format of
     /// entries has no bit for.
     NoUffd(VirtAddr),
+    /// The format of entries has no bit left to say which pages were stored to.
+    NoSoftDirty,
     /// The mapping at this address is not registered, or not for what was asked for.
     NotRegistered(VirtAddr),
     /// The request would part a huge page of the pool at this address: mappings of such pages, and
@@ -225,6 +227,10 @@ impl fmt::Display for SpaceError {
                 f,
                 "the mapping at {at} cannot be registered so: choose what this release watches in \
                  memory of its kind"
+            ),
+            Self::NoSoftDirty => f.write_str(
+                "entries of this format have no bit for pages that were stored to: choose a format \
+                 with one",
             ),
             Self::NotRegistered(at) => write!(
                 f,

@@ -15,6 +15,7 @@ use crate::pte::{MigrationKind, Swap};
 use crate::rules::large::{Parting, Tally, parting, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
+use crate::rules::protect::spares_pinned;
 use crate::rules::swap::{keeps_pinned, remembers_mark as swap_remembers_mark};
 use crate::rules::{ForkPin, Interface, NumaSkip, Rules, Switch, Why};
 use crate::uffd::{UffdId, UffdReason};
@@ -437,6 +438,22 @@ events! {
     } = "remapped": Line("remap: {pfn} from {from}"), under(always);
     /// An entry was zapped.
     Zapped(pfn: Pfn) = "zapped": Line("zap {pfn}"), under(always);
+    /// Who forgot which pages were stored to took the mark, and write permission, from an entry.
+    SoftDirtyCleared(pfn: Pfn) = "soft-dirty-cleared": Line("clear-refs: {pfn} is not soft-dirty"), under(|rules| Interface::SoftDirty.exists(rules)),
+        decided by ClearRefsPinned("{pfn} lost write permission, so that the next store is seen");
+    /// He left the mark, and write permission, as a device may have pinned the page.
+    SoftDirtyKept(pfn: Pfn) = "soft-dirty-kept": Line("clear-refs: {pfn}, which may be pinned, stays writable"), under(|rules| spares_pinned(rules.clear_refs_pinned)),
+        decided by ClearRefsPinned("{pfn} stayed writable, as it may be pinned");
+    /// A page's contents are not needed any more, unless it is stored to again.
+    LazyFreed(pfn: Pfn) = "lazy-freed": Line("free: the contents of {pfn} may go"), under(|rules| Interface::MadvFree.exists(rules));
+    /// Reclaim put the entry of such a page back, as the page was stored to or is in use.
+    LazyKept(pfn: Pfn) = "lazy-kept": Line("discard: keep {pfn}, which was stored to or is in use"), under(|rules| Interface::MadvFree.exists(rules)),
+        decided by LazyFree("{pfn} was stored to or is in use, so its entry was put back");
+    /// Reclaim took the entry of such a page out, without anything in its place.
+    LazyDropped(pfn: Pfn) = "lazy-dropped": Line("discard: {pfn} is not mapped any more"), under(|rules| Interface::MadvFree.exists(rules)),
+        decided by LazyFree("the entry of {pfn} went, with its contents");
+    /// Such a page was freed with its contents.
+    LazyGone(pfn: Pfn) = "lazy-gone": Line("discard: {pfn} is free"), under(|rules| Interface::MadvFree.exists(rules));
     /// Reclaim leaves a page where it is, as a device may have pinned it.
     SwapPinned(pfn: Pfn) = "swap-pinned": Line("swap-out: keep {pfn}, which may be pinned"), under(|rules| keeps_pinned(rules.swap_pinned)),
         decided by SwapPinned("{pfn} was kept, as it may be pinned");

@@ -58,7 +58,7 @@
 //! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `hugetlb` | what is done to a space |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree` | what is done to a space |
 //! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -107,9 +107,11 @@ mod grow;
 mod heap;
 mod hugetlb;
 pub mod lab;
+mod lazyfree;
 mod map;
 mod memory;
 mod migrate;
+mod mincore;
 mod mirror;
 mod mlock;
 pub mod mock;
@@ -125,6 +127,7 @@ mod reclaim;
 mod remap;
 mod rmap;
 mod rmap_walk;
+mod soft_dirty;
 mod space;
 mod split;
 mod stat;
@@ -177,7 +180,8 @@ pub use pin::{
 pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables};
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
-    Small, SmallAarch64, SmallRiscv64, Sv39, Sv48, Swap, X86, X86_64, X86_64La57,
+    Small, SmallAarch64, SmallRiscv64, SmallRiscv64Rsw, Sv39, Sv39Rsw, Sv48, Sv48Rsw, Swap, X86,
+    X86_64, X86_64La57,
 };
 pub use recharge::Recharged;
 pub use reclaim::{Reclaimed, Reclaimer};

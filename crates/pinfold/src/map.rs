@@ -13,6 +13,7 @@
 
 use crate::addr::{PageCount, VirtRange, Vpn};
 use crate::area::pages::PageSize;
+use crate::area::soft_dirty::SoftDirty;
 use crate::area::{Advised, Area, AreaMap, Backing, Grows, Locked, Prot, Side, View};
 use crate::error::{NoMemory, SpaceError};
 use crate::object::{Behind, Object};
@@ -78,6 +79,7 @@ impl<P: Platform> Space<P> {
         let stack = matches!(source, Source::New(Sharing::Stack));
         let grows = if stack { Grows::Down } else { Grows::No };
         let (locked, delegates, uffd) = (Locked::No, Marks::default(), Registration::default());
+        let soft_dirty = SoftDirty::Whole;
         map.insert(Area {
             range,
             prot,
@@ -85,6 +87,7 @@ impl<P: Platform> Space<P> {
             grows,
             locked,
             uffd,
+            soft_dirty,
             backing,
             size,
             held_anon,

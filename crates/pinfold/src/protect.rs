@@ -65,14 +65,20 @@ impl<P: Platform> Area<P> {
             },
         }
     }
-}
 
-/// What the rules need to know of an entry.
-pub(crate) fn entry_state<F: Format>(pte: Pte<F>) -> EntryState {
-    EntryState {
-        dirty: if pte.is_dirty() { Dirty::Dirty } else { Dirty::Clean },
-        protnone: if pte.is_protnone() { Protnone::Yes } else { Protnone::No },
-        tracking: if pte.is_uffd_wp() { Tracking::WantsFault } else { Tracking::Off },
+    /// Whether the first store through an entry is to fault: for a monitor, or to be seen.
+    #[inline]
+    pub(crate) fn awaits_fault(&self, pte: Pte<P::Format>) -> bool {
+        pte.is_uffd_wp() || self.awaits_store(pte)
+    }
+
+    /// What the rules need to know of an entry of the area.
+    pub(crate) fn entry_state(&self, pte: Pte<P::Format>) -> EntryState {
+        EntryState {
+            dirty: if pte.is_dirty() { Dirty::Dirty } else { Dirty::Clean },
+            protnone: if pte.is_protnone() { Protnone::Yes } else { Protnone::No },
+            tracking: if self.awaits_fault(pte) { Tracking::WantsFault } else { Tracking::Off },
+        }
     }
 }
 
@@ -290,7 +296,7 @@ impl<P: Platform> Space<P> {
 
     /// Whether an entry may get the write bit without a fault: INV-PROT-1.
     pub(crate) fn may_become_writable(&self, area: &Area<P>, pte: Pte<P::Format>) -> bool {
-        if pte.is_uffd_wp() {
+        if area.awaits_fault(pte) {
             return false;
         }
         if !area.is_cow() {
@@ -303,7 +309,7 @@ impl<P: Platform> Space<P> {
         }
         let rule = self.mem().rule();
         self.mem().judge_page(pte.pfn(), |page| {
-            can_change_writable(rule, area.state(), entry_state(pte), page).is_yes()
+            can_change_writable(rule, area.state(), area.entry_state(pte), page).is_yes()
         })
     }
 

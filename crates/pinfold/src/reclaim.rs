@@ -10,7 +10,8 @@
 //! A page that is locked in memory, pinned (rule `swap-pinned`), under writeback, or that there is
 //! no slot for stays as it is. One that others refer to when its entries are out stays in the swap
 //! cache, and is not written. A large folio is split first, as by kernels without THP_SWAP; pages
-//! of files, and of shared memory, are passed over.
+//! of files, and of shared memory, are passed over. One whose owner does not need the contents is
+//! dropped in place of all that ([`crate::lazyfree`]).
 //!
 //! Invariants:
 //! - INV-RECLAIM-1: nothing is written or freed before the flush of its entries.
@@ -27,14 +28,14 @@ use crate::frame::{Flags, Put, Sizes};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
 use crate::page::PageLock;
-use crate::platform::{Invalidate, Platform};
+use crate::platform::Platform;
 use crate::pte::{Entry, Pte, Swap};
 use crate::rules::Owners;
 use crate::rules::swap::{batches_flushes, keeps_pinned, keeps_pinned_unmapped, remembers_mark};
 use crate::space::{Looked, Space};
 use crate::swap::Slot;
 use crate::swapped::Transfer;
-use crate::table::{Cursor, Next, Part};
+use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
 
@@ -174,7 +175,7 @@ impl<P: Platform> Space<P> {
 impl<P: Platform> Memory<P> {
     /// Whether more than one entry, or address space, may map the page, whose entry's table is
     /// locked.
-    fn may_be_shared(&self, pfn: Pfn) -> bool {
+    pub(crate) fn may_be_shared(&self, pfn: Pfn) -> bool {
         self.judge_page(pfn, |state| match state.large {
             None => state.maps != 1,
             Some(folio) => match folio.owners {
@@ -192,6 +193,11 @@ impl<P: Platform> Memory<P> {
         for (page, place) in chosen.take().zip(&mut ready) {
             if page.pages() > 1 {
                 done += self.swap_out_parts(page);
+                continue;
+            }
+            if self.is_lazy(page.head()) {
+                let freed = self.discard(page);
+                done += Reclaimed { freed: u64::from(freed), kept: u64::from(!freed) };
                 continue;
             }
             *place = self.prepare(page);
@@ -275,18 +281,8 @@ impl<P: Platform> Memory<P> {
     /// pinned.
     fn swap_entries(&self, leaving: &Leaving<'_, P>, deferred: &mut DeferredFlush) {
         let pfn = leaving.page.head();
-        let _kept: Result<(), Kept> = self.walk_folio((pfn, 1), |mm, run, part| {
-            let Part::Table(leaf) = part else { return Ok(Next::On) };
-            let page = run.pages.start;
-            let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
-            let cursor = leaf.lock();
-            let pte = cursor.get(page);
-            // One that counts as locked is about to keep the page here.
-            if pte.maps_counted(pfn) && !pte.is_locked() {
-                self.swap_entry((mm, page), &cursor, leaving.slot, deferred)?;
-            }
-            Ok(Next::On)
-        });
+        let _kept: Result<(), Kept> = self
+            .take_entries(pfn, |at, cursor| self.swap_entry(at, cursor, leaving.slot, deferred));
     }
 
     /// Replaces one entry by a swap entry.
@@ -317,6 +313,7 @@ impl<P: Platform> Memory<P> {
             slot: slot.number,
             exclusive,
             uffd_wp: old.is_uffd_wp(),
+            soft_dirty: old.is_soft_dirty(),
         };
         self.replace_gone(gone, (mm, page), cursor, Pte::swap(entry), deferred);
         self.drop_small_map(pfn);

@@ -21,6 +21,7 @@
 use core::ops::Range;
 
 use crate::addr::{PageCount, VirtAddr, VirtRange, Vpn};
+use crate::area::soft_dirty::SoftDirty;
 use crate::area::{Area, AreaMap, Backing, Locked, View};
 use crate::error::SpaceError;
 use crate::event::EventKind;
@@ -231,7 +232,8 @@ impl<P: Platform> Space<P> {
         };
         let backing = self.moved_backing(&old.backing, &part)?;
         let uffd = old.uffd.after(UffdMode::EVENT_REMAP);
-        map.insert(Area { range: whole.to, backing, uffd, ..old.clone() })?;
+        let soft_dirty = SoftDirty::Whole;
+        map.insert(Area { range: whole.to, backing, uffd, soft_dirty, ..old.clone() })?;
         if let Err(error) = self.make_tables(&part) {
             // A whole area, so that this needs no heap.
             self.unmap_locked(map, whole.to)?;

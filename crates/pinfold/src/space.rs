@@ -12,10 +12,10 @@
 //! 6. the lock of a node's free frames, and in it those of CPUs' stocks of them; or the locks that
 //!    an outside owner of the frames takes ([`crate::FrameSource`])
 //!
-//! Faults, pins, scans and DONTNEED hold 1 for reading; map, unmap, protect, the other advice, fork
-//! and exit hold it for writing. A fault in an area that is delegated to its CPU holds that area in
-//! its place, and who holds 1 for writing waits for it before he changes the area (INV-DELEG-2).
-//! The lock-free pin holds nothing but a walk section.
+//! Faults, pins, scans, DONTNEED and FREE hold 1 for reading; map, unmap, protect, the other
+//! advice, fork, exit and the clearing of soft-dirty marks hold it for writing. A fault in an area
+//! that is delegated to its CPU holds that area in its place, and who holds 1 for writing waits for
+//! it before he changes the area (INV-DELEG-2). The lock-free pin holds nothing but a walk section.
 
 use core::ops::Range;
 
@@ -276,6 +276,10 @@ pub enum Place {
 pub enum Advice {
     /// The pages' contents are not needed: the next access finds zeros (private memory).
     DontNeed,
+    /// The pages' contents are not needed, unless they are stored to again: whoever takes them out
+    /// of memory may drop them, and the next access finds zeros then (private memory that shows no
+    /// file).
+    Free,
     /// Children do not get the range: the old workaround for pinned buffers.
     DontFork,
     /// Undoes [`Advice::DontFork`].

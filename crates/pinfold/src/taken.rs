@@ -8,11 +8,11 @@
 use crate::addr::{Mm, Pfn, Vpn};
 use crate::frame::Counts;
 use crate::memory::Memory;
-use crate::platform::Platform;
+use crate::platform::{Invalidate, Platform};
 use crate::pte::{Format, Pte};
 use crate::rules::migrate::brings_barriers;
 use crate::sync::smp_mb;
-use crate::table::{Cursor, Flushed, Withdrawn};
+use crate::table::{Cursor, Flushed, Next, Part, Withdrawn};
 use crate::tlb::DeferredFlush;
 
 /// When an entry that is taken out is flushed.
@@ -78,6 +78,27 @@ pub(crate) enum Mark {
 }
 
 impl<P: Platform> Memory<P> {
+    /// Shows `take` each entry of a small page, whose lock is held, under its table's lock, up to
+    /// one that it refuses; but for those that count as locked, which are about to keep the page
+    /// here.
+    pub(crate) fn take_entries<E>(
+        &self,
+        pfn: Pfn,
+        mut take: impl FnMut((Mm, Vpn), &Cursor<'_, P>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.walk_folio((pfn, 1), |mm, run, part| {
+            let Part::Table(leaf) = part else { return Ok(Next::On) };
+            let page = run.pages.start;
+            let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
+            let cursor = leaf.lock();
+            let pte = cursor.get(page);
+            if pte.maps_counted(pfn) && !pte.is_locked() {
+                take((mm, page), &cursor)?;
+            }
+            Ok(Next::On)
+        })
+    }
+
     /// Takes an entry out.
     pub(crate) fn take_entry(
         &self,

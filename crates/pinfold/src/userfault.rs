@@ -452,7 +452,7 @@ impl<P: Platform> Space<P> {
         let area = request.area;
         let mut pte = Pte::mapping(pfn, area.prot.reach());
         if !area.is_cow() || continues_dirty(self.mem().rule()) {
-            pte = pte.dirty();
+            pte = pte.stored();
         }
         if !area.is_cow() && area.prot.contains(Prot::WRITE) {
             pte = pte.writable();

@@ -167,6 +167,7 @@ impl<P: Platform> Memory<P> {
             reach: old.reach(),
             locked: old.is_locked(),
             uffd_wp: old.is_uffd_wp(),
+            soft_dirty: old.is_soft_dirty(),
         }
     }
 
@@ -285,5 +286,5 @@ fn restored<F: Format>(entry: Migration, pfn: Pfn) -> Pte<F> {
     if entry.uffd_wp {
         pte = pte.uffd_wp();
     }
-    pte
+    pte.with_soft_dirty(entry.soft_dirty)
 }

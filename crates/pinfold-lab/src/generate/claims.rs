@@ -42,6 +42,7 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::AdviseAll(..)
             | Act::Split(_)
             | Act::SplitDeferred
+            | Act::ClearRefs
             | Act::Pageout(_)
             | Act::Swapoff
             | Act::Collapse(_)

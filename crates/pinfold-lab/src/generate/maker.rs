@@ -51,6 +51,8 @@ pub(super) struct Maker {
     /// Whether that may be taken out of use yet: once, and where programs are compared, one step
     /// after another.
     swaps_off: bool,
+    /// Whether it asks which pages were stored to.
+    clears: bool,
     /// Areas that were not moved yet.
     unmoved: Vec<(&'static str, u64)>,
 }
@@ -174,6 +176,7 @@ impl Maker {
             locks: (seed / 9).is_multiple_of(2),
             swaps: Self::swaps(seed, shape),
             swaps_off: (shape.aim, shape.lanes) == (Aim::Compare, 0),
+            clears: Self::swaps(seed, shape) && seed % 8 == 7,
             unmoved: MOVED.to_vec(),
         }
     }
@@ -319,6 +322,9 @@ impl Maker {
             }
             let page = self.page();
             return self.step(process, Act::Pageout(page));
+        }
+        if self.clears && self.below(6) == 0 {
+            return self.step(process, Act::ClearRefs);
         }
         match (self.shape.files, self.shape.extent) {
             (Files::Made, _) => self.step_with_files(process),

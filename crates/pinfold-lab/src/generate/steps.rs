@@ -49,6 +49,7 @@ pub(super) enum Act {
     SplitDeferred,
     Pageout(Page),
     Swapoff,
+    ClearRefs,
     /// The pages of this one's table.
     Collapse(Page),
     /// The frame of a page, by the number of the note.
@@ -266,6 +267,7 @@ impl fmt::Display for Step {
             Act::SplitDeferred => f.write_str("split-deferred"),
             Act::Pageout(page) => write!(f, "pageout {page}"),
             Act::Swapoff => f.write_str("swapoff"),
+            Act::ClearRefs => f.write_str("clear-refs"),
             Act::Collapse(page) => write!(f, "collapse {page}"),
             Act::Note(page, note) => write!(f, "note {page} as n{note}"),
             Act::TryGet(note, handle) => write!(f, "try-get n{note} as h{handle}"),

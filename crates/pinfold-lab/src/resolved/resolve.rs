@@ -450,6 +450,7 @@ impl Names {
                 Act::Uffd(UffdAct::Unprotect(self.pages(own()?, pages)?))
             }
             Action::SplitFolio { at } => Act::SplitFolio(self.spot(own()?, at)?),
+            Action::ClearRefs => Act::ClearRefs,
             Action::Pageout { pages } => Act::Pageout(self.pages(own()?, pages)?),
             Action::Swapoff => Act::Swapoff,
             Action::SplitDeferred => Act::SplitDeferred,
@@ -537,6 +538,14 @@ impl Names {
             Atom::Huge { process, place } => {
                 let process = self.process(&process.value)?;
                 Look::Huge(process, self.spot(process, place)?)
+            }
+            Atom::SoftDirty { process, place } => {
+                let process = self.process(&process.value)?;
+                Look::SoftDirty(process, self.spot(process, place)?)
+            }
+            Atom::Resident { process, place } => {
+                let process = self.process(&process.value)?;
+                Look::Resident(process, self.spot(process, place)?)
             }
             Atom::Register { register, word } => {
                 let word = self.words.find(&word.value).unwrap_or(u64::MAX);

@@ -17,6 +17,12 @@ impl Resolved {
             Look::Dirty(at) => format!("{} is dirty", seen(at)),
             Look::Large(at) => format!("{} is large", seen(at)),
             Look::Huge(process, at) => format!("{} is huge", seen(&Seen::Process(*process, *at))),
+            Look::SoftDirty(process, at) => {
+                format!("{} is soft-dirty", seen(&Seen::Process(*process, *at)))
+            }
+            Look::Resident(process, at) => {
+                format!("{} is resident", seen(&Seen::Process(*process, *at)))
+            }
             Look::Register(register, word) => {
                 format!("{} \"{}\"", name(&self.registers, *register), self.word(*word))
             }

@@ -398,6 +398,7 @@ impl Display for Action {
             | Self::Exec
             | Self::SplitDeferred
             | Self::Swapoff
+            | Self::ClearRefs
             | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
             Self::Migrate { pages, node } | Self::Compact { pages, node } => {
@@ -510,6 +511,12 @@ impl Display for Fact {
             }
             Atom::Huge { process, place } => {
                 write!(f, "{process}:{place} {} huge", if denied { "is not" } else { "is" })
+            }
+            Atom::SoftDirty { process, place } => {
+                write!(f, "{process}:{place} {} soft-dirty", if denied { "is not" } else { "is" })
+            }
+            Atom::Resident { process, place } => {
+                write!(f, "{process}:{place} {} resident", if denied { "is not" } else { "is" })
             }
             Atom::Holds { group, pages } => {
                 write!(f, "{group} {} {pages}", if denied { "never holds" } else { "holds" })

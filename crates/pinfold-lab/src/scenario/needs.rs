@@ -39,6 +39,7 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
     match action {
         Action::Advise { advice, .. } => match advice.value {
             Advice::WipeOnFork | Advice::KeepOnFork => vec![Interface::WipeOnFork],
+            Advice::Free => vec![Interface::MadvFree],
             // DONTFORK and DOFORK came with 2.6.16, HUGEPAGE and NOHUGEPAGE with 2.6.38.
             Advice::DontNeed
             | Advice::DontFork
@@ -48,6 +49,7 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         },
         Action::Pin { .. } | Action::Unpin { .. } => vec![Interface::PinUserPages],
         Action::NumaScan { .. } => vec![Interface::NumaBalancing],
+        Action::ClearRefs => vec![Interface::SoftDirty],
         Action::Populate { .. } => vec![Interface::Populate],
         Action::UffdRegister { pages, modes } => {
             let mut all = vec![Interface::Userfaultfd];

@@ -105,6 +105,8 @@ vocabulary! {
         Migrate = "migrate",
         /// Moves pages to another node as compaction does.
         Compact = "compact",
+        /// Forgets which pages of the process were stored to.
+        ClearRefs = "clear-refs",
         /// Takes pages of private memory to the swap device.
         Pageout = "pageout",
         /// Brings the pages of all processes back from there.
@@ -233,6 +235,7 @@ impl Verb {
             | Self::NumaScan
             | Self::Migrate
             | Self::Compact
+            | Self::ClearRefs
             | Self::Pageout
             | Self::Swapoff
             | Self::Writeback
@@ -317,6 +320,8 @@ vocabulary! {
     pub enum Advice {
         /// Drop them: the next access starts from zero.
         DontNeed = "dontneed",
+        /// Drop them when memory is short, unless they are stored to again.
+        Free = "free",
         /// Leave them out of children.
         DontFork = "dontfork",
         /// Undo `dontfork`.

@@ -105,6 +105,7 @@ pub(super) fn advice_of(advice: Advice) -> SpaceAdvice {
         Advice::WipeOnFork => SpaceAdvice::WipeOnFork,
         Advice::KeepOnFork => SpaceAdvice::KeepOnFork,
         Advice::HugePage => SpaceAdvice::HugePage,
+        Advice::Free => SpaceAdvice::Free,
         Advice::NoHugePage => SpaceAdvice::NoHugePage,
     }
 }

@@ -18,12 +18,14 @@ mod families;
 mod faults;
 mod files;
 mod followers;
+mod lazyfree;
 mod locks;
 mod monitors;
 mod moves;
 mod pins;
 mod remaps;
 mod sizes;
+mod soft_dirty;
 mod tables;
 
 use common::shipped;

@@ -126,7 +126,7 @@ impl Cast {
                 let first = self.first_step(*lane);
                 (first..first + self.plan.lanes[*lane].steps.len()).contains(&step)
             }
-            Some(Question::Look(_)) | None => false,
+            Some(Question::Look(_) | Question::Resident(_)) | None => false,
         };
         match (self.lane_of(role).filter(of_lane), role) {
             (Some(lane), _) | (None, Role::Lane(lane)) => self.plan.lanes[lane].cpu,
@@ -231,6 +231,10 @@ impl Cast {
                 Some(Question::Look(address)) => match sys::load(address) {
                     Ok(found) => Did::Worked(found),
                     Err(how) => Did::Failed(self.failure(how)),
+                },
+                Some(Question::Resident(address)) => match sys::is_resident(address) {
+                    Ok(is) => Did::Worked(u64::from(is)),
+                    Err(number) => Did::Error(number),
                 },
                 None => Did::Error(libc::EINVAL),
             };
@@ -351,6 +355,7 @@ impl Cast {
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Pageout(pages) => self.page_out(process, pages),
             Act::Swapoff => self.swap_off(),
+            Act::ClearRefs => sys::clear_soft_dirty().map(|()| Did::Worked(0)),
             Act::Collapse(spot) => self.collapse(process, spot),
             Act::Note(pages, handle) => self.note(process, pages, handle),
             Act::Uffd(act) => self.monitor(process, act),

@@ -28,6 +28,8 @@ pub(super) enum Question {
     Amplify(u64),
     /// Load the word at this address.
     Look(u64),
+    /// Say whether the page at this address is in memory.
+    Resident(u64),
 }
 
 impl Question {
@@ -37,6 +39,7 @@ impl Question {
             Self::Run(turns) => (2, turns),
             Self::Look(address) => (3, address),
             Self::Amplify(turns) => (4, turns),
+            Self::Resident(address) => (5, address),
         }
     }
 
@@ -46,6 +49,7 @@ impl Question {
             2 => Some(Self::Run(argument)),
             3 => Some(Self::Look(argument)),
             4 => Some(Self::Amplify(argument)),
+            5 => Some(Self::Resident(argument)),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pinfold_lab::scenario::{Occupied, Protection, Sharing};
 
-use super::pagemap::Entry;
+use super::pagemap::{self, Entry};
 use super::ring::Ring;
 use super::stage::Stage;
 use super::sys::limits::Program;
@@ -95,6 +95,7 @@ fn features(unable: Option<String>, given: Given) -> Features {
         no_collapse: (!sys::huge::can_collapse())
             .then(|| "this kernel has no MADV_COLLAPSE: it came with 6.1".to_owned()),
         no_huge_looks: huge_looks().err(),
+        no_soft_dirty: soft_dirty().err(),
         no_populate: (!sys::can_populate())
             .then(|| "this kernel has no MADV_POPULATE_WRITE: it came with 5.14".to_owned()),
         no_files: sys::file::unnamed(sys::PAGE).err().map(|why| {
@@ -124,6 +125,17 @@ fn features(unable: Option<String>, given: Given) -> Features {
         pipe_pages: pipe_pages(),
         nodes: nodes().len() as u32,
         cpus: sys::cpus::own_cpus().len(),
+    }
+}
+
+/// Whether it can be seen which pages were stored to.
+fn soft_dirty() -> Result<(), String> {
+    match pagemap::tells_soft_dirty() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("this kernel does not tell which pages were stored to: it was built \
+                          without CONFIG_MEM_SOFT_DIRTY"
+            .to_owned()),
+        Err(why) => Err(format!("pagemap: {}", std::io::Error::from_raw_os_error(why))),
     }
 }
 

@@ -218,6 +218,7 @@ pub(super) fn protect(range: Range, protection: Protection) -> Result<(), Errno>
 pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
     let advice = match advice {
         Advice::DontNeed => libc::MADV_DONTNEED,
+        Advice::Free => libc::MADV_FREE,
         Advice::DontFork => libc::MADV_DONTFORK,
         Advice::DoFork => libc::MADV_DOFORK,
         Advice::WipeOnFork => libc::MADV_WIPEONFORK,
@@ -457,6 +458,29 @@ pub(super) fn write_at(file: BorrowedFd<'_>, offset: u64, word: u64) -> Result<(
     // SAFETY: the buffer has eight bytes.
     let put = unsafe { libc::pwrite(file.as_raw_fd(), bytes.as_ptr().cast(), 8, at) };
     checked(put as c_long).map(drop)
+}
+
+/// Forgets which pages of this process were stored to.
+pub(super) fn clear_soft_dirty() -> Result<(), Errno> {
+    // SAFETY: opens a file, and closes it when it is dropped.
+    let file = unsafe {
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        let opened = libc::open(c"/proc/self/clear_refs".as_ptr(), flags);
+        checked(opened)?;
+        OwnedFd::from_raw_fd(opened)
+    };
+    // SAFETY: the buffer has one byte.
+    let put = unsafe { libc::write(file.as_raw_fd(), c"4".as_ptr().cast(), 1) };
+    checked(put as c_long).map(drop)
+}
+
+/// Whether the page at an address is in memory; `ENOMEM` where nothing is mapped.
+pub(super) fn is_resident(address: u64) -> Result<bool, Errno> {
+    let mut told = 0_u8;
+    let page = ptr::without_provenance_mut(address as usize);
+    // SAFETY: the kernel writes one byte for the one page.
+    checked(unsafe { libc::mincore(page, PAGE as usize, &raw mut told) })?;
+    Ok(told & 1 == 1)
 }
 
 /// What the kernel tells about an own page: see `pagemap` in its documentation.

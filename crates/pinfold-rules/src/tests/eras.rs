@@ -11,6 +11,7 @@ use super::super::pin::{
     drops_write, grows_stack, process_vm, rechecks_entry, rechecks_table, refuses_tracked,
     takes_hinting_fault, unshares,
 };
+use super::super::protect::ClearsUnder;
 use super::super::swap::{FreesCache, SwapInFor, frees_cache, grants_write};
 use super::super::swap::{keeps_pinned, keeps_pinned_unmapped};
 use super::super::uffd::{
@@ -24,10 +25,10 @@ const LONG_WRITE: Request = Request { hold: Hold::Pin, access: Access::Write, te
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
 /// does as well.
 fn since(yes: impl Fn(&Rules) -> bool) -> &'static str {
-    const RELEASES: [&str; 28] = [
-        "3.1", "3.2", "3.7", "3.8", "4.2", "4.3", "4.10", "4.11", "4.13", "4.14", "5.6", "5.7",
-        "5.8", "5.9", "5.10", "5.11", "5.12", "5.14", "5.16", "5.18", "5.19", "6.0", "6.1", "6.2",
-        "6.4", "6.5", "6.12", "7.3",
+    const RELEASES: [&str; 30] = [
+        "3.1", "3.2", "3.7", "3.8", "3.11", "4.2", "4.3", "4.5", "4.10", "4.11", "4.13", "4.14",
+        "5.6", "5.7", "5.8", "5.9", "5.10", "5.11", "5.12", "5.14", "5.16", "5.18", "5.19", "6.0",
+        "6.1", "6.2", "6.4", "6.5", "6.12", "7.3",
     ];
     let answers = RELEASES.map(|release| yes(&Rules::linux(release).unwrap()));
     let first = answers.iter().position(|yes| *yes).expect("some release says yes");
@@ -62,6 +63,12 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| brings_barriers(rules.share_order)), "6.1");
     assert_eq!(since(|rules| super::super::swap::batches_flushes(rules.swap_flush)), "4.3");
     assert_eq!(since(|rules| keeps_pinned(rules.swap_pinned)), "5.11");
+    let counts = super::super::swap::counts_references;
+    assert_eq!(since(|rules| counts(rules.lazy_free)), "5.18");
+    let spared = super::super::protect::spares_pinned;
+    assert_eq!(since(|rules| spared(rules.clear_refs_pinned)), "5.11");
+    let under = super::super::protect::clears_under;
+    assert_eq!(since(|rules| under(rules.clear_refs_pinned) == ClearsUnder::WriteLock), "5.11");
     assert_eq!(since(|rules| keeps_pinned_unmapped(rules.swap_pinned)), "6.4");
     assert_eq!(since(|rules| super::super::swap::remembers_mark(rules.swap_in_reuse)), "5.19");
     let frees = |rules: &Rules| frees_cache(rules.swap_in_reuse);
@@ -119,7 +126,9 @@ fn an_interface_exists_from_its_release_on() {
     let dates = [
         (Interface::ProcessVm, "3.2"),
         (Interface::NumaBalancing, "3.8"),
+        (Interface::SoftDirty, "3.11"),
         (Interface::Userfaultfd, "4.3"),
+        (Interface::MadvFree, "4.5"),
         (Interface::UserfaultfdShared, "4.11"),
         (Interface::UserfaultfdEvents, "4.11"),
         (Interface::UserfaultfdWp, "5.7"),
@@ -138,7 +147,9 @@ fn an_interface_exists_from_its_release_on() {
         Interface::ALL.iter().filter(|interface| interface.exists(&rules)).count()
     };
     let counts = PRESETS.iter().map(|preset| there(preset));
-    assert!(counts.eq([0, 1, 3, 3, 3, 8, 8, 8, 8, 8, 8, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]));
+    assert!(
+        counts.eq([0, 1, 4, 5, 5, 10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11])
+    );
 }
 
 /// Every variant but the first brings something.

@@ -36,7 +36,7 @@ fn the_oldest_preset_is_linux_3_1() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late uffd-continue=clean migrate-flush=each \
-         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault \
+         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault lazy-free=dirty clear-refs-pinned=protected \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
@@ -47,12 +47,13 @@ fn each_release_changes_what_the_matrix_says() {
         ("3.1", "3.2", "tail-refs=tail-mapcount interfaces=process-vm"),
         ("3.2", "3.7", ""),
         ("3.7", "3.8", "numa-skip=map-count-anywhere interfaces=numa-balancing"),
-        ("3.8", "3.12", ""),
+        ("3.8", "3.11", "interfaces=soft-dirty"),
+        ("3.11", "3.12", ""),
         ("3.12", "3.13", "numa-skip=never"),
         ("3.13", "4.2", ""),
         ("4.2", "4.3", "swap-flush=batched interfaces=userfaultfd"),
         ("4.3", "4.4", ""),
-        ("4.4", "4.5", "tail-refs=head-compared"),
+        ("4.4", "4.5", "tail-refs=head-compared interfaces=madv-free"),
         ("4.5", "4.7", ""),
         ("4.7", "4.8", "tail-refs=head-frozen"),
         ("4.8", "4.9", "force-write=dirty-cow"),
@@ -74,7 +75,7 @@ fn each_release_changes_what_the_matrix_says() {
             "pte-cow=ref-count read-gup=as-is fork-pin=copy fork-race=write-protect-first",
         ),
         ("5.9", "5.10", "fork-race=open"),
-        ("5.10", "5.11", "fork-race=seq-count swap-pinned=kept"),
+        ("5.10", "5.11", "fork-race=seq-count swap-pinned=kept clear-refs-pinned=spared"),
         ("5.11", "5.12", "hugetlb-fork=copy uffd-wp-flush=before-copy"),
         ("5.12", "5.13", "numa-fault=migrate-first"),
         ("5.13", "5.14", "head-recheck=again thp-numa=huge uffd=minor interfaces=populate"),
@@ -84,7 +85,7 @@ fn each_release_changes_what_the_matrix_says() {
             "5.17",
             "5.18",
             "pte-cow=ref-count-precise pmd-cow=ref-count zap-munlock=with-mapping \
-             swap-in-reuse=ref-count",
+             swap-in-reuse=ref-count lazy-free=references",
         ),
         (
             "5.18",

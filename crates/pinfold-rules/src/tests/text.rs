@@ -7,14 +7,14 @@ use core::str::FromStr;
 
 use super::super::error::NOT_YET;
 use super::super::{
-    Base, BreakHole, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock, FilePin,
-    FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, Given, GupNuma, GupStack, HeadRecheck,
-    HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, MemcgLock,
-    MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip, NumaSkipPmd,
-    NumaWrite, PRESETS, PmdCow, ProcessVm, PteCow, ReadGup, Release, RemapFlush, RmapCheck,
-    RuleError, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch,
-    TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade,
-    ZapMunlock, ZapRmap, ZeroPin,
+    Base, BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
+    FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, Given, GupNuma, GupStack,
+    HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
+    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaFault, NumaSkip,
+    NumaSkipPmd, NumaWrite, PRESETS, PmdCow, ProcessVm, PteCow, ReadGup, Release, RemapFlush,
+    RmapCheck, RuleError, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned,
+    Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush,
+    WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -153,7 +153,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
          read-gup, fork-pin, hugetlb-fork, fork-race, fork-snapshot, numa-skip, numa-skip-pmd, numa-write, numa-fault, thp-numa, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, process-vm, write-upgrade, fast-recheck, \
          cow-publish, table-free, collapse-sync, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, uffd-continue, migrate-flush, \
-         swap-flush, swap-pinned, swap-in-reuse, swap-in-write, flush-reach, remap-flush, notify, break-hole, interfaces"
+         swap-flush, swap-pinned, swap-in-reuse, swap-in-write, lazy-free, clear-refs-pinned, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
@@ -280,7 +280,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, PmdCow, HugeZeroWrite, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, ForkSnapshot, NumaSkip, NumaSkipPmd, NumaWrite, NumaFault, ThpNuma, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, ProcessVm, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInReuse, SwapInWrite, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
+        CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInReuse, SwapInWrite, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }
 }
 

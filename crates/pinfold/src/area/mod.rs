@@ -13,6 +13,7 @@
 
 pub(crate) mod delegates;
 pub(crate) mod pages;
+pub(crate) mod soft_dirty;
 mod tree;
 pub(crate) mod trim;
 
@@ -30,6 +31,7 @@ use crate::sync::{Latch, Marks, Shared};
 use crate::uffd::Registration;
 
 use pages::PageSize;
+use soft_dirty::SoftDirty;
 use tree::copy::Copy as TreeCopy;
 use tree::{AreaTree, Hole, Path, Span};
 
@@ -248,6 +250,7 @@ pub(crate) struct Area<P: Platform> {
     pub(crate) grows: Grows,
     pub(crate) locked: Locked,
     pub(crate) uffd: Registration,
+    pub(crate) soft_dirty: SoftDirty,
     pub(crate) backing: Backing<P>,
     pub(crate) size: PageSize,
     /// Whether it has held an anonymous page, now or earlier (facts 2.1, 4): Linux's area has an
@@ -313,7 +316,8 @@ impl<P: Platform> Area<P> {
     fn takes_in(&self, prot: Prot) -> bool {
         let plain = self.advised.is_empty() && self.grows == Grows::No && self.locked == Locked::No;
         let own = self.is_anon() && !self.is_pooled();
-        own && self.prot == prot && plain && self.uffd.is_none()
+        let new = self.soft_dirty == SoftDirty::Whole;
+        own && self.prot == prot && plain && new && self.uffd.is_none()
     }
 
     fn continues(&self, next: &Self) -> bool {
@@ -327,6 +331,7 @@ impl<P: Platform> Area<P> {
             && self.grows == next.grows
             && self.locked == next.locked
             && self.uffd == next.uffd
+            && self.soft_dirty == next.soft_dirty
             && self.backing.same(&next.backing)
             && self.size.is_like(&next.size)
     }

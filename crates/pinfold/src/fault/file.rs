@@ -56,7 +56,7 @@ impl<P: Platform> Space<P> {
                 self.show_tracked(request, view, leaf, shown)
             }
             Want::Write => {
-                let pte = self.entry_of(request.area, shown.pfn).dirty();
+                let pte = request.area.written(shown.pfn);
                 Ok(self.put_in(request, leaf, shown.pfn, pte))
             }
             Want::Read | Want::Unshare => {
@@ -82,7 +82,7 @@ impl<P: Platform> Space<P> {
     /// The entry of a page of the object: writable only where the first write need not be noticed.
     fn entry_of(&self, area: &Area<P>, pfn: Pfn) -> Pte<P::Format> {
         let pte = Pte::mapping(pfn, area.prot.reach());
-        let unnoticed = !area.is_cow() && !area.is_tracked();
+        let unnoticed = !area.is_cow() && !area.is_tracked() && !area.awaits_store(pte);
         if unnoticed && area.prot.contains(Prot::WRITE) { pte.writable() } else { pte }
     }
 
@@ -100,9 +100,7 @@ impl<P: Platform> Space<P> {
             return Ok(Fault::Waited);
         };
         self.mark_for_write(request.page, view, pfn)?;
-        let pte = Pte::mapping(pfn, request.area.prot.reach()).dirty();
-        let pte = if request.area.prot.contains(Prot::WRITE) { pte.writable() } else { pte };
-        Ok(self.put_in(request, leaf, pfn, pte))
+        Ok(self.put_in(request, leaf, pfn, request.area.written(pfn)))
     }
 
     /// A write to a page of a file whose entry has no write permission: page_mkwrite. The entry was

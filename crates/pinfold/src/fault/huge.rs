@@ -212,7 +212,7 @@ impl<P: Platform> Space<P> {
         huge: &Huge<'_, P>,
         pte: Pte<P::Format>,
     ) -> Option<Fault> {
-        let used = if request.want == Want::Write { pte.young().dirty() } else { pte.young() };
+        let used = if request.want == Want::Write { pte.young().stored() } else { pte.young() };
         let cursor = huge.lock();
         if cursor.get() == Some(pte) && used != pte {
             cursor.grant(pte, used);

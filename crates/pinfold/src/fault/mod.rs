@@ -45,11 +45,11 @@ use crate::table::{Leaf, Missing};
 use crate::uffd::{UffdMode, UffdReason};
 
 impl<P: Platform> Area<P> {
-    /// The entry of a new page or folio that is being written: writable if the area allows it.
+    /// The entry of a page or folio that is being written: writable if the area allows it.
     #[inline]
     pub(crate) fn written(&self, pfn: Pfn) -> Pte<P::Format> {
-        let dirty = Pte::mapping(pfn, self.prot.reach()).dirty();
-        if self.prot.contains(Prot::WRITE) { dirty.writable() } else { dirty }
+        let stored = Pte::mapping(pfn, self.prot.reach()).stored();
+        if self.prot.contains(Prot::WRITE) { stored.writable() } else { stored }
     }
 
     /// Gives a new folio that is to be mapped from `first` on its place in the reverse map.
@@ -237,7 +237,7 @@ impl<P: Platform> Space<P> {
             return self.write_protected(request, leaf, pte);
         }
         let page = request.page;
-        let used = if request.want == Want::Write { pte.young().dirty() } else { pte.young() };
+        let used = if request.want == Want::Write { pte.young().stored() } else { pte.young() };
         let cursor = leaf.lock();
         if cursor.get(page) == pte && used != pte {
             cursor.grant(page, pte, used);

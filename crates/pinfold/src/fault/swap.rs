@@ -186,6 +186,7 @@ impl<P: Platform> Space<P> {
     ) -> Pte<P::Format> {
         let area = request.area;
         let pte = Pte::mapping(pfn, area.prot.reach());
+        let pte = pte.with_soft_dirty(entry.soft_dirty);
         let pte = if entry.uffd_wp { pte.uffd_wp() } else { pte };
         match verdict {
             SwapInVerdict::Shared(_) => return pte,
@@ -197,10 +198,10 @@ impl<P: Platform> Space<P> {
             page.set_home(seat.home);
         }
         let (wanted, pte) = match request.want {
-            Want::Write => (SwapInFor::Write, pte.dirty()),
+            Want::Write => (SwapInFor::Write, pte.stored()),
             Want::Read | Want::Unshare => (SwapInFor::Read, pte),
         };
-        let granted = area.prot.contains(Prot::WRITE) && !entry.uffd_wp;
+        let granted = area.prot.contains(Prot::WRITE) && !area.awaits_fault(pte);
         if granted && grants_write(self.mem().rule(), wanted) { pte.writable() } else { pte }
     }
 

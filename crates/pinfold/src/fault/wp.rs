@@ -166,7 +166,7 @@ impl<P: Platform> Space<P> {
         if request.want == Want::Unshare {
             return Fault::Spurious;
         }
-        cursor.grant(request.page, orig, orig.writable().dirty().young());
+        cursor.grant(request.page, orig, orig.writable().stored().young());
         drop(cursor);
         self.flush_here(request.page.alone());
         self.mem().counters().pgreuse.add(1);
@@ -211,7 +211,7 @@ impl<P: Platform> Space<P> {
             mem.tell(self.id(), request.page, EventKind::UnshareReuse(pfn));
             return Fault::Reused;
         }
-        let mut used = orig.young().dirty();
+        let mut used = orig.young().stored();
         if request.area.prot.contains(Prot::WRITE) {
             used = used.writable();
         }
@@ -286,6 +286,7 @@ impl<P: Platform> Space<P> {
         let pte = match request.want {
             Want::Unshare => {
                 let pte = Pte::mapping(fresh.keep(), request.area.prot.reach());
+                let pte = pte.with_soft_dirty(orig.is_soft_dirty());
                 let pte = if orig.is_uffd_wp() { pte.uffd_wp() } else { pte };
                 self.in_area(request.area, pte)
             }

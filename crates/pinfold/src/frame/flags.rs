@@ -32,7 +32,8 @@ bitflags::bitflags! {
         const ISOLATED = 1 << 10;
         /// A page of a file, which has a store that it can be written back to.
         const FILE = 1 << 11;
-        /// The contents are there: of a file's page, that it was read.
+        /// The contents are there: of a file's page, that it was read. Of anonymous memory
+        /// [`Flags::LAZY_FREE`].
         const UPTODATE = 1 << 12;
         /// A page of an object, which has it in its list; cleared under the page's lock.
         const CACHED = 1 << 13;
@@ -48,6 +49,10 @@ bitflags::bitflags! {
 }
 
 impl Flags {
+    /// Of anonymous memory: its owner does not need the contents, which may go unless he stores to
+    /// the page again. Set and cleared under the page's lock. No bit is left, and this one says
+    /// nothing else there.
+    pub(crate) const LAZY_FREE: Self = Self::UPTODATE;
     /// A frame with either of these is part of a large folio.
     pub(crate) const LARGE: Self = Self::HEAD.union(Self::TAIL);
     /// A frame without these is a small page, and not in the swap cache.

@@ -232,6 +232,18 @@ impl Frames {
         Flags::from_bits_truncate(self.frame(pfn).flags.fetch_or(Flags::DIRTY.bits()))
     }
 
+    /// The contents of an anonymous page, which is in no swap cache, are not needed: they may go,
+    /// unless the page is stored to from now on. The caller has its lock.
+    pub(crate) fn free_lazily(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_and(!Flags::DIRTY.bits());
+        self.frame(pfn).flags.fetch_or(Flags::LAZY_FREE.bits());
+    }
+
+    /// They are needed again. The caller has the page's lock.
+    pub(crate) fn keep_contents(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_and(!Flags::LAZY_FREE.bits());
+    }
+
     /// Says that the contents of a file's page are there. Full ordering: who sees it
     /// ([`Frames::is_uptodate`]) sees the contents.
     pub(crate) fn mark_uptodate(&self, pfn: Pfn) {

@@ -13,7 +13,6 @@ use crate::event::{Bug, EventKind};
 use crate::fault::{Fault, Rights, Want};
 use crate::frame::{Grab, Holds};
 use crate::platform::Platform;
-use crate::protect::entry_state;
 use crate::pte::Pte;
 use crate::rules::cow::sets_exclusive;
 use crate::rules::pin::{
@@ -262,7 +261,7 @@ impl<P: Platform> Space<P> {
         if step.ask.access == Access::Read {
             return step.faulted == WriteFault::Taken && !step.area.prot.contains(Prot::WRITE);
         }
-        let (area, entry) = (step.area.state(), entry_state(pte));
+        let (area, entry) = (step.area.state(), step.area.entry_state(pte));
         can_follow_write(rule, step.ask.force, step.faulted, area, entry, state).is_yes()
     }
 

@@ -47,11 +47,14 @@ const SPECIAL: u64 = 1 << 57;
 const LOCKED: u64 = 1 << 58;
 // Bit 63 is ignored in the entries of EL1&0.
 const UFFD_WP: u64 = 1 << 63;
-// In absent entries only: in valid ones the hardware may use bits 59 to 62.
+// Ignored in valid entries, too, as long as the hardware is not told to use it: see below.
+const SOFT_DIRTY: u64 = 1 << 62;
+// In absent entries only: in valid ones the hardware may use bits 59 to 61.
 const HINT: u64 = 1 << 59;
 const PROT_NONE: u64 = 1 << 60;
 
-const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL | LOCKED | UFFD_WP;
+const KEPT: u64 =
+    ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL | LOCKED | UFFD_WP | SOFT_DIRTY;
 
 /// The AArch64 layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 4 levels of 9
 /// bits.
@@ -61,6 +64,9 @@ const KEPT: u64 = ACCESSED | DIRTY | READ_ONLY | HARD_READ_ONLY | SPECIAL | LOCK
 ///
 /// Entries use the memory type of index 0 (AttrIndx): set MAIR_EL1.Attr0 to normal write-back
 /// memory. User pages can never be executed by EL1.
+///
+/// Bit 62 of an entry is the manager's: leave TCR_EL1.HWU062 (page-based hardware attributes) and
+/// TCR2_EL1.E0POE (permission overlays) clear, as they are after a reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Armv8<const LEVELS: u32, const BITS: u32>;
 
@@ -86,6 +92,7 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for Armv8<LEVELS, BITS> {
     const SPECIAL: u64 = SPECIAL;
     const LOCKED: u64 = LOCKED;
     const UFFD_WP: u64 = UFFD_WP;
+    const SOFT_DIRTY: u64 = SOFT_DIRTY;
     const TABLE: u64 = VALID | TABLE_OR_PAGE;
     const LINK: Match = Match { mask: Self::TABLE, set: Self::TABLE };
     const WRITABLE: Match = Match { mask: VALID | SPECIAL | READ_ONLY, set: VALID };

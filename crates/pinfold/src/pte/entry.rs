@@ -54,6 +54,8 @@ pub struct Migration {
     pub locked: bool,
     /// A monitor wants to hear of the next write.
     pub uffd_wp: bool,
+    /// The page was stored to since that was last forgotten.
+    pub soft_dirty: bool,
 }
 
 /// A swap entry: written by swap-out.
@@ -67,6 +69,8 @@ pub struct Swap {
     pub exclusive: bool,
     /// A monitor wants to hear of the next write.
     pub uffd_wp: bool,
+    /// The page was stored to since that was last forgotten.
+    pub soft_dirty: bool,
 }
 
 impl fmt::Display for Swap {
@@ -253,6 +257,12 @@ impl<F: Format> Pte<F> {
         F::is_uffd_wp(self.0)
     }
 
+    /// Whether the page was stored to since that was last forgotten: of any entry but none.
+    #[inline]
+    pub fn is_soft_dirty(self) -> bool {
+        F::is_soft_dirty(self.0)
+    }
+
     /// Whether nothing is there: neither a page nor the promise of one. A marker may be.
     #[inline]
     pub(crate) fn is_vacant(self) -> bool {
@@ -321,6 +331,20 @@ impl<F: Format> Pte<F> {
         Self::from_bits(F::dirty(self.0))
     }
 
+    /// A mapping through which a store goes: marked as stored through, for the hardware and for
+    /// those who ask what was stored to since they asked last.
+    #[inline]
+    pub(crate) fn stored(self) -> Self {
+        self.dirty().with_soft_dirty(true)
+    }
+
+    /// A mapping, soft-dirty or not.
+    #[inline]
+    pub(crate) fn with_soft_dirty(self, soft_dirty: bool) -> Self {
+        let bit = if soft_dirty { F::SOFT_DIRTY } else { 0 };
+        Self::from_bits(self.0 & !F::SOFT_DIRTY | bit)
+    }
+
     /// A mapping, not marked as stored through.
     #[inline]
     pub fn clean(self) -> Self {
@@ -375,7 +399,8 @@ impl<F: Format> Pte<F> {
         if vacant.is_none() { self } else { self.uffd_wp() }
     }
 
-    /// Keeps accessed, dirty, write and locked of a mapping, and gives it another `reach`.
+    /// Keeps accessed, dirty, write, locked and what else is marked of a mapping, and gives it
+    /// another `reach`.
     #[inline]
     pub(crate) fn with_reach(self, reach: Reach) -> Self {
         let bits = F::with_reach(self.0 & !F::FRAME, reach);
@@ -416,6 +441,7 @@ impl<F: Format> Pte<F> {
                 slot: self.number(),
                 exclusive: self.0 & SWAP_EXCLUSIVE != 0,
                 uffd_wp: self.is_uffd_wp(),
+                soft_dirty: self.is_soft_dirty(),
             })
         } else if self.0 & KIND_MASK == 0 {
             Entry::Marker
@@ -436,6 +462,7 @@ impl<F: Format> Pte<F> {
                 },
                 locked: self.is_locked(),
                 uffd_wp: self.is_uffd_wp(),
+                soft_dirty: self.is_soft_dirty(),
             })
         }
     }
@@ -456,7 +483,11 @@ impl<F: Format> Pte<F> {
         let dirty = if m.dirty { STALE_DIRTY } else { 0 };
         let locked = if m.locked { F::LOCKED } else { 0 };
         let uffd_wp = if m.uffd_wp { F::UFFD_WP } else { 0 };
-        Self::absent((kind << KIND_SHIFT) | reach | young | dirty | locked | uffd_wp, m.pfn.0)
+        let soft = if m.soft_dirty { F::SOFT_DIRTY } else { 0 };
+        Self::absent(
+            (kind << KIND_SHIFT) | reach | young | dirty | locked | uffd_wp | soft,
+            m.pfn.0,
+        )
     }
 
     /// The marker: nothing is there, and a monitor wants to hear of the next write. The empty entry
@@ -468,7 +499,8 @@ impl<F: Format> Pte<F> {
 
     /// In place of a huge entry: its page was taken, and is not to be found again.
     pub(crate) fn lost() -> Self {
-        Self::swap(Swap { device: u8::MAX, slot: 0, exclusive: false, uffd_wp: false })
+        let (exclusive, uffd_wp, soft_dirty) = (false, false, false);
+        Self::swap(Swap { device: u8::MAX, slot: 0, exclusive, uffd_wp, soft_dirty })
     }
 
     /// Whether that is there.
@@ -482,7 +514,8 @@ impl<F: Format> Pte<F> {
         let kind = (u64::from(s.device) << SWAP_TYPE_SHIFT) & SWAP_TYPE_MASK;
         let exclusive = if s.exclusive { SWAP_EXCLUSIVE } else { 0 };
         let uffd_wp = if s.uffd_wp { F::UFFD_WP } else { 0 };
-        Self::absent(SWAP | kind | exclusive | uffd_wp, s.slot)
+        let soft = if s.soft_dirty { F::SOFT_DIRTY } else { 0 };
+        Self::absent(SWAP | kind | exclusive | uffd_wp | soft, s.slot)
     }
 }
 

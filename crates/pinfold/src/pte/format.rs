@@ -92,7 +92,7 @@ impl BitChange {
 ///   present.
 /// - [`Format::LOCKED`] is one bit, outside the field and above bit 7, that the hardware ignores in
 ///   every entry that maps a frame, and by which no other mark is recognised.
-/// - [`Format::UFFD_WP`] is another such bit, or 0.
+/// - [`Format::UFFD_WP`] and [`Format::SOFT_DIRTY`] are two more such bits, or 0.
 /// - [`Format::TABLE`] is present, and the hardware continues to the table that it names; what
 ///   [`Format::page`] makes for [`Reach::Data`] is present, and the hardware continues to the page,
 ///   and nowhere else. Of such an entry [`Format::huge`] makes one that does the same in a table
@@ -155,6 +155,11 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// then no range can be registered for write protection.
     const UFFD_WP: u64;
 
+    /// The page was stored to since that was last forgotten (facts 7.6). In migration and swap
+    /// entries, too. The hardware does not set it: whoever lets a store through does. A bit as
+    /// [`Format::LOCKED`], or 0 where the format has none left: then nothing is forgotten.
+    const SOFT_DIRTY: u64;
+
     /// A table entry of an upper level, but for the frame.
     const TABLE: u64;
     /// What an entry of an upper table fulfils that names a table, and no other.
@@ -188,8 +193,8 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     /// An entry that maps a page with this `reach`, but for the frame: read-only, clean, old, not
     /// special. [`Reach::None`] makes it absent.
     fn page(reach: Reach) -> u64;
-    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable, special, locked
-    /// and write-protected by a monitor as in `bits`.
+    /// As [`Format::page`] with this `reach`, but accessed, dirty, writable, special, locked,
+    /// write-protected by a monitor and soft-dirty as in `bits`.
     fn with_reach(bits: u64, reach: Reach) -> u64;
     /// Absent like [`Reach::None`], but for NUMA balancing's sake: remembers whether instructions
     /// may be fetched.
@@ -240,6 +245,11 @@ pub unsafe trait Format: Copy + Eq + Debug + Send + Sync + 'static {
     #[inline]
     fn is_uffd_wp(bits: u64) -> bool {
         bits & Self::UFFD_WP != 0
+    }
+    /// Whether it was stored to since that was last forgotten. For any entry but none.
+    #[inline]
+    fn is_soft_dirty(bits: u64) -> bool {
+        bits & Self::SOFT_DIRTY != 0
     }
     /// Whether its frame has no counts: the zero page.
     #[inline]

@@ -26,7 +26,7 @@ fn protnone_maps_a_frame_that_the_hardware_cannot_use() {
 #[test]
 fn migration_entries_keep_all_they_are_given() {
     for kind in [MigrationKind::Read, MigrationKind::ReadExclusive, MigrationKind::Write] {
-        for bits in 0..64 {
+        for bits in 0..128 {
             let entry = Migration {
                 pfn: Pfn(0xf_ffff),
                 kind,
@@ -39,6 +39,7 @@ fn migration_entries_keep_all_they_are_given() {
                 },
                 locked: bits & 16 != 0,
                 uffd_wp: bits & 32 != 0,
+                soft_dirty: bits & 64 != 0,
             };
             let pte = P::migration(entry);
             assert!(!pte.is_mapped() && !pte.is_present());
@@ -56,6 +57,7 @@ fn swap_entries_keep_all_they_are_given() {
                 slot: 0x1_2345,
                 exclusive,
                 uffd_wp: exclusive && P::marker() != P::NONE,
+                soft_dirty: !exclusive,
             };
             let pte = P::swap(entry);
             assert!(!pte.is_mapped());
@@ -100,7 +102,8 @@ fn absent_entries_of_x86_64_hold_the_frame_number_inverted() {
     assert_eq!(none.bits(), inverted | 1 << 63 | 1 << 8);
     let hint = P::mapping(Pfn(0x1234), Reach::Data { exec: true }).hint();
     assert_eq!(hint.bits(), inverted | 1 << 9 | 1 << 8 | 1 << 5);
-    let swap = P::swap(Swap { device: 0, slot: 0x1234, exclusive: false, uffd_wp: false });
+    let (exclusive, uffd_wp, soft_dirty) = (false, false, false);
+    let swap = P::swap(Swap { device: 0, slot: 0x1234, exclusive, uffd_wp, soft_dirty });
     assert_eq!(swap.bits(), inverted | 1 << 7);
 }
 

@@ -18,10 +18,11 @@ const HINT: u64 = 1 << 9;
 const SPECIAL: u64 = 1 << 10;
 const LOCKED: u64 = 1 << 11;
 const UFFD_WP: u64 = 1 << 52;
+const SOFT_DIRTY: u64 = 1 << 53;
 const NO_EXEC: u64 = 1 << 63;
 
 /// What is kept when the access changes.
-const KEPT: u64 = ACCESSED | DIRTY | WRITE | SPECIAL | LOCKED | UFFD_WP;
+const KEPT: u64 = ACCESSED | DIRTY | WRITE | SPECIAL | LOCKED | UFFD_WP | SOFT_DIRTY;
 
 /// The x86-64 layout with `LEVELS` levels of `1 << BITS` entries. Real hardware has 4 or 5 levels
 /// of 9 bits.
@@ -60,6 +61,7 @@ unsafe impl<const LEVELS: u32, const BITS: u32> Format for X86<LEVELS, BITS> {
     const SPECIAL: u64 = SPECIAL;
     const LOCKED: u64 = LOCKED;
     const UFFD_WP: u64 = UFFD_WP;
+    const SOFT_DIRTY: u64 = SOFT_DIRTY;
     const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
     const LINK: Match = Match { mask: PRESENT | PAGES, set: PRESENT };
     const WRITABLE: Match = Match { mask: PRESENT | SPECIAL | WRITE, set: PRESENT | WRITE };

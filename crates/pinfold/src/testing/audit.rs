@@ -7,9 +7,12 @@ use std::vec::Vec;
 
 use pinfold::lab::{self, FolioView, Holder};
 use pinfold::rules::large::{Tally, counted_maps, counts_each_page, counts_owners, tally};
-use pinfold::{Entry, File, Flags, Format, Group, PIN_BIAS, Pfn, Pte, SpaceId};
+use pinfold::{Entry, File, Flags, Format, Group, PIN_BIAS, Pfn, Pte, SpaceId, VirtAddr};
 
 use super::{Mem, Rig, Space, followed};
+
+/// So many pages, from address 0 on, are asked about that tests of one space use.
+const LOOKED_AT: u64 = 64;
 
 /// The conservation oracle: every reference and mapping of every frame must have a reason, and
 /// every frame without one must be free.
@@ -73,12 +76,23 @@ impl<'m, F: Format> Audit<'m, F> {
             }
         });
         self.note_writable(space.root(), F::LEVELS - 1);
+        self.check_soft_dirty(space);
         for (page, frame, writable) in followed(space) {
             let entry = space.walk(page.start());
             assert!(entry.is_present() && entry.pfn() == frame, "a device follows {page:?}");
             assert!(entry.is_writable() || !writable, "a device may write {page:?}");
         }
         self
+    }
+
+    /// INV-SOFT-1.
+    fn check_soft_dirty(&self, space: &Space<F>) {
+        let pages = 0..F::USER_PAGES.min(LOOKED_AT);
+        for at in pages.map(VirtAddr::of_page) {
+            let entry = space.walk(at);
+            let writable = entry.is_mapped() && entry.is_writable();
+            assert!(!writable || space.is_soft_dirty(at) == Ok(true), "{at}: {entry}");
+        }
     }
 
     /// Everything that a file holds.

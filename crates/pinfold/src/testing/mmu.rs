@@ -37,8 +37,14 @@ impl<const LEVELS: u32, const BITS: u32> Hardware for Armv8<LEVELS, BITS> {
     const MMU: Mmu = Mmu { table: aarch64_table, page: aarch64_page, huge: aarch64_huge };
 }
 
-impl<const LEVELS: u32, const BITS: u32> Hardware for Riscv64<LEVELS, BITS> {
-    const MMU: Mmu = Mmu { table: riscv64_table, page: riscv64_page, huge: riscv64_page };
+impl<const LEVELS: u32, const BITS: u32, const SOFTWARE: u32> Hardware
+    for Riscv64<LEVELS, BITS, SOFTWARE>
+{
+    const MMU: Mmu = Mmu {
+        table: riscv64_table,
+        page: riscv64_page::<SOFTWARE>,
+        huge: riscv64_page::<SOFTWARE>,
+    };
 }
 
 fn has(bits: u64, bit: u32) -> bool {
@@ -122,13 +128,15 @@ fn riscv64_table(bits: u64) -> Option<Pfn> {
     (field(bits, 0, 7) == 1 && field(bits, 54, 63) == 0).then(|| Pfn(field(bits, 10, 53)))
 }
 
-fn riscv64_page(bits: u64, cause: Cause, by: Marks) -> Option<(Pfn, u64)> {
+fn riscv64_page<const SOFTWARE: u32>(bits: u64, cause: Cause, by: Marks) -> Option<(Pfn, u64)> {
     let rights = field(bits, 1, 3);
     if !has(bits, 0) || rights == 0 {
         return None;
     }
     assert_ne!(rights & 0b11, 0b10, "write without read is reserved");
-    assert_eq!(field(bits, 54, 63), 0, "reserved, and other memory types");
+    // Svrsw60t59b.
+    let (reserved, software) = (field(bits, 54, 58) | field(bits, 61, 63), field(bits, 59, 60));
+    assert!(reserved == 0 && (software == 0 || SOFTWARE == 4), "reserved, and other memory types");
     assert!(!has(bits, 5), "user pages are not global");
     let right = match cause {
         Cause::Load => 1,

@@ -26,7 +26,7 @@ fn out(l: &Life) -> Result<(), Why> {
 }
 
 /// All that a life does, in order.
-const STEPS: [(&str, Step); 21] = [
+const STEPS: [(&str, Step); 24] = [
     ("swap on", |l| {
         l.swap = Some(l.mem.swap_on(Box::new(Blank), 8, SwapWrites::Any)?);
         Ok(())
@@ -36,12 +36,14 @@ const STEPS: [(&str, Step); 21] = [
     ("store more", |l| store(&l.parent, 2, 1).map_err(Why::from).map(drop)),
     ("store in another table", |l| store(&l.parent, 5, 1).map_err(Why::from).map(drop)),
     ("page out", |l| out(l)),
+    ("forget stores", |l| Ok(l.parent.clear_soft_dirty()?)),
     ("load back", |l| load(&l.parent, 1).map_err(Why::from).map(drop)),
     ("store back", |l| store(&l.parent, 5, 2).map_err(Why::from).map(drop)),
     ("fork", |l| l.parent.fork().map_err(Why::from).map(|child| l.child = Some(child))),
     ("child loads back", |l| load(l.child()?, 2).map_err(Why::from).map(drop)),
     ("child stores", |l| store(l.child()?, 2, 2).map_err(Why::from).map(drop)),
     ("page out again", |l| out(l)),
+    ("forget the child's stores", |l| Ok(l.child()?.clear_soft_dirty()?)),
     ("pin back", |l| l.pin(1, Access::Write, false)),
     ("page out what is pinned", |l| out(l)),
     ("lock a part", |l| Ok(l.parent.mlock(pages(4, 3))?)),
@@ -49,6 +51,7 @@ const STEPS: [(&str, Step); 21] = [
         Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }),
+    ("need no more", |l| Ok(l.parent.advise(pages(2, 1), Advice::Free)?)),
     ("bring back", |l| Ok(l.parent.swap_in(device(l)?).map(drop)?)),
     ("bring the child's back", |l| Ok(l.child()?.swap_in(device(l)?).map(drop)?)),
     ("swap off", |l| {

@@ -191,6 +191,12 @@ impl<F: Format> World<F> {
                     process.space.numa_scan_of(range, users);
                 }
             }
+            Op::ClearRefs { who } => {
+                let lacks = F::SOFT_DIRTY == 0;
+                if let Some(process) = self.pick(who) {
+                    assert_eq!(process.space.clear_soft_dirty().is_err(), lacks);
+                }
+            }
             Op::Migrate { who, run, node } => {
                 let range = self.range(run);
                 if let Some(process) = self.pick(who) {
@@ -377,6 +383,7 @@ impl<F: Format> World<F> {
                 Advice::DoFork => slot.left_out = false,
                 Advice::WipeOnFork => slot.wiped = true,
                 Advice::KeepOnFork => slot.wiped = false,
+                Advice::Free => unreachable!("not drawn: whether contents go is reclaim's to say"),
                 // No page of a process is seen to be part of a folio.
                 Advice::HugePage | Advice::NoHugePage => {}
             }
@@ -455,6 +462,8 @@ impl<F: Format> World<F> {
             Ok(_) => {
                 assert!(allowed, "page {page} must not be written");
                 process.slots.get_mut(&page).unwrap().set(value);
+                let told = process.space.is_soft_dirty(VirtAddr::of_page(at));
+                assert_eq!(told, Ok(true), "page {page} was stored to");
             }
             Err(error) => assert!(!allowed || is_misfortune(error), "{error}"),
         }

@@ -102,6 +102,10 @@ pub(crate) enum Op {
         pages: u64,
         how: Way,
     },
+    /// Forgets which pages were stored to.
+    ClearRefs {
+        who: usize,
+    },
     Scan {
         who: usize,
         run: Run,
@@ -344,6 +348,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => (who(), run(), 0..GROUPS)
             .prop_map(|(who, run, from)| Op::MoveCharge { who, run, from }),
         1 => prop_oneof![1 => Just(true), 3 => Just(false)].prop_map(|fails| Op::Disk { fails }),
+        2 => who().prop_map(|who| Op::ClearRefs { who }),
     ]
 }
 

@@ -96,6 +96,20 @@ pub enum Atom {
         /// The page of one of its areas.
         place: Place,
     },
+    /// `PROCESS:PAGE is soft-dirty`: it may have been stored to since the last `clear-refs`.
+    SoftDirty {
+        /// The process.
+        process: Name,
+        /// The page of one of its areas.
+        place: Place,
+    },
+    /// `PROCESS:PAGE is resident`: an access by the process would find it in memory.
+    Resident {
+        /// The process.
+        process: Name,
+        /// The page of one of its areas.
+        place: Place,
+    },
     /// `GROUP holds N`: so many pages are charged to the group.
     Holds {
         /// The group.

@@ -209,6 +209,8 @@ pub enum Action {
         /// Where to.
         node: Spanned<u32>,
     },
+    /// `clear-refs`: no page of the process is soft-dirty any more.
+    ClearRefs,
     /// `pageout PAGES`
     Pageout {
         /// What goes to the swap device.

@@ -28,6 +28,7 @@ impl Action {
             Self::NumaScan { .. } => Verb::NumaScan,
             Self::Migrate { .. } => Verb::Migrate,
             Self::Compact { .. } => Verb::Compact,
+            Self::ClearRefs => Verb::ClearRefs,
             Self::Pageout { .. } => Verb::Pageout,
             Self::Swapoff => Verb::Swapoff,
             Self::Writeback { .. } => Verb::Writeback,
@@ -118,6 +119,7 @@ impl Action {
             | Self::NumaScan { .. }
             | Self::Migrate { .. }
             | Self::Compact { .. }
+            | Self::ClearRefs
             | Self::Pageout { .. }
             | Self::Swapoff
             | Self::Writeback { .. }

@@ -52,7 +52,9 @@ impl<'a> Checker<'a> {
             Atom::Holds { group, .. } => self.group(group),
             Atom::Is { left, right } => [left, right].into_iter().for_each(|view| self.page(view)),
             Atom::Dirty { view } | Atom::Large { view } => self.page(view),
-            Atom::Huge { process, place } => {
+            Atom::Huge { process, place }
+            | Atom::SoftDirty { process, place }
+            | Atom::Resident { process, place } => {
                 self.owned(process, place);
                 self.whole_page(place, "`is`");
             }

@@ -120,6 +120,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
             | Action::Compact { .. }
+            | Action::ClearRefs
             | Action::Pageout { .. }
             | Action::Swapoff
             | Action::Writeback { .. }

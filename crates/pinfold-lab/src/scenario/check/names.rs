@@ -364,6 +364,7 @@ impl<'a> Names<'a> {
             | Action::NumaScan { .. }
             | Action::Migrate { .. }
             | Action::Compact { .. }
+            | Action::ClearRefs
             | Action::Pageout { .. }
             | Action::Swapoff
             | Action::Writeback { .. }

@@ -63,8 +63,8 @@ fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
             Atom::Dirty { view }
         } else if cursor.accept("large").is_some() {
             Atom::Large { view }
-        } else if cursor.peek_word() == Some("huge") {
-            huge(cursor, view)?
+        } else if let Some(kind) = OfProcess::next(cursor) {
+            kind.read(cursor, view)?
         } else {
             Atom::Is { left: view, right: self::view(cursor, known)? }
         }
@@ -134,23 +134,59 @@ fn holds(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
     }
 }
 
-/// `huge`, which only an entry of a process is.
-fn huge(cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
-    let at = cursor.keyword("huge")?;
-    match view {
-        View::Process { process, place } => Ok(Atom::Huge { process, place }),
-        View::Handle(place) | View::File(place) => Err(Box::new(
-            ScenarioError::new(
-                Code::Unexpected,
-                place.span.0,
-                "only what maps a page for a process is huge",
-                "no page of a process",
-            )
-            .related(at, "said here")
-            .help(
-                "name the page as `PROCESS:PAGE`; whether its folio has several pages is `large`",
-            ),
-        )),
+/// What only a page of a process is.
+enum OfProcess {
+    Huge,
+    SoftDirty,
+    Resident,
+}
+
+impl OfProcess {
+    /// The one whose word comes next.
+    fn next(cursor: &Cursor<'_>) -> Option<Self> {
+        let word = cursor.peek_word()?;
+        [Self::Huge, Self::SoftDirty, Self::Resident].into_iter().find(|kind| kind.word() == word)
+    }
+
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Huge => "huge",
+            Self::SoftDirty => "soft-dirty",
+            Self::Resident => "resident",
+        }
+    }
+
+    fn read(self, cursor: &mut Cursor<'_>, view: View) -> Parsed<Atom> {
+        let at = cursor.keyword(self.word())?;
+        match view {
+            View::Process { process, place } => Ok(match self {
+                Self::Huge => Atom::Huge { process, place },
+                Self::SoftDirty => Atom::SoftDirty { process, place },
+                Self::Resident => Atom::Resident { process, place },
+            }),
+            View::Handle(place) | View::File(place) => Err(Box::new(
+                ScenarioError::new(
+                    Code::Unexpected,
+                    place.span.0,
+                    format!("only what maps a page for a process is {}", self.word()),
+                    "no page of a process",
+                )
+                .related(at, "said here")
+                .help(self.help()),
+            )),
+        }
+    }
+
+    const fn help(&self) -> &'static str {
+        match self {
+            Self::Huge => {
+                "name the page as `PROCESS:PAGE`; whether its folio has several pages is `large`"
+            }
+            Self::SoftDirty => {
+                "name the page as `PROCESS:PAGE`; whether a write is on record is `dirty`"
+            }
+            Self::Resident => "name the page as `PROCESS:PAGE`",
+        }
     }
 }
 

@@ -179,6 +179,7 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             let (pages, node) = destination(cursor)?;
             Action::Compact { pages, node }
         }
+        Verb::ClearRefs => Action::ClearRefs,
         Verb::Pageout => Action::Pageout { pages: cursor.pages()? },
         Verb::Swapoff => Action::Swapoff,
         Verb::Writeback => Action::Writeback { pages: cursor.pages()? },

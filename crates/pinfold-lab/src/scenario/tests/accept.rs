@@ -54,6 +54,7 @@ fn every_step_is_read() {
            split-folio F[0]
            split-folio A[0] may fail busy
            split-deferred
+           clear-refs
            pageout A
            swapoff may fail busy
            collapse A[1] may fail busy
@@ -128,6 +129,7 @@ fn every_step_is_read() {
             "split-folio F[0]",
             "split-folio A[0] may fail busy",
             "split-deferred",
+            "clear-refs",
             "pageout A",
             "swapoff may fail busy",
             "collapse A[1] may fail busy",

@@ -10,7 +10,7 @@ use super::{Answer, Stage, told};
 use crate::fit::HUGE;
 use crate::inside::act::Role;
 use crate::inside::board::{Hold, Question};
-use crate::inside::pagemap::Entry;
+use crate::inside::pagemap::{Entry, tells_soft_dirty};
 use crate::inside::ring::Device;
 use crate::inside::scale::Scale;
 use crate::inside::sys::{self, PAGE};
@@ -46,6 +46,12 @@ impl Stage {
             Look::Large(seen) => (made(seen), is_large(self.frame(seen), self.cast.scale)),
             Look::Huge(process, spot) => {
                 (cast.board.process(*process).is_some(), self.is_huge(*process, *spot))
+            }
+            Look::SoftDirty(process, spot) => {
+                (cast.board.process(*process).is_some(), self.is_soft_dirty(*process, *spot))
+            }
+            Look::Resident(process, spot) => {
+                (cast.board.process(*process).is_some(), self.is_resident(*process, *spot)?)
             }
             Look::Stores(..) | Look::Holds(..) => (true, unknown("not visible")),
             Look::Register(register, word) => {
@@ -220,6 +226,46 @@ impl Stage {
             Ok(Ok(false)) => told(Some(false), "no huge entry"),
             Ok(Err(_)) | Err(_) => told(None, "not visible"),
         }
+    }
+
+    /// Whether a page of a process may have been stored to.
+    fn is_soft_dirty(&self, process: usize, spot: Spot) -> (Option<bool>, String) {
+        let (Ok(address), Some(id)) =
+            (self.cast.address(process, spot), self.cast.board.process(process))
+        else {
+            return (Some(false), "no page".to_owned());
+        };
+        let mut entry = [0; 8];
+        let read = File::open(format!("/proc/{id}/pagemap"))
+            .and_then(|map| map.read_exact_at(&mut entry, address / PAGE * 8));
+        match (read, Entry(u64::from_ne_bytes(entry)).is_soft_dirty()) {
+            (Ok(()), true) => (Some(true), "soft-dirty".to_owned()),
+            (Ok(()), false) if tells_soft_dirty() == Ok(true) => {
+                (Some(false), "not soft-dirty".to_owned())
+            }
+            (Ok(()), false) | (Err(_), _) => (None, "not visible".to_owned()),
+        }
+    }
+
+    /// Whether a page of a process is in memory, as the process is told.
+    fn is_resident(
+        &mut self,
+        process: usize,
+        spot: Spot,
+    ) -> Result<(Option<bool>, String), String> {
+        let Ok(address) = self.cast.address(process, spot) else {
+            return Ok((Some(false), "no page".to_owned()));
+        };
+        if self.cast.board.process(process).is_none() || self.is_gone(process) {
+            return Ok((Some(false), "no page".to_owned()));
+        }
+        let page = address - address % PAGE;
+        Ok(match self.ask(Role::Process(process), Question::Resident(page))? {
+            Answer::Done(Did::Worked(1)) => (Some(true), "in memory".to_owned()),
+            Answer::Done(Did::Worked(_)) => (Some(false), "not in memory".to_owned()),
+            Answer::Done(Did::Error(libc::ENOMEM)) => (Some(false), "no page".to_owned()),
+            Answer::Done(_) | Answer::Waits { .. } => (None, "not visible".to_owned()),
+        })
     }
 
     /// Whether an area of a process has pages that no entry of its own shows.

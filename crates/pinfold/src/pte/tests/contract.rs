@@ -24,23 +24,25 @@ struct Says {
     special: bool,
     locked: bool,
     uffd_wp: bool,
+    soft_dirty: bool,
 }
 
 impl Says {
     fn every<F: Format>() -> impl Iterator<Item = Self> {
-        let most = if F::UFFD_WP == 0 { 64 } else { 128 };
+        // The last two are marks that a format may lack.
+        let lacks = if F::UFFD_WP == 0 { 64 } else { 0 } | if F::SOFT_DIRTY == 0 { 128 } else { 0 };
         REACHES.into_iter().flat_map(move |reach| {
-            (0..most).filter(move |bits| bits & 1 == 0 || reach != Reach::None).map(move |bits| {
-                Self {
-                    reach,
-                    hint: bits & 1 != 0,
-                    accessed: bits & 2 != 0,
-                    dirty: bits & 4 != 0,
-                    writable: bits & 8 != 0,
-                    special: bits & 16 != 0,
-                    locked: bits & 32 != 0,
-                    uffd_wp: bits & 64 != 0,
-                }
+            let never = lacks | if reach == Reach::None { 1 } else { 0 };
+            (0..256).filter(move |bits| bits & never == 0).map(move |bits| Self {
+                reach,
+                hint: bits & 1 != 0,
+                accessed: bits & 2 != 0,
+                dirty: bits & 4 != 0,
+                writable: bits & 8 != 0,
+                special: bits & 16 != 0,
+                locked: bits & 32 != 0,
+                uffd_wp: bits & 64 != 0,
+                soft_dirty: bits & 128 != 0,
             })
         })
     }
@@ -52,7 +54,7 @@ impl Says {
             Reach::Data { .. } => Pte::<F>::mapping(pfn, self.reach).old().bits(),
             Reach::None => Pte::<F>::mapping(pfn, Reach::None).bits(),
         });
-        let steps: [Step<F>; 7] = [
+        let steps: [Step<F>; 8] = [
             (self.hint, Pte::hint),
             (self.accessed, Pte::young),
             (self.dirty, Pte::dirty),
@@ -61,9 +63,10 @@ impl Says {
             (self.locked, Pte::locked),
             // Alone: the manager takes write permission with it.
             (self.uffd_wp, |pte| Pte::from_bits(pte.bits() | F::UFFD_WP)),
+            (self.soft_dirty, |pte| pte.with_soft_dirty(true)),
         ];
-        (0..7)
-            .map(|step| steps[(step + turn) % 7])
+        (0..8)
+            .map(|step| steps[(step + turn) % 8])
             .fold(start, |pte, (wanted, make)| if wanted { make(pte) } else { pte })
     }
 
@@ -77,6 +80,7 @@ impl Says {
             special: pte.is_special(),
             locked: pte.is_locked(),
             uffd_wp: pte.is_uffd_wp(),
+            soft_dirty: pte.is_soft_dirty(),
         }
     }
 
@@ -102,7 +106,8 @@ fn geometry<F: Hardware>() {
     assert!(F::USER_PAGES <= F::PAGES && F::PAGES <= 1 << (64 - crate::PAGE_SHIFT));
     assert_eq!((F::LOCKED & (F::FRAME | 0xff), F::LOCKED.count_ones()), (0, 1));
     assert_eq!(F::UFFD_WP & (F::FRAME | 0xff | F::LOCKED), 0);
-    assert!(F::UFFD_WP.count_ones() < 2);
+    assert_eq!(F::SOFT_DIRTY & (F::FRAME | 0xff | F::LOCKED | F::UFFD_WP), 0);
+    assert!(F::UFFD_WP.count_ones() < 2 && F::SOFT_DIRTY.count_ones() < 2);
     assert_eq!(F::FRAME & 0xff, 0, "swap and migration entries need these bits");
 }
 
@@ -122,6 +127,11 @@ fn mapping<F: Hardware>(pfn: Pfn, says: Says, turn: usize) {
     assert_eq!((Says::of(free), free.pfn()), (Says { locked: false, ..says }, pfn));
     let unseen = pte.without_uffd_wp();
     assert_eq!((Says::of(unseen), unseen.pfn()), (Says { uffd_wp: false, ..says }, pfn));
+    let stored = pte.stored();
+    let soft_dirty = says.soft_dirty || F::SOFT_DIRTY != 0;
+    assert_eq!(Says::of(stored), Says { dirty: true, soft_dirty, ..says });
+    let forgotten = pte.with_soft_dirty(false);
+    assert_eq!(Says::of(forgotten), Says { soft_dirty: false, ..says });
     assert_eq!(F::REVOKE_WRITE.of(pte.bits()), pte.read_only().bits());
     for reach in REACHES {
         let other = pte.with_reach(reach);
@@ -197,12 +207,13 @@ fn absent<F: Hardware>(pte: Pte<F>) {
 
 fn migration<F: Hardware>(pfn: Pfn) {
     for kind in [MigrationKind::Read, MigrationKind::ReadExclusive, MigrationKind::Write] {
-        for (reach, marks) in REACHES.into_iter().flat_map(|reach| (0..16).map(move |m| (reach, m)))
+        for (reach, marks) in REACHES.into_iter().flat_map(|reach| (0..32).map(move |m| (reach, m)))
         {
             let (young, dirty) = (marks & 1 != 0, marks & 2 != 0);
             let locked = marks & 4 != 0;
             let uffd_wp = marks & 8 != 0 && F::UFFD_WP != 0;
-            let entry = Migration { pfn, kind, young, dirty, reach, locked, uffd_wp };
+            let soft_dirty = marks & 16 != 0 && F::SOFT_DIRTY != 0;
+            let entry = Migration { pfn, kind, young, dirty, reach, locked, uffd_wp, soft_dirty };
             let pte = Pte::<F>::migration(entry);
             absent(pte);
             assert!(!pte.is_mapped() && !pte.is_protnone() && !pte.is_hint());
@@ -214,7 +225,9 @@ fn migration<F: Hardware>(pfn: Pfn) {
 fn swap<F: Hardware>(slot: u64) {
     for device in 0..32 {
         for exclusive in [false, true] {
-            let entry = Swap { device, slot, exclusive, uffd_wp: exclusive && F::UFFD_WP != 0 };
+            let uffd_wp = exclusive && F::UFFD_WP != 0;
+            let soft_dirty = !exclusive && F::SOFT_DIRTY != 0;
+            let entry = Swap { device, slot, exclusive, uffd_wp, soft_dirty };
             let pte = Pte::<F>::swap(entry);
             absent(pte);
             assert!(!pte.is_mapped() && !pte.is_protnone() && !pte.is_hint());
@@ -269,6 +282,7 @@ fn every_format_keeps_the_contract() {
     contract::<SmallRiscv64>();
     contract::<Sv39>();
     contract::<Sv48>();
+    contract::<Sv39Rsw>();
 }
 
 /// A change in place, with the accessed bit set by the hardware between the look and the change.
