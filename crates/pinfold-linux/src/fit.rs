@@ -84,6 +84,9 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     if plan.swap > 0 {
         missing.push(whole("swap devices are of the whole machine, and so is who else uses them"));
     }
+    if plan.lru > 0 {
+        missing.push(whole("what waits in a CPU's batch with a page, only the kernel knows"));
+    }
     missing.extend(unfit_for_huge(plan, features).map(|why| whole(&why)));
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
@@ -196,6 +199,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Pageout(_) | Act::Swapoff => {
             told("swap devices are of the whole machine, and so is who else uses them")
         }
+        Act::Reclaim(..) => told("a node is reclaimed for everybody, by a kernel that is short"),
+        Act::LruDrain(_) => told("no system call drains the CPUs' batches, and does nothing else"),
         Act::SplitFolio(_) | Act::SplitDeferred => {
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }

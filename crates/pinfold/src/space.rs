@@ -276,6 +276,10 @@ pub enum Place {
 pub enum Advice {
     /// The pages' contents are not needed: the next access finds zeros (private memory).
     DontNeed,
+    /// The pages are not needed for a while: those that nobody else maps leave before others when
+    /// memory is short. Nothing, where there are no lists to choose from
+    /// ([`crate::Tuning::lru_batch`]).
+    Cold,
     /// Children do not get the range: the old workaround for pinned buffers.
     DontFork,
     /// Undoes [`Advice::DontFork`].

@@ -209,7 +209,8 @@ impl<'a> Checker<'a> {
                 self.access(at, process, place);
                 self.whole_page(place, "`collapse`");
             }
-            Action::SplitDeferred | Action::Swapoff => {}
+            Action::SplitDeferred | Action::Swapoff | Action::LruDrain { .. } => {}
+            Action::Reclaim { node, .. } => self.node(*node),
             Action::Note { pages, .. } => self.pages(at, process, pages),
             Action::TryGet { frame, .. } => self.noted(at, frame),
             Action::GetPage { held, .. } => self.referred_to(at, held),

@@ -40,7 +40,9 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         Action::Advise { advice, .. } => match advice.value {
             Advice::WipeOnFork | Advice::KeepOnFork => vec![Interface::WipeOnFork],
             // DONTFORK and DOFORK came with 2.6.16, HUGEPAGE and NOHUGEPAGE with 2.6.38.
-            Advice::DontNeed
+            // COLD came with 5.4; before, it stands for pages that were not used for long.
+            Advice::Cold
+            | Advice::DontNeed
             | Advice::DontFork
             | Advice::DoFork
             | Advice::HugePage
@@ -91,6 +93,8 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::Compact { .. }
         | Action::Pageout { .. }
         | Action::Swapoff
+        | Action::Reclaim { .. }
+        | Action::LruDrain { .. }
         | Action::Writeback { .. }
         | Action::Signal { .. }
         | Action::Await { .. }

@@ -344,6 +344,8 @@ impl Cast {
             | Act::SplitDeferred
             | Act::Pageout(_)
             | Act::Swapoff
+            | Act::Reclaim(..)
+            | Act::LruDrain(_)
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Collapse(spot) => self.collapse(process, spot),
             Act::Note(pages, handle) => self.note(process, pages, handle),

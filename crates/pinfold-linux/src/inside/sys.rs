@@ -208,6 +208,7 @@ pub(super) fn protect(range: Range, protection: Protection) -> Result<(), Errno>
 pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
     let advice = match advice {
         Advice::DontNeed => libc::MADV_DONTNEED,
+        Advice::Cold => libc::MADV_COLD,
         Advice::DontFork => libc::MADV_DONTFORK,
         Advice::DoFork => libc::MADV_DOFORK,
         Advice::WipeOnFork => libc::MADV_WIPEONFORK,

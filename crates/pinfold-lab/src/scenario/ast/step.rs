@@ -2,7 +2,7 @@
 
 use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{Access, Advice, Failure, Protection, Sharing, UffdReason, UffdWord};
-use super::parts::{Dirty, Duration, Grab, Occupied, Pages, Part, Place, Shown, UffdWp};
+use super::parts::{Batches, Dirty, Duration, Grab, Occupied, Pages, Part, Place, Shown, UffdWp};
 use serde::{Deserialize, Serialize};
 
 /// One line of `setup`, a lane or `after`.
@@ -214,6 +214,18 @@ pub enum Action {
     },
     /// `swapoff`: all processes' pages come back from the swap device, which is gone then.
     Swapoff,
+    /// `reclaim node N goal K`
+    Reclaim {
+        /// Where.
+        node: Spanned<u32>,
+        /// How many pages are to leave.
+        goal: Spanned<u32>,
+    },
+    /// `lru-drain` and `lru-drain all`
+    LruDrain {
+        /// Whose batches.
+        of: Batches,
+    },
     /// `signal NAME`: whoever awaits it goes on, now or later.
     Signal {
         /// The signal.

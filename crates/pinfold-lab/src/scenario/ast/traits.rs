@@ -30,6 +30,8 @@ impl Action {
             Self::Compact { .. } => Verb::Compact,
             Self::Pageout { .. } => Verb::Pageout,
             Self::Swapoff => Verb::Swapoff,
+            Self::Reclaim { .. } => Verb::Reclaim,
+            Self::LruDrain { .. } => Verb::LruDrain,
             Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
@@ -113,6 +115,8 @@ impl Action {
             | Self::Compact { .. }
             | Self::Pageout { .. }
             | Self::Swapoff
+            | Self::Reclaim { .. }
+            | Self::LruDrain { .. }
             | Self::Writeback { .. }
             | Self::Populate { .. }
             | Self::Mlock { .. }

@@ -364,6 +364,8 @@ impl<'a> Names<'a> {
             | Action::Compact { .. }
             | Action::Pageout { .. }
             | Action::Swapoff
+            | Action::Reclaim { .. }
+            | Action::LruDrain { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }

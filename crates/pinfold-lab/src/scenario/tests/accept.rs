@@ -56,6 +56,10 @@ fn every_step_is_read() {
            split-deferred
            pageout A
            swapoff may fail busy
+           reclaim node 0 goal 2
+           lru-drain
+           lru-drain all
+           advise A cold
            collapse A[1] may fail busy
            note A as n0
            try-get n0[1] as h4 may fail busy
@@ -124,6 +128,10 @@ fn every_step_is_read() {
             "split-deferred",
             "pageout A",
             "swapoff may fail busy",
+            "reclaim node 0 goal 2",
+            "lru-drain",
+            "lru-drain all",
+            "advise A cold",
             "collapse A[1] may fail busy",
             "note A as n0",
             "try-get n0[1] as h4 may fail busy",
