@@ -1,6 +1,6 @@
 //! Advice about a range: what fork does with it, how large its folios may be, and that its contents
-//! are not needed, ever or for a while (facts 2.1, 7.7). What is mapped in the range takes it, and an error tells of
-//! holes.
+//! are not needed, for a while or ever (facts 2.1, 7.7). What is mapped in the range takes it, and
+//! an error tells of holes.
 
 use crate::addr::VirtRange;
 use crate::area::{Advised, AreaMap};

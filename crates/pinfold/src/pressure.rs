@@ -12,16 +12,19 @@
 //!
 //! Reclaim takes locks of pages by trying, families' locks for reading, tables' locks in turn, and
 //! calls swap devices, which sleep: whoever asks for it holds no lock, in particular none of an
-//! address space. An operation that found no frame, or fewer than [`Watermarks::min`](crate::Watermarks::min) when it
+//! address space. An operation that found no frame, or fewer than [`Watermarks::min`] when it
 //! began, is over, with nothing changed or with a beginning done, before it reclaims ([`relieved`])
-//! and is tried again or goes on.
+//! and is tried again or goes on. Of those one reclaims at a time, in its *turn*, a sleeping lock
+//! outside all others; who has waited for it tries his operation first.
 //!
 //! Invariants:
 //! - INV-PRESSURE-1: nobody holds an address space's lock while he reclaims.
-//! - INV-PRESSURE-2: an operation is tried again only after a frame was freed, and not more than
-//!   [`RETRIES`] times: where nothing can be freed, it fails as without reclaim.
+//! - INV-PRESSURE-2: an operation is tried again only after a turn, its own or another's, has freed
+//!   a frame, and not more than [`RETRIES`] times: where nothing can be freed, it fails as without
+//!   reclaim.
 //!
 //! [`Tuning::lru_batch`]: crate::Tuning::lru_batch
+//! [`Watermarks::min`]: crate::Watermarks::min
 //! [`relieved`]: Memory::relieved
 
 use crate::addr::{NodeId, Pfn};
@@ -36,6 +39,12 @@ use crate::table::{Next, Part};
 
 /// How often an operation is tried again. Linux: 16.
 const RETRIES: u32 = 16;
+
+/// How often what an operation wants freed is doubled from one try to the next.
+const MOST_DOUBLED: u32 = 6;
+
+/// The most pages of a list that are looked at under one hold of its lock.
+const MOST_LOOKED_AT: u64 = 4 * BATCH as u64;
 
 /// The first round looks at one page of so many of a list (a power of two), but at least at a
 /// batch, the next at twice as many, and the last at all. Linux: 12.
@@ -77,8 +86,7 @@ struct Round {
 impl<P: Platform> Memory<P> {
     /// Takes so many pages of private memory that lie on `node` out of memory, which are not in
     /// use as far as can be told: to the swap devices, as [`crate::AddressSpace::page_out`] does
-    /// with those of a range. Fewer where no more can leave; more where a large folio is split. Whoever asks
-    /// holds no lock of an address space, as for any call of the manager from outside.
+    /// with those of a range. Fewer where no more can leave; more where a large folio is split.
     ///
     /// Nothing leaves where there are no lists ([`Tuning::lru_batch`]).
     ///
@@ -152,19 +160,38 @@ impl<P: Platform> Memory<P> {
     fn keep_min(&self) {
         let (min, node) = (self.tuning().watermarks.min, self.platform().node());
         if min > 0 && self.frames().free_frames(node) < min {
-            self.stall();
+            self.stall(0);
         }
     }
 
-    /// Reclaims for somebody who waits for it, from the CPU's node first; how much.
-    fn stall(&self) -> u64 {
+    /// Reclaims for somebody who waits for it, or waits for another who does; whether there may be
+    /// a frame now. Each further try wants more, and memory that page tables can have, too.
+    fn stall(&self, tries: u32) -> bool {
+        let turns = self.frames().turns();
+        let before = turns.ended();
+        let _turn = turns.take(self.platform());
+        if turns.ended() != before {
+            return true;
+        }
         self.counters().allocstall.add(1);
         self.lru_add_drain_all();
-        let (goal, near) = (u64::from(self.tuning().reclaim_batch), self.platform().node());
+        let goal = u64::from(self.tuning().reclaim_batch) << tries.min(MOST_DOUBLED);
+        let zones: &[Zone] =
+            if tries == 0 { &[Zone::Movable] } else { &[Zone::Any, Zone::Movable] };
+        let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal));
+        if freed {
+            turns.end();
+        }
+        freed
+    }
+
+    /// Reclaims from the CPU's node, or from another if nothing can leave there; whether something
+    /// has left.
+    fn reclaim_near(&self, zone: Zone, goal: u64) -> bool {
+        let near = self.platform().node();
         let others = self.frames().listed_nodes().filter(|node| *node != near);
-        let mut freed =
-            core::iter::once(near).chain(others).map(|node| self.reclaim(node, goal).freed);
-        freed.find(|freed| *freed > 0).unwrap_or(0)
+        let mut nodes = core::iter::once(near).chain(others);
+        nodes.any(|node| self.reclaim_zone(node, zone, goal).freed > 0)
     }
 
     fn shrink(&self, aim: &Aim, goal: u64) -> Reclaimed {
@@ -273,8 +300,11 @@ impl<P: Platform> Memory<P> {
             chosen.pages[chosen.used] = pfn;
             chosen.used += 1;
         };
-        chosen.looked_at =
-            self.frames().isolate_last((aim.node, list), (aim.zone, most, room.min(BATCH)), take);
+        chosen.looked_at = self.frames().isolate_last(
+            (aim.node, list),
+            (aim.zone, most.min(MOST_LOOKED_AT), room.min(BATCH)),
+            take,
+        );
         chosen
     }
 
@@ -374,8 +404,9 @@ impl Tries {
     /// Takes pages out of memory for an operation that has found no frame and holds no lock;
     /// whether it is to be tried again.
     pub(crate) fn relieve<P: Platform>(&mut self, mem: &Memory<P>) -> bool {
+        let tries = self.0;
         self.0 += 1;
-        mem.frames().has_lists() && self.0 <= RETRIES && mem.stall() > 0
+        mem.frames().has_lists() && tries < RETRIES && mem.stall(tries)
     }
 }
 

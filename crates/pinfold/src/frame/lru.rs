@@ -28,26 +28,23 @@
 
 use alloc::vec::Vec;
 
-use super::buddy::serves;
-use super::flags::{HOME_MASK, node_of, zone_of};
-use super::frames::Frames;
 use super::queue::Links;
-use super::source::Zone;
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
 use crate::sync::{
-    self, AtomicU32, AtomicU64, CellName, Inside, Masks, PerCpu, SpinLock, SpinLocked,
+    self, AtomicU32, AtomicU64, CellName, Inside, Masks, Park, PerCpu, RwSem, SpinLock, SpinLocked,
+    WriteGuard,
 };
 
 /// The most pages that a batch may have. Linux: 31, and 15 before 6.9.
 pub const MOST_BATCHED: u32 = 31;
 
 /// The page is on a list.
-const ON: u32 = 1 << 0;
+pub(super) const ON: u32 = 1 << 0;
 /// Of its two lists, it is on that of the pages in use.
 const ACTIVE: u32 = 1 << 1;
 /// It was found in use once since it came to the list of the others.
-const REFERENCED: u32 = 1 << 2;
+pub(super) const REFERENCED: u32 = 1 << 2;
 
 /// One of a node's two lists.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -66,7 +63,7 @@ impl List {
         }
     }
 
-    const fn of(marks: u32) -> Self {
+    pub(super) const fn of(marks: u32) -> Self {
         if marks & ACTIVE == 0 { Self::Inactive } else { Self::Active }
     }
 }
@@ -84,19 +81,26 @@ pub(crate) enum Batched {
 
 /// How many pages a node's lists have; protected by the lock around it, as their links are.
 #[derive(Hash, Debug, Default)]
-struct Lens([u64; 2]);
+pub(super) struct Lens(pub(super) [u64; 2]);
 
 /// Pages that are to go to a list.
 #[derive(Hash, Debug, Default)]
-struct Batch {
-    pages: [u64; MOST_BATCHED as usize],
-    used: usize,
+pub(super) struct Batch {
+    pub(super) pages: [u64; MOST_BATCHED as usize],
+    pub(super) used: usize,
 }
 
 /// A batch with its lock. Taken with interrupts off if the kernel wants that, as the node's: a
 /// handler may release the last hold of a page (INV-MASK-3).
 #[derive(Debug)]
-struct BatchLock(SpinLock<Batch>);
+pub(super) struct BatchLock(SpinLock<Batch>);
+
+impl BatchLock {
+    /// Without the section of [`Lru::batch`]: while nothing else runs.
+    pub(super) fn alone(&self) -> SpinLocked<'_, Batch> {
+        self.0.lock()
+    }
+}
 
 impl Default for BatchLock {
     fn default() -> Self {
@@ -105,7 +109,7 @@ impl Default for BatchLock {
 }
 
 /// A node's lists, locked.
-type Locked<'a> = Inside<SpinLocked<'a, Lens>>;
+pub(super) type Locked<'a> = Inside<SpinLocked<'a, Lens>>;
 
 /// The lists of all nodes, and the batches of all CPUs.
 #[derive(Debug)]
@@ -115,14 +119,45 @@ pub(super) struct Lru {
     /// The neighbours of each frame, then of each list's own place.
     links: Vec<AtomicU64>,
     marks: Vec<AtomicU32>,
-    nodes: Vec<SpinLock<Lens>>,
-    batches: PerCpu<BatchLock>,
-    batch: usize,
+    pub(super) nodes: Vec<SpinLock<Lens>>,
+    pub(super) batches: PerCpu<BatchLock>,
+    /// How many pages make a batch full.
+    pub(super) full: usize,
+    pub(super) turns: Turns,
+}
+
+/// Who is short of frames and reclaims, one after the other.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    turn: RwSem<()>,
+    /// How many turns have freed something.
+    ended: AtomicU64,
+}
+
+impl Turns {
+    const fn new() -> Self {
+        Self { turn: RwSem::new(()), ended: AtomicU64::new(0) }
+    }
+
+    /// Waits for one's turn.
+    pub(crate) fn take<'a, P: Park>(&'a self, park: &'a P) -> WriteGuard<'a, (), P> {
+        self.turn.write(park)
+    }
+
+    /// How many turns have freed something until now.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.read_once()
+    }
+
+    /// This one has, before it ends.
+    pub(crate) fn end(&self) {
+        self.ended.fetch_add(1);
+    }
 }
 
 /// Pages that a batch had, whose references are the caller's now.
 #[must_use]
-pub(crate) struct Drained(Batch);
+pub(crate) struct Drained(pub(super) Batch);
 
 impl Drained {
     pub(crate) fn pages(&self) -> impl Iterator<Item = Pfn> + '_ {
@@ -132,13 +167,19 @@ impl Drained {
 
 impl Lru {
     /// Empty lists for `nodes` nodes, with room for `frames` frames from number `base` on.
-    fn new(
+    ///
+    /// # Errors
+    /// When the heap is exhausted, or there are more frames than links can name.
+    pub(super) fn new(
         (base, frames): (u64, usize),
         nodes: usize,
         cpus: usize,
         batch: u32,
     ) -> Result<Self, NoMemory> {
         let places = frames.checked_add(2 * nodes).ok_or(NoMemory)?;
+        if u32::try_from(places).is_err() {
+            return Err(NoMemory);
+        }
         let (mut links, mut marks, mut locks) = (Vec::new(), Vec::new(), Vec::new());
         links.try_reserve_exact(places).map_err(|_| NoMemory)?;
         links.resize_with(places, || AtomicU64::new(0));
@@ -146,18 +187,23 @@ impl Lru {
         marks.resize_with(frames, || AtomicU32::new(0));
         locks.try_reserve_exact(nodes).map_err(|_| NoMemory)?;
         locks.resize_with(nodes, || SpinLock::hashed(Lens::default()));
-        for own in frames..places {
-            links[own].init(Links { before: own as u32, after: own as u32 }.bits());
+        for (own, links) in (0..).zip(&links).skip(frames) {
+            links.init(Links { before: own, after: own }.bits());
         }
-        let batch = batch.clamp(1, MOST_BATCHED) as usize;
-        let lru =
-            Self { base, frames, links, marks, nodes: locks, batches: PerCpu::new(cpus)?, batch };
-        lru.label();
-        Ok(lru)
+        Ok(Self {
+            base,
+            frames,
+            links,
+            marks,
+            nodes: locks,
+            batches: PerCpu::new(cpus)?,
+            full: batch.clamp(1, MOST_BATCHED) as usize,
+            turns: Turns::new(),
+        })
     }
 
     /// Names the words for a trace.
-    fn label(&self) {
+    pub(super) fn label(&self) {
         let (base, frames) = (self.base, self.frames);
         sync::label(self.links.as_ptr(), size_of_val(&*self.links), move |offset| {
             match offset / size_of::<AtomicU64>() {
@@ -176,6 +222,11 @@ impl Lru {
             let index = base + (offset / size_of::<AtomicU32>()) as u64;
             CellName::Object { object: "frame", index, cell: "list marks" }
         });
+        let turns = &self.turns;
+        sync::label(&raw const *turns, size_of_val(turns), |offset| {
+            let cell = RwSem::<()>::name(offset, "turn", "turns");
+            CellName::Object { object: "reclaim", index: 0, cell }
+        });
         for (index, node) in (0..).zip(&self.nodes) {
             sync::label(&raw const *node, size_of_val(node), move |_| CellName::Object {
                 object: "node",
@@ -192,11 +243,11 @@ impl Lru {
         }
     }
 
-    fn lock(&self, node: NodeId) -> Locked<'_> {
+    pub(super) fn lock(&self, node: NodeId) -> Locked<'_> {
         Inside::lock(Masks::Interrupts, || self.nodes[usize::from(node.0)].lock())
     }
 
-    fn batch(&self, cpu: usize) -> Inside<SpinLocked<'_, Batch>> {
+    pub(super) fn batch(&self, cpu: usize) -> Inside<SpinLocked<'_, Batch>> {
         Inside::lock(Masks::Interrupts, || self.batches.of(cpu).0.lock())
     }
 
@@ -204,21 +255,21 @@ impl Lru {
         (pfn.0 - self.base) as u32
     }
 
-    fn pfn(&self, place: u32) -> Pfn {
+    pub(super) fn pfn(&self, place: u32) -> Pfn {
         Pfn(self.base + u64::from(place))
     }
 
-    fn marks(&self, pfn: Pfn) -> &AtomicU32 {
+    pub(super) fn marks(&self, pfn: Pfn) -> &AtomicU32 {
         &self.marks[(pfn.0 - self.base) as usize]
     }
 
     /// The own place of a list.
-    fn own(&self, node: NodeId, list: List) -> u32 {
+    pub(super) fn own(&self, node: NodeId, list: List) -> u32 {
         (self.frames + 2 * usize::from(node.0) + list as usize) as u32
     }
 
     /// The neighbours of a place in a list whose lock the caller holds.
-    fn links(&self, place: u32) -> Links {
+    pub(super) fn links(&self, place: u32) -> Links {
         Links::of_bits(self.links[place as usize].peek())
     }
 
@@ -227,7 +278,7 @@ impl Lru {
     }
 
     /// Puts a place, which is in no list, before all others of a list.
-    fn push(&self, own: u32, place: u32) {
+    pub(super) fn push(&self, own: u32, place: u32) {
         let ends = self.links(own);
         self.set_links(place, Links { before: own, after: ends.after });
         // A list without places has itself for neighbours.
@@ -236,7 +287,7 @@ impl Lru {
         self.set_links(ends.after, Links { before: place, ..next });
     }
 
-    fn cut(&self, place: u32) {
+    pub(super) fn cut(&self, place: u32) {
         let Links { before, after } = self.links(place);
         let of_before = self.links(before);
         self.set_links(before, Links { after, ..of_before });
@@ -245,7 +296,7 @@ impl Lru {
     }
 
     /// Puts a page, which has no mark [`ON`], before all others of a list.
-    fn enter(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
+    pub(super) fn enter(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
         lens.0[list as usize] += 1;
         self.push(self.own(node, list), self.place(pfn));
         let marks = self.marks(pfn);
@@ -256,7 +307,7 @@ impl Lru {
     }
 
     /// Takes a page off its list, whose mark [`ON`] was taken off.
-    fn leave(&self, lens: &mut Lens, pfn: Pfn) -> List {
+    pub(super) fn leave(&self, lens: &mut Lens, pfn: Pfn) -> List {
         let list = List::of(self.marks(pfn).read_once());
         lens.0[list as usize] -= 1;
         self.cut(self.place(pfn));
@@ -277,209 +328,5 @@ impl Lru {
         if had != 0 {
             marks.write_once(0);
         }
-    }
-}
-
-/// Lists.
-impl Frames {
-    /// Has lists of pages, with batches of so many for `cpus` CPUs; none, if that is zero.
-    ///
-    /// # Errors
-    /// When the heap is exhausted, or the machine has more frames than links can name.
-    pub(crate) fn list_up(&mut self, cpus: usize, batch: u32) -> Result<(), NoMemory> {
-        let (base, frames) = (self.metadata().base(), self.metadata().all().len());
-        let nodes = self.store.nodes().len();
-        if u32::try_from(frames + 2 * nodes).is_err() {
-            return Err(NoMemory);
-        }
-        self.lru = match batch {
-            0 => None,
-            1.. => Some(Lru::new((base, frames), nodes, cpus, batch)?),
-        };
-        Ok(())
-    }
-
-    /// Whether there are lists.
-    #[inline]
-    pub(crate) fn has_lists(&self) -> bool {
-        self.lru.is_some()
-    }
-
-    /// The lists, for one who has found that there are some.
-    fn lists(&self) -> &Lru {
-        match &self.lru {
-            Some(lru) => lru,
-            None => unreachable!("the caller has found that there are lists"),
-        }
-    }
-
-    /// Whether a page is on a list, of which the caller knows that there are some.
-    pub(crate) fn is_listed(&self, head: Pfn) -> bool {
-        self.lists().marks(head).read_once() & ON != 0
-    }
-
-    /// Puts a page into the batch of a CPU, which has the caller's reference then.
-    pub(crate) fn add_to_batch(&self, cpu: usize, pfn: Pfn) -> Batched {
-        let lru = self.lists();
-        let mut batch = lru.batch(cpu);
-        let used = batch.used;
-        if used == lru.batch {
-            return Batched::Full;
-        }
-        batch.pages[used] = pfn.0;
-        batch.used = used + 1;
-        if used + 1 == lru.batch { Batched::Last } else { Batched::Waits }
-    }
-
-    /// Puts the pages of a CPU's batch on their lists. Their references are the caller's.
-    pub(crate) fn drain_batch(&self, cpu: usize) -> Drained {
-        let lru = self.lists();
-        let drained = Drained(core::mem::take(&mut *lru.batch(cpu)));
-        for node in (0..lru.nodes.len()).map(|node| NodeId(node as u8)) {
-            let mut pages = drained.pages().filter(|pfn| self.node(*pfn) == node).peekable();
-            if pages.peek().is_some() {
-                let mut lens = lru.lock(node);
-                pages.for_each(|pfn| lru.enter(&mut lens, (node, List::Inactive), pfn));
-            }
-        }
-        drained
-    }
-
-    /// How many CPUs have batches.
-    pub(crate) fn batches(&self) -> usize {
-        self.lru.as_ref().map_or(0, |lru| lru.batches.iter().count())
-    }
-
-    /// Puts a page, which the caller has and is on no list, on one.
-    pub(crate) fn list(&self, head: Pfn, list: List) {
-        let (lru, node) = (self.lists(), self.node(head));
-        lru.enter(&mut lru.lock(node), (node, list), head);
-    }
-
-    /// Isolates a page, of which the caller has a reference: from which list.
-    pub(crate) fn unlist(&self, head: Pfn) -> Option<List> {
-        let lru = self.lists();
-        if lru.marks(head).fetch_and(!ON) & ON == 0 {
-            return None;
-        }
-        Some(lru.leave(&mut lru.lock(self.node(head)), head))
-    }
-
-    /// Isolates pages from the end of a list, at most as many as there is room for, after a look at
-    /// no more than `most`: each gets a reference, which is the caller's, as the page is. Those
-    /// whose frames do not serve `zone` go to the list's other end. How many were looked at.
-    pub(crate) fn isolate_last(
-        &self,
-        (node, list): (NodeId, List),
-        (zone, most, mut room): (Zone, u64, usize),
-        mut take: impl FnMut(Pfn),
-    ) -> u64 {
-        let lru = self.lists();
-        let mut lens = lru.lock(node);
-        let own = lru.own(node, list);
-        let most = most.min(lens.0[list as usize]);
-        let mut looked_at = 0;
-        while looked_at < most && room > 0 {
-            looked_at += 1;
-            let place = lru.links(own).before;
-            let pfn = lru.pfn(place);
-            let helps = serves(zone, zone_of(self.frame(pfn).flags.fixed(HOME_MASK)));
-            if !helps || self.frame(pfn).try_gain(1, i32::MAX as u32).is_err() {
-                // Another zone's, or about to be freed.
-                lru.cut(place);
-                lru.push(own, place);
-            } else if lru.marks(pfn).fetch_and(!ON) & ON == 0 {
-                // Who has isolated it waits for the lock, so this is not its last reference.
-                let _ = self.frame(pfn).put(1);
-                lru.cut(place);
-                lru.push(own, place);
-            } else {
-                lru.leave(&mut lens, pfn);
-                room -= 1;
-                take(pfn);
-            }
-        }
-        looked_at
-    }
-
-    /// The nodes that have lists.
-    pub(crate) fn listed_nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
-        let nodes = self.lru.as_ref().map_or(0, |lru| lru.nodes.len());
-        (0..nodes).map(|node| NodeId(node as u8))
-    }
-
-    /// How many pages a list of a node has; none, if there are no lists.
-    pub(crate) fn listed(&self, node: NodeId, list: List) -> u64 {
-        match &self.lru {
-            Some(lru) if usize::from(node.0) < lru.nodes.len() => lru.lock(node).0[list as usize],
-            _ => 0,
-        }
-    }
-
-    /// Marks a page as in use; whether it was marked.
-    pub(crate) fn mark_referenced(&self, head: Pfn) -> bool {
-        self.lists().marks(head).fetch_or(REFERENCED) & REFERENCED != 0
-    }
-
-    /// Takes that mark off.
-    pub(crate) fn clear_referenced(&self, head: Pfn) {
-        self.lists().marks(head).fetch_and(!REFERENCED);
-    }
-
-    /// Calls `visit` for every page in a batch, which has a reference of it, while nothing else
-    /// runs: not a step of an exploration, but for the locks.
-    pub(crate) fn each_batched(&self, mut visit: impl FnMut(Pfn)) {
-        let Some(lru) = &self.lru else { return };
-        for batch in lru.batches.iter() {
-            let batch = batch.0.lock();
-            batch.pages[..batch.used].iter().for_each(|pfn| visit(Pfn(*pfn)));
-        }
-    }
-
-    /// What is wrong with the lists while nothing else runs, if anything is: INV-LRU-1, INV-LRU-3.
-    pub(crate) fn wrong_with_lists(&self) -> Option<(Pfn, &'static str)> {
-        let lru = self.lru.as_ref()?;
-        let mut on = 0;
-        for (node, lens) in (0..).map(NodeId).zip(&lru.nodes) {
-            let lens = lens.lock();
-            for list in [List::Inactive, List::Active] {
-                let own = lru.own(node, list);
-                let (mut at, mut len) = (own, 0);
-                loop {
-                    let next = lru.links(at).after;
-                    if lru.links(next).before != at {
-                        return Some((
-                            lru.pfn(next),
-                            "has another neighbour than its neighbour says",
-                        ));
-                    }
-                    if next == own {
-                        break;
-                    }
-                    let (pfn, marks) = (lru.pfn(next), lru.marks(lru.pfn(next)).peek());
-                    let home = node_of(self.frame(pfn).flags.peek());
-                    if marks & ON == 0 || List::of(marks) != list || home != node {
-                        return Some((pfn, "is on a list that is not its own"));
-                    }
-                    (at, len) = (next, len + 1);
-                    if len > lens.0[list as usize] {
-                        return Some((pfn, "is on a list that has more pages than it counts"));
-                    }
-                }
-                if len != lens.0[list as usize] {
-                    return Some((lru.pfn(0), "is of a node one of whose lists counts wrongly"));
-                }
-                on += len;
-            }
-        }
-        let marked = || self.all().filter(|pfn| lru.marks(*pfn).peek() & ON != 0);
-        if marked().count() as u64 != on {
-            return marked()
-                .last()
-                .map(|pfn| (pfn, "may be marked as on a list that it is not on"));
-        }
-        let freed = |pfn: &Pfn| self.peek_counts(*pfn).refs() == 0;
-        let mut kept = self.all().filter(|pfn| lru.marks(*pfn).peek() != 0);
-        kept.find(freed).map(|pfn| (pfn, "is free and has marks of a page"))
     }
 }

@@ -34,6 +34,7 @@ mod flags;
 mod folio;
 mod frames;
 mod large;
+mod lists;
 mod lru;
 mod meta;
 mod owners;

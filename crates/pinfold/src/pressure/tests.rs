@@ -1,13 +1,19 @@
 //! Lists, batches, second chances, and what happens when frames are short.
 
 use crate::testing::{
-    Audit, Disk, Mem, Space, load, machine, map, map_shared, pages, rules, space, store,
+    Audit, Disk, Marks, Mem, Space, load, machine, machine_of, map, map_shared, pages, rules,
+    space, store,
 };
 use crate::{
-    Access, Advice, FaultError, ListSizes, NodeId, PinError, Prot, Reclaimed, Reclaimer, SwapId,
-    SwapWrites, Term, Tuning, VirtAddr, Watermarks, X86_64, Zone,
+    Access, Advice, FaultError, FrameSetup, ListSizes, NodeId, NodeSpan, Pfn, PinError, Prot,
+    Reclaimed, Reclaimer, SwapId, SwapWrites, Term, Tuning, VirtAddr, Watermarks, X86_64, Zone,
 };
 use std::boxed::Box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::spawn;
+use std::time::Duration;
 
 const RW: Prot = Prot::READ_WRITE;
 const NODE: NodeId = NodeId(0);
@@ -156,11 +162,62 @@ fn what_cannot_leave_ends_reclaim() {
 
 #[test]
 fn only_pages_that_serve_the_zone_are_taken() {
-    let (mem, space, _, _) = world_of("pinfold", listing(1), (64, 16, 8));
-    store(&space, 16, 5).unwrap();
-    // The frames of the test lie below 4 GiB, and serve every request.
-    assert_eq!(mem.reclaim_zone(NODE, Zone::Low32, 1).freed, 1);
+    let spans = |first, frames| [NodeSpan { node: NODE, first: Pfn(first), frames }];
+    let (plain, movable) = (spans(0, 32), spans(32, 16));
+    let setup = FrameSetup::new(&plain).movable(&movable);
+    let mem = machine_of::<X86_64>(Marks::Hardware, setup, rules("pinfold"), listing(1));
+    mem.swap_on(Box::new(Disk::default()), 32, SwapWrites::Any).unwrap();
+    let space = space(&mem);
+    map(&space, 16, 20, RW);
+    for page in 16..34 {
+        store(&space, page, page).unwrap();
+    }
+    forget_use(&space, 16, 18);
+    let frame = |page| space.entry(VirtAddr::of_page(page)).counted().map(|pfn| pfn.0);
+    let low = (16..34).filter(|page| frame(*page).unwrap() < 32).count() as u64;
+    assert!((1..18).contains(&low), "pages of both kinds of memory: {low}");
+    assert_eq!(mem.reclaim_zone(NODE, Zone::Any, 18).freed, low);
+    assert!((16..34).filter_map(frame).all(|pfn| pfn >= 32), "what is movable serves no table");
+    assert_eq!(mem.reclaim(NODE, 18).freed, 18 - low);
     assert_eq!(mem.reclaim(NodeId(9), 1), Reclaimed::default(), "there is no such node");
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn who_reclaims_for_a_fault_a_fork_or_a_pin_holds_no_lock_of_a_space() {
+    type Do = fn(&Space<X86_64>) -> bool;
+    let operations: [Do; 4] = [
+        |space| store(space, 60, 1).is_ok(),
+        |space| space.fork().is_ok(),
+        |space| space.pin(pages(60, 1), Access::Write, Term::Short).is_ok(),
+        |space| space.populate(pages(60, 2), Access::Write).is_ok(),
+    ];
+    for operation in operations {
+        let (mem, space, disk, _) = world_of("pinfold", listing(1), (48, 64, 60));
+        let space = Arc::new(space);
+        for page in 16..60 {
+            if mem.frames().total_free() == 0 {
+                break;
+            }
+            store(&space, page, 1).unwrap();
+        }
+        let (other, met) = (space.clone(), Arc::new(AtomicBool::new(false)));
+        let seen = met.clone();
+        disk.while_writing(move || {
+            // A change of areas needs the lock for itself.
+            let (done, ended) = channel();
+            let maps = spawn(move || {
+                map(&other, 200, 1, RW);
+                done.send(()).unwrap();
+            });
+            ended.recv_timeout(Duration::from_secs(20)).expect("somebody holds the space's lock");
+            maps.join().unwrap();
+            seen.store(true, Ordering::Relaxed);
+        });
+        assert!(operation(&space));
+        assert!(met.load(Ordering::Relaxed), "it had to reclaim");
+        Audit::of(&mem).space(&space).check();
+    }
 }
 
 #[test]

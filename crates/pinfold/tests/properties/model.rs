@@ -377,8 +377,8 @@ impl<F: Format> World<F> {
                 Advice::DoFork => slot.left_out = false,
                 Advice::WipeOnFork => slot.wiped = true,
                 Advice::KeepOnFork => slot.wiped = false,
-                // No page of a process is seen to be part of a folio.
-                Advice::HugePage | Advice::NoHugePage => {}
+                // No page of a process is seen to be part of a folio, or on a list.
+                Advice::Cold | Advice::HugePage | Advice::NoHugePage => {}
             }
         }
         if advice == Advice::DontNeed {
