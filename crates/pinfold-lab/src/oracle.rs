@@ -116,6 +116,8 @@ impl World {
 
     /// Whether everything is free again.
     fn leaks(&self) -> Found {
+        // What waits in a CPU's batch is kept by nothing else.
+        self.memory.lru_add_drain_all();
         let pool = self.memory.hugetlb();
         if pool.free < pool.total || pool.reserved > 0 {
             return Err(format!("the pool of huge pages is not free at the end: {pool:?}").into());

@@ -16,8 +16,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
-    self, Access, Action, Advice, Atom, Behind, ClaimMode, Dirty, Duration, Failure, Occupied,
-    Polarity, Protection, Runner, Scenario, Sharing, Step, Thp, View,
+    self, Access, Action, Advice, Atom, Batches, Behind, ClaimMode, Dirty, Duration, Failure,
+    Occupied, Polarity, Protection, Runner, Scenario, Sharing, Step, Thp, View,
 };
 use crate::words::Words;
 
@@ -55,6 +55,9 @@ pub struct Resolved {
     /// How many slots the swap device has.
     #[serde(default)]
     pub swap: u32,
+    /// How many pages a CPU's batch for the LRU lists has; zero, if there are no lists.
+    #[serde(default)]
+    pub lru: u32,
     /// How folios as large as a page table are mapped.
     #[serde(default = "entries")]
     pub thp: Thp,
@@ -327,6 +330,10 @@ pub enum Act {
     Pageout(Pages),
     /// `swapoff`
     Swapoff,
+    /// `reclaim`: the node, and how many pages are to leave.
+    Reclaim(u32, u32),
+    /// `lru-drain`
+    LruDrain(Batches),
     /// `split-folio`: the page.
     SplitFolio(Spot),
     /// `split-deferred`
@@ -511,6 +518,8 @@ impl Act {
             | Self::ClearRefs
             | Self::Pageout(_)
             | Self::Swapoff
+            | Self::Reclaim(..)
+            | Self::LruDrain(_)
             | Self::SplitFolio(_)
             | Self::SplitDeferred
             | Self::Collapse(_)

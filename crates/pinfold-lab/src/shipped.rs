@@ -68,6 +68,8 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "local-flush-copy",
     "local-flush-protect",
     "local-flush-unmap",
+    "lru-batch",
+    "lru-batch-elsewhere",
     "many-references",
     "map-replace",
     "memcg-move",

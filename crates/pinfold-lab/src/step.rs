@@ -23,7 +23,7 @@ use crate::counted::counted;
 use crate::cpu::{Operation, Target};
 use crate::journal::{Touch, What};
 use crate::machine::Machine;
-use crate::scenario::{self, Access, Action, Failure, Pages, Step, UffdWp};
+use crate::scenario::{self, Access, Action, Batches, Failure, Pages, Step, UffdWp};
 use crate::spaces::{Area, Home, Inhabited};
 use crate::waits::Awaited;
 use crate::world::{Hold, Process, State, Store, World};
@@ -241,6 +241,17 @@ impl World {
                 Ok(self.paged_out(space.page_out(range, Reclaimer::Advice)))
             }
             Action::Swapoff => self.swap_off(),
+            Action::Reclaim { node, goal } => {
+                let node = NodeId(node.value as u8);
+                Ok(self.paged_out(self.memory.reclaim(node, u64::from(goal.value))))
+            }
+            Action::LruDrain { of } => {
+                match of {
+                    Batches::Here => self.memory.lru_add_drain(),
+                    Batches::All => self.memory.lru_add_drain_all(),
+                }
+                Ok(None)
+            }
             Action::Writeback { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 let written = space.sync(range)?;

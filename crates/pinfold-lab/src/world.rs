@@ -357,6 +357,9 @@ impl Plan {
                 hint_passes: machine.migrate_passes(),
                 // A freed frame goes to whichever CPU asks next: what uses it too long is seen.
                 stock_batch: 0,
+                lru_batch: machine.lru(),
+                // What finds no frame takes no more out of memory than it has to.
+                reclaim_batch: 1,
                 folios_advised: 1 << FOLIO_ORDER,
                 pmd_mapping: match machine.thp() {
                     Thp::Entries => PmdMapping::Off,

@@ -98,6 +98,9 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
         missing.push(whole("a program that is executed needs more of a stack"));
     }
     missing.extend(unfit_for_swap(plan, features).map(|why| whole(&why)));
+    if plan.lru > 0 {
+        missing.push(whole("what waits in a CPU's batch with a page, only the kernel knows"));
+    }
     missing.extend(unfit_for_huge(plan, features).map(|why| whole(&why)));
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";
@@ -228,6 +231,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         }
         Act::Pageout(_) => None,
         Act::Swapoff => (plan.swap == 0).then(|| "the machine has no `swap`".to_owned()),
+        Act::Reclaim(..) => told("a node is reclaimed for everybody, by a kernel that is short"),
+        Act::LruDrain(_) => told("no system call drains the CPUs' batches, and does nothing else"),
         Act::SplitFolio(_) | Act::SplitDeferred => {
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }

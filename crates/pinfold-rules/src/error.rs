@@ -10,7 +10,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("longterm-file", "file mappings"),
     ("soft-dirty-pin", "soft-dirty tracking"),
     ("strict-snapshot", "coherent fork snapshots"),
-    ("lru-batch", "reclaim"),
 ];
 
 /// What an unknown name was supposed to name.

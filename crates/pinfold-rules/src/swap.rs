@@ -7,10 +7,11 @@
 //! mark. The flush follows at once, or, where [`batches_flushes`], once before the first page is
 //! written. Then [`keeps_pinned_unmapped`].
 //!
-//! Protocol of a swap-in, under the page lock and the table's lock, the entry found to be the one
-//! that faulted: [`frees_cache`] says when the entry gives up its share of the slot, and whether
-//! the page leaves the swap cache before the question; then [`swap_in`]. [`grants_write`] says if
-//! the new entry of a page that is its owner's may be written through.
+//! Protocol of a swap-in: where [`drains_lru`] says so, the CPU's batch is drained before the page
+//! is locked. Under the page lock and the table's lock, the entry found to be the one that faulted:
+//! [`frees_cache`] says when the entry gives up its share of the slot, and whether the page leaves
+//! the swap cache before the question; then [`swap_in`]. [`grants_write`] says if the new entry of
+//! a page that is its owner's may be written through.
 
 use super::{Answer, Counter, Exclusive, PageKind, PageState, Relation, SwapCache, Why, Writeback};
 use super::{LazyFree, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned};
@@ -81,6 +82,16 @@ pub const fn frees_cache(rule: SwapInReuse) -> FreesCache {
         SwapInReuse::MapCount => FreesCache::OnReuse,
         SwapInReuse::RefCount | SwapInReuse::ExclusiveOrRefCount => FreesCache::BeforeAsking,
         SwapInReuse::Exclusive => FreesCache::AfterMapping,
+    }
+}
+
+/// Whether a page that is not on an LRU list has the CPU's batch drained before the question, if it
+/// is to be written: its references decide.
+#[inline]
+pub const fn drains_lru(rule: SwapInReuse) -> bool {
+    match rule {
+        SwapInReuse::MapCount | SwapInReuse::Exclusive => false,
+        SwapInReuse::RefCount | SwapInReuse::ExclusiveOrRefCount => true,
     }
 }
 

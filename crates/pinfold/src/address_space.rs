@@ -41,7 +41,8 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When no frame is left for the root table, or the heap is exhausted.
     pub fn new(mem: &Shared<Memory<P>>, limits: Limits) -> Result<Self, SpaceError> {
-        Ok(Self { inner: Space::new(mem, limits)? })
+        let inner = mem.relieved(|| Space::new(mem, limits))?;
+        Ok(Self { inner })
     }
 
     pub(crate) fn of(inner: Shared<Space<P>>) -> Self {
@@ -172,7 +173,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When the access is not allowed, or no frame or heap is left.
     pub fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
-        self.inner.fault(at, cause)
+        self.memory().relieved(|| self.inner.fault(at, cause))
     }
 
     /// Says where the memory below the program break starts, as a loader does when it has placed
@@ -295,7 +296,7 @@ impl<P: Platform> AddressSpace<P> {
     /// When frames or heap run out: the half-made child is gone, and this address space still has
     /// all that it had.
     pub fn fork(&self) -> Result<Self, SpaceError> {
-        self.inner.fork().map(Self::of)
+        self.memory().relieved(|| self.inner.fork()).map(Self::of)
     }
 
     /// Pins the pages of `range`.

@@ -1,6 +1,6 @@
 //! Advice about a range: what fork does with it, how large its folios may be, and that its contents
-//! are not needed (facts 2.1, 7.7). What is mapped in the range takes it, and an error tells of
-//! holes.
+//! are not needed, for a while or ever (facts 2.1, 7.7). What is mapped in the range takes it, and
+//! an error tells of holes.
 
 use crate::addr::VirtRange;
 use crate::area::{Advised, AreaMap};
@@ -14,6 +14,11 @@ impl<P: Platform> Space<P> {
         let change: fn(Advised) -> Advised = match advice {
             Advice::DontNeed => return self.dont_need(range),
             Advice::Free => return self.free_lazily(range),
+            Advice::Cold => {
+                let whole = self.read_map().all_mapped(range);
+                self.cool(range);
+                return whole;
+            }
             Advice::DontFork => |now| now | Advised::LEAVE,
             Advice::DoFork => |now| now - Advised::LEAVE,
             Advice::WipeOnFork => |now| now | Advised::WIPE,

@@ -171,6 +171,8 @@ impl<P: Platform> Space<P> {
         let end = Vpn(range.end_page().min(self.end_page()).0 & !(size - 1));
         let mut first = Vpn(range.first_page().0.div_ceil(size) * size);
         let (mut done, mut failed) = (0, None);
+        // INV-COLLAPSE-1 compares references.
+        self.mem().lru_add_drain_all();
         while first < end {
             let mut next = first + size;
             match self.collapse_span(first) {
@@ -227,7 +229,9 @@ impl<P: Platform> Space<P> {
         span.unlock(&table.leaf, span.pages.end);
         area.settle(&folio, first);
         span.drop_entries(table.leaf);
-        let dead = table.replace(area.written(folio.keep()), deposit.keep());
+        let pte = area.written(folio.keep());
+        mem.lru_add(pte.pfn());
+        let dead = table.replace(pte, deposit.keep());
         let (head, pages) = (span.head, P::Format::ENTRIES as u64);
         mem.tell(self.id(), first, EventKind::Collapsed { head, pages });
         drop(changing);

@@ -29,6 +29,30 @@ impl fmt::Display for OutOfFrames {
 
 impl core::error::Error for OutOfFrames {}
 
+/// What an error says of frames.
+pub(crate) trait Shortage {
+    /// Whether frames are what there was none of.
+    fn is_of_frames(&self) -> bool;
+}
+
+impl Shortage for SpaceError {
+    fn is_of_frames(&self) -> bool {
+        *self == Self::OutOfFrames
+    }
+}
+
+impl Shortage for FaultError {
+    fn is_of_frames(&self) -> bool {
+        *self == Self::OutOfFrames
+    }
+}
+
+impl Shortage for PinError {
+    fn is_of_frames(&self) -> bool {
+        *self == Self::Fault(FaultError::OutOfFrames)
+    }
+}
+
 /// A group of memory is charged for as many pages as its limit allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OverLimit {

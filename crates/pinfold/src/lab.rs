@@ -212,6 +212,18 @@ pub fn swap_slots<P: Platform>(memory: &Memory<P>, mut visit: impl FnMut(SwapSlo
     }
 }
 
+/// Calls `visit` for every page in a CPU's batch, which has one reference of it
+/// ([`crate::Tuning::lru_batch`]).
+pub fn batched<P: Platform>(memory: &Memory<P>, visit: impl FnMut(Pfn)) {
+    memory.frames().each_batched(visit);
+}
+
+/// What is wrong with the lists that reclaim chooses from, if anything is: a page, and what it does
+/// that it should not.
+pub fn wrong_with_lists<P: Platform>(memory: &Memory<P>) -> Option<(Pfn, &'static str)> {
+    memory.frames().wrong_with_lists()
+}
+
 /// The page of the slot that a swap entry names, if it is in memory.
 pub fn swap_cached<P: Platform>(memory: &Memory<P>, entry: Swap) -> Option<Pfn> {
     let (table, frames) = (memory.swaps().table()?, memory.frames());

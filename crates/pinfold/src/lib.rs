@@ -55,10 +55,10 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform`, `uffd` | words, locks, the embedder's part |
-//! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped` | frames, their counts and who pays for them, the machine as one value |
+//! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped`, `listed` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree` | what is done to a space |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `pressure`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree` | what is done to a space |
 //! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
@@ -108,6 +108,7 @@ mod heap;
 mod hugetlb;
 pub mod lab;
 mod lazyfree;
+mod listed;
 mod map;
 mod memory;
 mod migrate;
@@ -120,6 +121,7 @@ mod object;
 mod page;
 pub mod pin;
 pub mod platform;
+mod pressure;
 mod protect;
 mod pte;
 mod recharge;
@@ -165,11 +167,11 @@ pub use fault::{Cause, Fault, Hinted, Unpopulated};
 pub use file::{File, FileRun, Layout};
 pub use folio::Reference;
 pub use frame::{
-    Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, HugePages, MAX_ORDER,
+    Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, HugePages, MAX_ORDER, MOST_BATCHED,
     MemoryMapError, NewFrame, NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
 };
 pub use group::{Group, GroupStats};
-pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning};
+pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
@@ -178,6 +180,7 @@ pub use pin::{
     Transfer,
 };
 pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables};
+pub use pressure::ListSizes;
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, SmallRiscv64Rsw, Sv39, Sv39Rsw, Sv48, Sv48Rsw, Swap, X86,

@@ -32,7 +32,7 @@ use core::ops::AddAssign;
 
 use crate::addr::{NodeId, Pfn};
 use crate::event::EventKind;
-use crate::frame::{Flags, Isolation, NewFolio, NewFrame, Placement, Sizes, Start};
+use crate::frame::{Flags, Isolation, List, NewFolio, NewFrame, Placement, Sizes, Start};
 use crate::memory::Memory;
 use crate::page::PageLock;
 use crate::platform::Platform;
@@ -66,6 +66,16 @@ pub(crate) struct Isolated<'m, P: Platform> {
     /// Its first page.
     head: Pfn,
     pages: u64,
+    back: Back,
+}
+
+/// Where a folio goes whose isolation ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Back {
+    /// To its list as a new one does, by way of a batch.
+    AsNew,
+    /// To this list.
+    To(List),
 }
 
 impl<P: Platform> Isolated<'_, P> {
@@ -79,6 +89,16 @@ impl<P: Platform> Isolated<'_, P> {
         self.pages
     }
 
+    /// Ends the isolation: the folio goes to this list.
+    pub(crate) fn put_back_to(mut self, list: List) {
+        self.back = Back::To(list);
+    }
+
+    /// The folio was split: the isolation is one of its first page now.
+    pub(crate) fn is_split(&mut self) {
+        self.pages = 1;
+    }
+
     /// The folio, whose references were taken away, is free: nothing is left to be given back.
     pub(crate) fn end(self) {
         core::mem::forget(self);
@@ -88,6 +108,10 @@ impl<P: Platform> Isolated<'_, P> {
 impl<P: Platform> Drop for Isolated<'_, P> {
     fn drop(&mut self) {
         self.mem.frames().page(self.head).end_isolation();
+        match self.back {
+            Back::AsNew => self.mem.lru_put_back(self.head),
+            Back::To(list) => self.mem.lru_put_back_to(self.head, list),
+        }
         self.mem.put(self.head, 1);
     }
 }
@@ -165,9 +189,28 @@ impl<P: Platform> Memory<P> {
         };
         match isolation {
             Isolation::Refused | Isolation::Tail => None,
+            Isolation::Taken(_) if !self.lru_isolate(head) => {
+                self.frames().page(head).end_isolation();
+                None
+            }
             Isolation::Taken(pages) => {
                 self.get(head, 1);
-                Some(Isolated { mem: self, head, pages })
+                Some(Isolated { mem: self, head, pages, back: Back::AsNew })
+            }
+        }
+    }
+
+    /// A folio that was taken off a list, with a reference; if it cannot be isolated, it goes back
+    /// there.
+    pub(crate) fn adopt_listed(&self, head: Pfn, list: List) -> Option<Isolated<'_, P>> {
+        match self.frames().page(head).isolate(Sizes::Any) {
+            Isolation::Taken(pages) => {
+                Some(Isolated { mem: self, head, pages, back: Back::To(list) })
+            }
+            Isolation::Refused | Isolation::Tail => {
+                self.lru_put_back_to(head, list);
+                self.put(head, 1);
+                None
             }
         }
     }
@@ -245,8 +288,7 @@ impl<P: Platform> Memory<P> {
         }
         self.counters().thp_migration_split.add(1);
         if self.frames().folio(head).is_mapped() {
-            // The isolation of the folio is one of its first page now.
-            folio.pages = 1;
+            folio.is_split();
             move_one(Some(folio));
         }
         moved
@@ -309,6 +351,7 @@ impl<P: Platform> Memory<P> {
             self.requeue(folio);
         }
         if result == Pass::Moved {
+            self.lru_add(to);
             self.tell_frame(EventKind::Migrated { from, to });
         }
         result

@@ -40,7 +40,7 @@ use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
 
 /// The most pages that leave together. Linux: SWAP_CLUSTER_MAX.
-const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// On whose behalf pages leave, and so which are passed over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,17 +149,40 @@ impl<'m, P: Platform> Chosen<'m, P> {
 impl<P: Platform> Space<P> {
     /// Takes private pages of a range out of memory.
     pub(crate) fn page_out(&self, range: VirtRange, who: Reclaimer) -> Reclaimed {
-        let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
         let mut done = Reclaimed::default();
+        self.each_batch(range, who, |chosen| {
+            done.kept += core::mem::take(&mut chosen.kept);
+            done += self.mem().swap_out(chosen.take());
+        });
+        done
+    }
+
+    /// Has private pages of a range leave before others, when memory is short: MADV_COLD, which
+    /// passes over those that others may map (facts 7.7).
+    pub(crate) fn cool(&self, range: VirtRange) {
+        if self.mem().frames().has_lists() {
+            self.each_batch(range, Reclaimer::Advice, |chosen| {
+                chosen.take().for_each(|page| self.mem().cool(page));
+            });
+        }
+    }
+
+    /// Calls `act` with the pages of a range, in batches.
+    fn each_batch<'s>(
+        &'s self,
+        range: VirtRange,
+        who: Reclaimer,
+        mut act: impl FnMut(&mut Chosen<'s, P>),
+    ) {
+        let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
         let mut chosen = Chosen::new(who);
+        self.mem().lru_add_drain();
         while page < end {
             page = self.choose_pages(page..end, &mut chosen);
-            done.kept += core::mem::take(&mut chosen.kept);
-            done += self.mem().swap_out(&mut chosen);
-            // What is left of a folio was split, and its pages were tried.
+            act(&mut chosen);
+            // If its pages left, what is left of a folio was split, and they were tried.
             chosen.last = Pfn(0)..Pfn(0);
         }
-        done
     }
 
     /// Chooses pages until there are enough. Returns the first page that was not looked at.
@@ -186,11 +209,14 @@ impl<P: Platform> Memory<P> {
         })
     }
 
-    /// Takes the pages that were chosen out of memory: of large folios, page by page.
-    fn swap_out<'m>(&'m self, chosen: &mut Chosen<'m, P>) -> Reclaimed {
+    /// Takes pages out of memory, at most [`BATCH`]: of large folios, page by page.
+    pub(crate) fn swap_out<'m>(
+        &'m self,
+        chosen: impl Iterator<Item = Isolated<'m, P>>,
+    ) -> Reclaimed {
         let mut done = Reclaimed::default();
         let mut ready: [Option<Leaving<'m, P>>; BATCH] = [const { None }; BATCH];
-        for (page, place) in chosen.take().zip(&mut ready) {
+        for (page, place) in chosen.zip(&mut ready) {
             if page.pages() > 1 {
                 done += self.swap_out_parts(page);
                 continue;
@@ -208,23 +234,21 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Splits a large folio, and takes its pages out one by one, those that are mapped.
-    fn swap_out_parts(&self, folio: Isolated<'_, P>) -> Reclaimed {
+    fn swap_out_parts(&self, mut folio: Isolated<'_, P>) -> Reclaimed {
         let (head, pages, mut done) = (folio.head(), folio.pages(), Reclaimed::default());
-        let mut one = |pfn| {
+        let split = self.split_into(head, |pfn| {
             if self.frames().folio(pfn).is_mapped() {
                 done += self.swap_out_one(self.isolate(pfn, Sizes::Small));
             }
-        };
-        let split = self.split_into(head, |pfn| {
-            one(pfn);
             self.put(pfn, 1);
         });
         if split.is_err() {
             return Reclaimed { freed: 0, kept: pages };
         }
-        // The isolation of the folio is one of its first page now, whose entry has a reference.
-        drop(folio);
-        one(head);
+        folio.is_split();
+        if self.frames().folio(head).is_mapped() {
+            done += self.swap_out_one(Some(folio));
+        }
         done
     }
 

@@ -280,6 +280,10 @@ pub enum Advice {
     /// of memory may drop them, and the next access finds zeros then (private memory that shows no
     /// file).
     Free,
+    /// The pages are not needed for a while: those that nobody else maps leave before others when
+    /// memory is short. Nothing, where there are no lists to choose from
+    /// ([`crate::Tuning::lru_batch`]).
+    Cold,
     /// Children do not get the range: the old workaround for pinned buffers.
     DontFork,
     /// Undoes [`Advice::DontFork`].

@@ -193,6 +193,7 @@ impl<P: Platform> Memory<P> {
         }
         match result {
             Ok(()) => {
+                self.lru_add_parts(head, pages);
                 self.tell_frame(EventKind::Split(head));
                 drop(locked);
                 self.unlock_pages(head, pages);

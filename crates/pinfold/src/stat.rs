@@ -78,6 +78,22 @@ stats! {
     pgscan_anon,
     /// Anonymous pages that reclaim has freed.
     pgsteal_anon,
+    /// Pages of nodes' lists that those looked at who were short of memory.
+    pgscan_direct,
+    /// Pages of nodes' lists that reclaim in the background has looked at.
+    pgscan_kswapd,
+    /// Pages that those took out of memory who were short of it.
+    pgsteal_direct,
+    /// Pages that reclaim in the background took out of memory.
+    pgsteal_kswapd,
+    /// Pages of the lists of those in use that reclaim has looked at.
+    pgrefill,
+    /// Pages that came to the lists of those in use.
+    pgactivate,
+    /// Pages that came from there to the lists of those not in use.
+    pgdeactivate,
+    /// Operations that had to reclaim before they went on.
+    allocstall,
     /// Copies that a write fault or unsharing made.
     cow_copy,
     /// Pages that fork copied for the child.

@@ -11,6 +11,8 @@ mod folios;
 mod heap;
 #[path = "exhaustion/hugetlb.rs"]
 mod hugetlb;
+#[path = "exhaustion/lists.rs"]
+mod lists;
 #[path = "exhaustion/plan.rs"]
 mod plan;
 #[path = "exhaustion/swap.rs"]
@@ -27,7 +29,7 @@ use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HugeZero,
     LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
     Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term, Tuning, UffdError, UffdId,
-    UffdMode, VirtAddr, X86_64, Zone,
+    UffdMode, VirtAddr, Watermarks, X86_64, Zone,
 };
 use plan::Plan;
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, spans, store};
@@ -132,6 +134,9 @@ const TUNING: Tuning = Tuning {
     folios_advised: 0,
     pmd_mapping: PmdMapping::On,
     huge_zero: HugeZero::Off,
+    lru_batch: 0,
+    watermarks: Watermarks { min: 0, low: 0, high: 0 },
+    reclaim_batch: 32,
 };
 
 /// A store that takes no heap, and keeps nothing.

@@ -82,6 +82,9 @@ impl World {
     pub(super) fn counts(&self) -> Found {
         let accounts = self.accounts();
         self.counts_slots()?;
+        if let Some((pfn, wrong)) = lab::wrong_with_lists(&self.memory) {
+            return Err(Breach { what: format!("{pfn} {wrong}"), about: Some(About::Frame(pfn)) });
+        }
         let frames = self.memory.frames();
         for pfn in frames.all() {
             if lab::flags(frames, pfn).contains(Flags::RESERVED) {
@@ -129,6 +132,7 @@ impl World {
                 .into_iter()
                 .for_each(|pfn| accounts.owe(pfn, Owed { refs: 1, ..Owed::default() }));
         });
+        lab::batched(&self.memory, |pfn| accounts.owe(pfn, Owed { refs: 1, ..Owed::default() }));
         let state = self.state.borrow();
         for space in state.homes().filter_map(|(.., space)| space) {
             let id = space.id();

@@ -453,6 +453,8 @@ impl Names {
             Action::ClearRefs => Act::ClearRefs,
             Action::Pageout { pages } => Act::Pageout(self.pages(own()?, pages)?),
             Action::Swapoff => Act::Swapoff,
+            Action::Reclaim { node, goal } => Act::Reclaim(node.value, goal.value),
+            Action::LruDrain { of } => Act::LruDrain(*of),
             Action::SplitDeferred => Act::SplitDeferred,
             Action::Collapse { at } => Act::Collapse(self.spot(own()?, at)?),
             Action::Note { pages, handle } => {
@@ -580,6 +582,7 @@ impl Names {
             stack: machine.stack.map(|pages| pages.value),
             hugetlb: machine.hugetlb(),
             swap: machine.swap(),
+            lru: machine.lru(),
             thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),

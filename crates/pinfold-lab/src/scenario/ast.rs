@@ -15,8 +15,8 @@ mod traits;
 
 pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
-    Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part, Path, Peek,
-    Place, Poke, Shown, UffdWp,
+    Batches, Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part,
+    Path, Peek, Place, Poke, Shown, UffdWp,
 };
 pub use step::{Action, Step};
 pub use traits::{Made, Sure};
@@ -167,6 +167,9 @@ pub struct Machine {
     /// How many slots the swap device has, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap: Option<Spanned<u32>>,
+    /// How many pages a CPU's batch for the LRU lists has, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lru: Option<Spanned<u32>>,
     /// How folios as large as a page table are mapped, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thp: Option<Spanned<Thp>>,
@@ -210,6 +213,11 @@ impl Machine {
     /// How many slots the swap device has; there is none unless written.
     pub fn swap(&self) -> u32 {
         self.swap.map_or(0, |slots| slots.value)
+    }
+
+    /// How many pages a CPU's batch for the LRU lists has; there are no lists unless written.
+    pub fn lru(&self) -> u32 {
+        self.lru.map_or(0, |pages| pages.value)
     }
 
     /// How folios as large as a page table are mapped; by an entry for each page unless written.

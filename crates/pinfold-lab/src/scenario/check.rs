@@ -219,7 +219,11 @@ impl<'a> Checker<'a> {
                 self.access(at, process, place);
                 self.whole_page(place, "`collapse`");
             }
-            Action::SplitDeferred | Action::Swapoff | Action::ClearRefs => {}
+            Action::SplitDeferred
+            | Action::Swapoff
+            | Action::ClearRefs
+            | Action::LruDrain { .. } => {}
+            Action::Reclaim { node, .. } => self.node(*node),
             Action::Note { pages, .. } => self.pages(at, process, pages),
             Action::TryGet { frame, .. } => self.noted(at, frame),
             Action::GetPage { held, .. } => self.referred_to(at, held),

@@ -5,9 +5,9 @@
 //! statement when the formatter moves a section.
 
 use super::ast::{
-    Action, Atom, Behind, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force, Grab,
-    Machine, Name, Occupied, Pages, Part, Place, Placement, Polarity, Runner, Scenario, Step, Text,
-    UffdWp, View,
+    Action, Atom, Batches, Behind, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force,
+    Grab, Machine, Name, Occupied, Pages, Part, Place, Placement, Polarity, Runner, Scenario, Step,
+    Text, UffdWp, View,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -170,6 +170,7 @@ impl Layout {
             ("stack", machine.stack),
             ("hugetlb", machine.hugetlb),
             ("swap", machine.swap),
+            ("lru", machine.lru),
         ];
         let plain = properties.iter().all(|(_, value)| value.is_none()) && machine.thp.is_none();
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()
@@ -404,6 +405,9 @@ impl Display for Action {
             Self::Migrate { pages, node } | Self::Compact { pages, node } => {
                 write!(f, " {pages} to node {node}")
             }
+            Self::Reclaim { node, goal } => write!(f, " node {node} goal {goal}"),
+            Self::LruDrain { of: Batches::Here } => Ok(()),
+            Self::LruDrain { of: Batches::All } => f.write_str(" all"),
             Self::Signal { signal } | Self::Await { signal } => write!(f, " {signal}"),
             Self::Truncate { file, pages, words } => {
                 write!(f, " {file} {pages}")?;

@@ -41,7 +41,9 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
             Advice::WipeOnFork | Advice::KeepOnFork => vec![Interface::WipeOnFork],
             Advice::Free => vec![Interface::MadvFree],
             // DONTFORK and DOFORK came with 2.6.16, HUGEPAGE and NOHUGEPAGE with 2.6.38.
-            Advice::DontNeed
+            // COLD came with 5.4; before, it stands for pages that were not used for long.
+            Advice::Cold
+            | Advice::DontNeed
             | Advice::DontFork
             | Advice::DoFork
             | Advice::HugePage
@@ -93,6 +95,8 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::Compact { .. }
         | Action::Pageout { .. }
         | Action::Swapoff
+        | Action::Reclaim { .. }
+        | Action::LruDrain { .. }
         | Action::Writeback { .. }
         | Action::Signal { .. }
         | Action::Await { .. }

@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 12] = [
+        const KNOWN: [&str; 13] = [
             "nodes",
             "frames",
             "words",
@@ -193,6 +193,7 @@ impl Parser<'_> {
             "stack",
             "hugetlb",
             "swap",
+            "lru",
             "thp",
             "file",
             "group",
@@ -243,6 +244,7 @@ impl Parser<'_> {
             Some("stack") => &mut machine.stack,
             Some("hugetlb") => &mut machine.hugetlb,
             Some("swap") => &mut machine.swap,
+            Some("lru") => &mut machine.lru,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };
         let word = cursor.name("a property")?;

@@ -111,6 +111,10 @@ vocabulary! {
         Pageout = "pageout",
         /// Brings the pages of all processes back from there.
         Swapoff = "swapoff",
+        /// Takes pages of private memory, whoever has them, out of a node.
+        Reclaim = "reclaim",
+        /// Has the pages in a CPU's batch go to the lists of their nodes.
+        LruDrain = "lru-drain",
         /// Writes the dirty pages of a file back to what stores it.
         Writeback = "writeback",
         /// Lets lanes that await this go on.
@@ -238,6 +242,8 @@ impl Verb {
             | Self::ClearRefs
             | Self::Pageout
             | Self::Swapoff
+            | Self::Reclaim
+            | Self::LruDrain
             | Self::Writeback
             | Self::Signal
             | Self::Await
@@ -322,6 +328,8 @@ vocabulary! {
         DontNeed = "dontneed",
         /// Drop them when memory is short, unless they are stored to again.
         Free = "free",
+        /// They leave before others when memory is short.
+        Cold = "cold",
         /// Leave them out of children.
         DontFork = "dontfork",
         /// Undo `dontfork`.

@@ -100,6 +100,7 @@ pub(super) fn prot(protection: Protection) -> Prot {
 pub(super) fn advice_of(advice: Advice) -> SpaceAdvice {
     match advice {
         Advice::DontNeed => SpaceAdvice::DontNeed,
+        Advice::Cold => SpaceAdvice::Cold,
         Advice::DontFork => SpaceAdvice::DontFork,
         Advice::DoFork => SpaceAdvice::DoFork,
         Advice::WipeOnFork => SpaceAdvice::WipeOnFork,

@@ -352,6 +352,8 @@ impl Cast {
             | Act::MoveCharge { .. }
             | Act::SplitFolio(_)
             | Act::SplitDeferred
+            | Act::Reclaim(..)
+            | Act::LruDrain(_)
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Pageout(pages) => self.page_out(process, pages),
             Act::Swapoff => self.swap_off(),

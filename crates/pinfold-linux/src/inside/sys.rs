@@ -219,6 +219,7 @@ pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
     let advice = match advice {
         Advice::DontNeed => libc::MADV_DONTNEED,
         Advice::Free => libc::MADV_FREE,
+        Advice::Cold => libc::MADV_COLD,
         Advice::DontFork => libc::MADV_DONTFORK,
         Advice::DoFork => libc::MADV_DOFORK,
         Advice::WipeOnFork => libc::MADV_WIPEONFORK,

@@ -86,6 +86,7 @@ impl<P: Platform> Space<P> {
             return Some(Fault::Spurious);
         }
         let pte = request.area.written(folio.keep());
+        self.mem().lru_add(pte.pfn());
         cursor.make(pte, table.keep());
         drop(cursor);
         self.huge_mapped(&huge, pte.pfn());
@@ -154,6 +155,7 @@ impl<P: Platform> Space<P> {
             return Some(Fault::Spurious);
         }
         let pte = request.area.written(folio.keep());
+        mem.lru_add(pte.pfn());
         self.publish_huge(huge, &cursor, (orig, pte));
         drop(cursor);
         self.huge_mapped(huge, pte.pfn());

@@ -105,6 +105,7 @@ impl<P: Platform> Space<P> {
             return Fault::Spurious;
         }
         let head = fresh.keep();
+        mem.lru_add(head);
         for (page, pfn) in each_page(first..end).zip(pfns) {
             cursor.set(page, self.written_page(area, pfn));
         }

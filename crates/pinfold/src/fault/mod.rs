@@ -337,9 +337,12 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// The entry of a new private page that is being written: writable if the area allows it.
+    /// The entry of a new private page that is being written: writable if the area allows it. The
+    /// page is about to be mapped, and comes to its list.
     pub(crate) fn written(&self, area: &Area<P>, fresh: NewFrame<'_>) -> Pte<P::Format> {
-        self.written_page(area, fresh.keep())
+        let pfn = fresh.keep();
+        self.mem().lru_add(pfn);
+        self.written_page(area, pfn)
     }
 
     /// As [`Space::written`], of a page whose reference and mapping are the entry's.

@@ -16,10 +16,11 @@ use core::ops::Range;
 use super::{Cause, Request, Want};
 use crate::addr::{VirtAddr, VirtRange, Vpn, each_page};
 use crate::area::{Area, Prot};
-use crate::error::FaultError;
+use crate::error::{FaultError, Shortage};
 use crate::event::EventKind;
 use crate::frame::NewFrame;
 use crate::platform::Platform;
+use crate::pressure::Tries;
 use crate::pte::Pte;
 use crate::rules::pin::Access;
 use crate::space::Space;
@@ -64,9 +65,25 @@ impl<P: Platform> Space<P> {
         range: VirtRange,
         access: impl Fn(&Area<P>) -> Access,
     ) -> Result<(), Unpopulated> {
+        let (mut page, end, mut tries) = (range.first_page(), range.end_page(), Tries::default());
+        loop {
+            match self.populate_some(page..end, &access) {
+                Err(short) if short.error.is_of_frames() && tries.relieve(self.mem()) => {
+                    page = short.at.page();
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn populate_some(
+        &self,
+        pages: Range<Vpn>,
+        access: impl Fn(&Area<P>) -> Access,
+    ) -> Result<(), Unpopulated> {
         let map = self.read_map();
-        let mut page = range.first_page();
-        while page < range.end_page() {
+        let mut page = pages.start;
+        while page < pages.end {
             let at = page.start();
             let area = map.find(page).ok_or(FaultError::NotMapped(at));
             let wish = area.and_then(|area| {
@@ -78,7 +95,7 @@ impl<P: Platform> Space<P> {
                 if allowed { Ok(Wish { area, cause, want }) } else { Err(FaultError::Denied(at)) }
             });
             let wish = wish.map_err(|error| Unpopulated { at, error })?;
-            let end = wish.area.range.end_page().min(range.end_page());
+            let end = wish.area.range.end_page().min(pages.end);
             self.populate_area(&wish, page..end)?;
             page = end;
         }

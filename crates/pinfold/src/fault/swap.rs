@@ -16,9 +16,9 @@ use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::pte::{Entry, Format, Pte, Swap};
 use crate::rules::swap::{
-    FreesCache, SwapInFor, SwapInVerdict, frees_cache, grants_write, swap_in,
+    FreesCache, SwapInFor, SwapInVerdict, drains_lru, frees_cache, grants_write, swap_in,
 };
-use crate::rules::{Exclusive, PageState, SwapInReuse};
+use crate::rules::{Exclusive, Lru, PageState, SwapInReuse};
 use crate::space::Space;
 use crate::swap::SwapId;
 use crate::swapped::Found;
@@ -44,6 +44,9 @@ impl<P: Platform> Space<P> {
                 read?
             }
         };
+        if request.want == Want::Write && drains_lru(mem.rule()) && mem.lru_of(pfn) == Lru::Off {
+            mem.lru_add_drain();
+        }
         let fault = if mem.is_swapped_to(pfn, entry) {
             self.map_swapped(request, leaf, (orig, entry), pfn)
         } else {
@@ -78,7 +81,11 @@ impl<P: Platform> Space<P> {
             return Ok((other, self.lock_swapped(request.page, other)));
         }
         match mem.read_swapped(pfn, entry) {
-            Ok(()) => Ok((fresh.keep(), locked)),
+            Ok(()) => {
+                let pfn = fresh.keep();
+                mem.lru_add(pfn);
+                Ok((pfn, locked))
+            }
             Err(error) => {
                 mem.unread(pfn, entry);
                 drop(locked);

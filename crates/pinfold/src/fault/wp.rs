@@ -127,7 +127,7 @@ impl<P: Platform> Space<P> {
         let rule = self.mem().rule();
         let mut step = page.judge(|state| pte_cow_precheck(rule, state));
         if step == CowStep::DrainLru {
-            // This version keeps no page in a batch, so there is nothing to drain.
+            self.mem().lru_add_drain();
             step = page.judge(pte_cow_drained);
         }
         let how = match step {
@@ -285,7 +285,9 @@ impl<P: Platform> Space<P> {
         }
         let pte = match request.want {
             Want::Unshare => {
-                let pte = Pte::mapping(fresh.keep(), request.area.prot.reach());
+                let new = fresh.keep();
+                mem.lru_add(new);
+                let pte = Pte::mapping(new, request.area.prot.reach());
                 let pte = pte.with_soft_dirty(orig.is_soft_dirty());
                 let pte = if orig.is_uffd_wp() { pte.uffd_wp() } else { pte };
                 self.in_area(request.area, pte)

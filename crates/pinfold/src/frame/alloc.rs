@@ -366,6 +366,9 @@ impl Frames {
         if order > 0 {
             self.end_tails(head, word);
         }
+        if let Some(lru) = &self.lru {
+            lru.forget(head, node_of(word));
+        }
         frame.end(home);
         if word & Flags::CHARGED.bits() != 0 {
             self.uncharge(head, order);

@@ -73,6 +73,11 @@ const fn candidates(zone: Zone) -> &'static [u32] {
     }
 }
 
+/// Whether frames of the zone at place `at` serve such requests.
+pub(super) fn serves(zone: Zone, at: u32) -> bool {
+    candidates(zone).contains(&at)
+}
+
 /// The free frames of one zone.
 #[derive(Hash, Debug)]
 struct Lists {

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::counts::{Counts, MAP};
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
+use super::lru::Lru;
 use super::meta::{Frame, Metadata};
 use super::pool::Pool;
 use super::queue::Queue;
@@ -32,6 +33,8 @@ pub struct Frames {
     pub(super) queue: Queue,
     /// Huge pages that were set aside.
     pub(super) pool: Pool,
+    /// The lists that reclaim chooses from, if there are any.
+    pub(super) lru: Option<Lru>,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.

@@ -124,6 +124,7 @@ impl<'a> FrameSetup<'a> {
             charges: Charges::new(),
             queue: Queue::new(),
             pool: Pool::new(),
+            lru: None,
         };
         frames.queue.label();
         frames.pool.label();

@@ -72,6 +72,7 @@ impl<P: Platform> Memory<P> {
         if marked {
             self.frames().page(to).mark_exclusive();
         }
+        self.lru_add(to);
         cursor.set(pte);
         drop(cursor);
         self.put_own(from, pages);

@@ -90,6 +90,11 @@ impl<'m, P: Platform> Search<'m, P> {
 impl<P: Platform> Space<P> {
     /// Moves the anonymous pages of a range.
     pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId, mover: Mover) -> Moved {
+        match mover {
+            // The batches' references would refuse the migration of what waits there.
+            Mover::Request => self.mem().lru_add_drain_all(),
+            Mover::Compaction => {}
+        }
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
         let room = BATCH.min(usize::try_from(range.pages()).unwrap_or(BATCH));
         let mut found = Vec::new();

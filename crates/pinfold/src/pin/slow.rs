@@ -13,6 +13,7 @@ use crate::event::{Bug, EventKind};
 use crate::fault::{Fault, Rights, Want};
 use crate::frame::{Grab, Holds};
 use crate::platform::Platform;
+use crate::pressure::Tries;
 use crate::pte::Pte;
 use crate::rules::cow::sets_exclusive;
 use crate::rules::pin::{
@@ -85,7 +86,7 @@ impl<P: Platform> Space<P> {
         ask: Ask,
         held: &mut Held<P>,
     ) -> Result<(), PinError> {
-        let mut map = self.read_map();
+        let (mut map, mut tries) = (self.read_map(), Tries::default());
         let mut left = range.first_page()..range.end_page();
         while left.start < left.end {
             let page = left.start;
@@ -94,7 +95,16 @@ impl<P: Platform> Space<P> {
                 map = self.grown(map, page, || grows_stack(self.mem().rule()))?;
                 continue;
             };
-            let pfn = self.hold_page(&map, area, left.clone(), ask, held.holds())?;
+            let taken = self.hold_page(&map, area, left.clone(), ask, held.holds());
+            if let Err(PinError::Fault(FaultError::OutOfFrames)) = taken {
+                drop(map);
+                if !tries.relieve(self.mem()) {
+                    return taken.map(|_| ());
+                }
+                map = self.read_map();
+                continue;
+            }
+            let pfn = taken?;
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
             left.start = page + 1;

@@ -254,6 +254,8 @@ impl<'m, F: Format> Audit<'m, F> {
     /// Compares with what the frames say.
     pub(crate) fn check(mut self) {
         self.check_swap();
+        lab::batched(self.mem, |pfn| self.owe(pfn, 1));
+        assert_eq!(lab::wrong_with_lists(self.mem), None, "lists that reclaim chooses from");
         let frames = self.mem.frames();
         let (free, pooled, used) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let count = |cell: &Cell<u64>, when: bool| cell.set(cell.get() + u64::from(when));

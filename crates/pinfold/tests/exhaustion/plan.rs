@@ -65,6 +65,7 @@ impl Plan {
         }
         let mem = life.mem.clone();
         drop(life);
+        mem.lru_add_drain_all();
         assert_eq!(mem.frames().total_free(), free + 1, "{rules}: all but the zero page is free");
         refused
     }

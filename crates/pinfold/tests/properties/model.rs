@@ -384,8 +384,8 @@ impl<F: Format> World<F> {
                 Advice::WipeOnFork => slot.wiped = true,
                 Advice::KeepOnFork => slot.wiped = false,
                 Advice::Free => unreachable!("not drawn: whether contents go is reclaim's to say"),
-                // No page of a process is seen to be part of a folio.
-                Advice::HugePage | Advice::NoHugePage => {}
+                // No page of a process is seen to be part of a folio, or on a list.
+                Advice::Cold | Advice::HugePage | Advice::NoHugePage => {}
             }
         }
         if advice == Advice::DontNeed {

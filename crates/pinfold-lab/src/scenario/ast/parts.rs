@@ -177,6 +177,17 @@ pub enum Dirty {
     Mark,
 }
 
+/// Whose batches go to the LRU lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Batches {
+    /// That of the CPU on which the step runs.
+    #[default]
+    Here,
+    /// `all`: those of all CPUs.
+    All,
+}
+
 /// Whether a page that a monitor gives is protected from writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

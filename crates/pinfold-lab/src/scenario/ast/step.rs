@@ -3,7 +3,7 @@
 use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{Access, Advice, Failure, Protection, Sharing, UffdReason, UffdWord};
 use super::parts::{
-    Dirty, Duration, Grab, Occupied, Pages, Part, Peek, Place, Poke, Shown, UffdWp,
+    Batches, Dirty, Duration, Grab, Occupied, Pages, Part, Peek, Place, Poke, Shown, UffdWp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -218,6 +218,18 @@ pub enum Action {
     },
     /// `swapoff`: all processes' pages come back from the swap device, which is gone then.
     Swapoff,
+    /// `reclaim node N goal K`
+    Reclaim {
+        /// Where.
+        node: Spanned<u32>,
+        /// How many pages are to leave.
+        goal: Spanned<u32>,
+    },
+    /// `lru-drain` and `lru-drain all`
+    LruDrain {
+        /// Whose batches.
+        of: Batches,
+    },
     /// `signal NAME`: whoever awaits it goes on, now or later.
     Signal {
         /// The signal.

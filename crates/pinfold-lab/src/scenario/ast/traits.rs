@@ -31,6 +31,8 @@ impl Action {
             Self::ClearRefs => Verb::ClearRefs,
             Self::Pageout { .. } => Verb::Pageout,
             Self::Swapoff => Verb::Swapoff,
+            Self::Reclaim { .. } => Verb::Reclaim,
+            Self::LruDrain { .. } => Verb::LruDrain,
             Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
@@ -122,6 +124,8 @@ impl Action {
             | Self::ClearRefs
             | Self::Pageout { .. }
             | Self::Swapoff
+            | Self::Reclaim { .. }
+            | Self::LruDrain { .. }
             | Self::Writeback { .. }
             | Self::Populate { .. }
             | Self::Mlock { .. }

@@ -30,6 +30,8 @@ const HUGE: u32 = 4;
 const HUGE_PAGES: RangeInclusive<u32> = 1..=64;
 /// Slots of the swap device: no more than its disk has pages.
 const SLOTS: RangeInclusive<u32> = 1..=16;
+/// Pages of a batch for the LRU lists: as many as it has room for.
+const BATCH: RangeInclusive<u32> = 1..=pinfold::MOST_BATCHED;
 /// Areas of a process.
 const AREAS: RangeInclusive<u32> = 1..=64;
 /// Pins or references that one step takes on a page: as many references as a counter holds.
@@ -47,6 +49,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of pages of a stack", machine.stack, PAGES),
         ("number of huge pages", machine.hugetlb, HUGE_PAGES),
         ("number of slots", machine.swap, SLOTS),
+        ("number of pages of a batch", machine.lru, BATCH),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }
@@ -123,6 +126,8 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::ClearRefs
             | Action::Pageout { .. }
             | Action::Swapoff
+            | Action::Reclaim { .. }
+            | Action::LruDrain { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }

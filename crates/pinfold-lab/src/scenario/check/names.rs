@@ -367,6 +367,8 @@ impl<'a> Names<'a> {
             | Action::ClearRefs
             | Action::Pageout { .. }
             | Action::Swapoff
+            | Action::Reclaim { .. }
+            | Action::LruDrain { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }

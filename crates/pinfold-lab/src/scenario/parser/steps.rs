@@ -1,8 +1,8 @@
 //! The lines of `setup`, lanes and `after`.
 
 use super::super::ast::{
-    Action, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Peek, Place, Poke, Runner, Shown,
-    Step, Sure, UffdWp,
+    Action, Batches, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Peek, Place, Poke,
+    Runner, Shown, Step, Sure, UffdWp,
 };
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Name, Span, Spanned, Text};
@@ -182,6 +182,18 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
         Verb::ClearRefs => Action::ClearRefs,
         Verb::Pageout => Action::Pageout { pages: cursor.pages()? },
         Verb::Swapoff => Action::Swapoff,
+        Verb::Reclaim => {
+            cursor.keyword("node")?;
+            let node = cursor.number("a node number")?;
+            cursor.keyword("goal")?;
+            Action::Reclaim { node, goal: cursor.number("a number of pages")? }
+        }
+        Verb::LruDrain => Action::LruDrain {
+            of: match cursor.accept("all") {
+                Some(_) => Batches::All,
+                None => Batches::Here,
+            },
+        },
         Verb::Writeback => Action::Writeback { pages: cursor.pages()? },
         Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
         Verb::Await => Action::Await { signal: cursor.name("a signal")? },

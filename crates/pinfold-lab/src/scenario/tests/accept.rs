@@ -57,6 +57,10 @@ fn every_step_is_read() {
            clear-refs
            pageout A
            swapoff may fail busy
+           reclaim node 0 goal 2
+           lru-drain
+           lru-drain all
+           advise A cold
            collapse A[1] may fail busy
            vm-read P:A[0] expect \"0\"
            vm-read P:A[1] as r1
@@ -132,6 +136,10 @@ fn every_step_is_read() {
             "clear-refs",
             "pageout A",
             "swapoff may fail busy",
+            "reclaim node 0 goal 2",
+            "lru-drain",
+            "lru-drain all",
+            "advise A cold",
             "collapse A[1] may fail busy",
             "vm-read P:A[0] expect \"0\"",
             "vm-read P:A[1] as r1",

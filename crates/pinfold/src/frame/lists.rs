@@ -1,0 +1,221 @@
+//! What is done to the lists that reclaim chooses from, and to the batches before them: the
+//! protocol of `lru`.
+
+use super::buddy::serves;
+use super::flags::{HOME_MASK, node_of, zone_of};
+use super::frames::Frames;
+use super::lru::{Batched, Drained, List, Lru, ON, REFERENCED, Turns};
+use super::source::Zone;
+use crate::addr::{NodeId, Pfn};
+use crate::error::NoMemory;
+
+impl Frames {
+    /// Has lists of pages, with batches of so many for `cpus` CPUs; none, if that is zero.
+    ///
+    /// # Errors
+    /// When the heap is exhausted, or the machine has more frames than links can name.
+    pub(crate) fn list_up(&mut self, cpus: usize, batch: u32) -> Result<(), NoMemory> {
+        let (base, frames) = (self.metadata().base(), self.metadata().all().len());
+        self.lru = match batch {
+            0 => None,
+            1.. => Some(Lru::new((base, frames), self.store.nodes().len(), cpus, batch)?),
+        };
+        Ok(())
+    }
+
+    /// Names their words for a trace, once they have their place.
+    pub(crate) fn label_lists(&self) {
+        if let Some(lru) = &self.lru {
+            lru.label();
+        }
+    }
+
+    /// Whether there are lists.
+    #[inline]
+    pub(crate) fn has_lists(&self) -> bool {
+        self.lru.is_some()
+    }
+
+    /// The lists, for one who has found that there are some.
+    fn lists(&self) -> &Lru {
+        match &self.lru {
+            Some(lru) => lru,
+            None => unreachable!("the caller has found that there are lists"),
+        }
+    }
+
+    /// The turns of those who reclaim, for one who has found that there are lists.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.lists().turns
+    }
+
+    /// Whether a page is on a list, of which the caller knows that there are some.
+    pub(crate) fn is_listed(&self, head: Pfn) -> bool {
+        self.lists().marks(head).read_once() & ON != 0
+    }
+
+    /// Puts a page into the batch of a CPU, which has the caller's reference then.
+    pub(crate) fn add_to_batch(&self, cpu: usize, pfn: Pfn) -> Batched {
+        let lru = self.lists();
+        let mut batch = lru.batch(cpu);
+        let used = batch.used;
+        if used == lru.full {
+            return Batched::Full;
+        }
+        batch.pages[used] = pfn.0;
+        batch.used = used + 1;
+        if used + 1 == lru.full { Batched::Last } else { Batched::Waits }
+    }
+
+    /// Puts the pages of a CPU's batch on their lists. Their references are the caller's.
+    pub(crate) fn drain_batch(&self, cpu: usize) -> Drained {
+        let lru = self.lists();
+        let drained = Drained(core::mem::take(&mut *lru.batch(cpu)));
+        for node in (0..lru.nodes.len()).map(|node| NodeId(node as u8)) {
+            let mut pages = drained.pages().filter(|pfn| self.node(*pfn) == node).peekable();
+            if pages.peek().is_some() {
+                let mut lens = lru.lock(node);
+                pages.for_each(|pfn| lru.enter(&mut lens, (node, List::Inactive), pfn));
+            }
+        }
+        drained
+    }
+
+    /// How many CPUs have batches.
+    pub(crate) fn batches(&self) -> usize {
+        self.lru.as_ref().map_or(0, |lru| lru.batches.iter().count())
+    }
+
+    /// Puts a page, which the caller has and is on no list, on one.
+    pub(crate) fn list(&self, head: Pfn, list: List) {
+        let (lru, node) = (self.lists(), self.node(head));
+        lru.enter(&mut lru.lock(node), (node, list), head);
+    }
+
+    /// Isolates a page, of which the caller has a reference: from which list.
+    pub(crate) fn unlist(&self, head: Pfn) -> Option<List> {
+        let lru = self.lists();
+        if lru.marks(head).fetch_and(!ON) & ON == 0 {
+            return None;
+        }
+        Some(lru.leave(&mut lru.lock(self.node(head)), head))
+    }
+
+    /// Isolates pages from the end of a list, at most as many as there is room for, after a look at
+    /// no more than `most`: each gets a reference, which is the caller's, as the page is. Those
+    /// whose frames do not serve `zone` go to the list's other end. How many were looked at.
+    pub(crate) fn isolate_last(
+        &self,
+        (node, list): (NodeId, List),
+        (zone, most, mut room): (Zone, u64, usize),
+        mut take: impl FnMut(Pfn),
+    ) -> u64 {
+        let lru = self.lists();
+        let mut lens = lru.lock(node);
+        let own = lru.own(node, list);
+        let most = most.min(lens.0[list as usize]);
+        let mut looked_at = 0;
+        while looked_at < most && room > 0 {
+            looked_at += 1;
+            let place = lru.links(own).before;
+            let pfn = lru.pfn(place);
+            let helps = serves(zone, zone_of(self.frame(pfn).flags.fixed(HOME_MASK)));
+            if !helps || self.frame(pfn).try_gain(1, i32::MAX as u32).is_err() {
+                // Another zone's, or about to be freed.
+                lru.cut(place);
+                lru.push(own, place);
+            } else if lru.marks(pfn).fetch_and(!ON) & ON == 0 {
+                // Who has isolated it waits for the lock, so this is not its last reference.
+                let _ = self.frame(pfn).put(1);
+                lru.cut(place);
+                lru.push(own, place);
+            } else {
+                lru.leave(&mut lens, pfn);
+                room -= 1;
+                take(pfn);
+            }
+        }
+        looked_at
+    }
+
+    /// The nodes that have lists.
+    pub(crate) fn listed_nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        let nodes = self.lru.as_ref().map_or(0, |lru| lru.nodes.len());
+        (0..nodes).map(|node| NodeId(node as u8))
+    }
+
+    /// How many pages a list of a node has; none, if there are no lists.
+    pub(crate) fn listed(&self, node: NodeId, list: List) -> u64 {
+        match &self.lru {
+            Some(lru) if usize::from(node.0) < lru.nodes.len() => lru.lock(node).0[list as usize],
+            _ => 0,
+        }
+    }
+
+    /// Marks a page as in use; whether it was marked.
+    pub(crate) fn mark_referenced(&self, head: Pfn) -> bool {
+        self.lists().marks(head).fetch_or(REFERENCED) & REFERENCED != 0
+    }
+
+    /// Takes that mark off.
+    pub(crate) fn clear_referenced(&self, head: Pfn) {
+        self.lists().marks(head).fetch_and(!REFERENCED);
+    }
+
+    /// Calls `visit` for every page in a batch, which has a reference of it, while nothing else
+    /// runs: not a step of an exploration, but for the locks.
+    pub(crate) fn each_batched(&self, mut visit: impl FnMut(Pfn)) {
+        let Some(lru) = &self.lru else { return };
+        for batch in lru.batches.iter() {
+            let batch = batch.alone();
+            batch.pages[..batch.used].iter().for_each(|pfn| visit(Pfn(*pfn)));
+        }
+    }
+
+    /// What is wrong with the lists while nothing else runs, if anything is: INV-LRU-1, INV-LRU-3.
+    pub(crate) fn wrong_with_lists(&self) -> Option<(Pfn, &'static str)> {
+        let lru = self.lru.as_ref()?;
+        let mut on = 0;
+        for (node, lens) in (0..).map(NodeId).zip(&lru.nodes) {
+            let lens = lens.lock();
+            for list in [List::Inactive, List::Active] {
+                let own = lru.own(node, list);
+                let (mut at, mut len) = (own, 0);
+                loop {
+                    let next = lru.links(at).after;
+                    if lru.links(next).before != at {
+                        return Some((
+                            lru.pfn(next),
+                            "has another neighbour than its neighbour says",
+                        ));
+                    }
+                    if next == own {
+                        break;
+                    }
+                    let (pfn, marks) = (lru.pfn(next), lru.marks(lru.pfn(next)).peek());
+                    let home = node_of(self.frame(pfn).flags.peek());
+                    if marks & ON == 0 || List::of(marks) != list || home != node {
+                        return Some((pfn, "is on a list that is not its own"));
+                    }
+                    (at, len) = (next, len + 1);
+                    if len > lens.0[list as usize] {
+                        return Some((pfn, "is on a list that has more pages than it counts"));
+                    }
+                }
+                if len != lens.0[list as usize] {
+                    return Some((lru.pfn(0), "is of a node one of whose lists counts wrongly"));
+                }
+                on += len;
+            }
+        }
+        let marked = || self.all().filter(|pfn| lru.marks(*pfn).peek() & ON != 0);
+        if marked().count() as u64 != on {
+            return marked()
+                .last()
+                .map(|pfn| (pfn, "may be marked as on a list that it is not on"));
+        }
+        let freed = |pfn: &Pfn| self.peek_counts(*pfn).refs() == 0;
+        let mut kept = self.all().filter(|pfn| lru.marks(*pfn).peek() != 0);
+        kept.find(freed).map(|pfn| (pfn, "is free and has marks of a page"))
+    }
+}

@@ -1,0 +1,332 @@
+//! The pages that reclaim may choose from: of each node a list of those in use lately and one of
+//! the others, and for each CPU a batch of pages that are to go there (facts 0.2, 1.4).
+//!
+//! Protocol: a new page goes into the batch of a CPU, which has one reference of it, so that CPUs
+//! do not meet at their nodes' lists for each page. A full batch is drained: its pages go to the
+//! heads of their nodes' lists, and its references are dropped. Anybody may drain any batch. A
+//! large folio goes to its node's list at once, and drains the batch of its CPU. A batch has a spin
+//! lock, and so have a node's lists; none is held while the other is taken, and both lie below the
+//! locks of page tables.
+//!
+//! Who wants a page for himself *isolates* it: he has a reference, and takes its mark [`ON`] off in
+//! one step; then, under the lock, the page leaves its list. A page without the mark is in a batch,
+//! or somebody's who has isolated it, and nobody else can isolate it. Whoever drops a page's last
+//! reference takes it off its list before the frame's life ends.
+//!
+//! A frame has no word to spare for two neighbours. So they lie in an array beside the frames, 12
+//! bytes for each, made where the machine is set up to have lists; where it is not, nothing is.
+//! (Frames of 40 bytes would cost every machine 8, and straddle cache lines.) The array's last
+//! places are the lists' own: a list is a ring.
+//!
+//! Invariants:
+//! - INV-LRU-1: a page with the mark is on the list of its node that its mark [`ACTIVE`] says, from
+//!   the moment that the lock is free; one without the mark is on none, unless who has isolated it
+//!   is still to take it off.
+//! - INV-LRU-2: a batch has one reference of each page in it. No page is in two batches, and none
+//!   with the mark is in one.
+//! - INV-LRU-3: a free frame has no marks.
+
+use alloc::vec::Vec;
+
+use super::queue::Links;
+use crate::addr::{NodeId, Pfn};
+use crate::error::NoMemory;
+use crate::sync::{
+    self, AtomicU32, AtomicU64, CellName, Inside, Masks, Park, PerCpu, RwSem, SpinLock, SpinLocked,
+    WriteGuard,
+};
+
+/// The most pages that a batch may have. Linux: 31, and 15 before 6.9.
+pub const MOST_BATCHED: u32 = 31;
+
+/// The page is on a list.
+pub(super) const ON: u32 = 1 << 0;
+/// Of its two lists, it is on that of the pages in use.
+const ACTIVE: u32 = 1 << 1;
+/// It was found in use once since it came to the list of the others.
+pub(super) const REFERENCED: u32 = 1 << 2;
+
+/// One of a node's two lists.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum List {
+    /// Pages that reclaim takes next.
+    Inactive,
+    /// Pages in use.
+    Active,
+}
+
+impl List {
+    const fn mark(self) -> u32 {
+        match self {
+            Self::Inactive => 0,
+            Self::Active => ACTIVE,
+        }
+    }
+
+    pub(super) const fn of(marks: u32) -> Self {
+        if marks & ACTIVE == 0 { Self::Inactive } else { Self::Active }
+    }
+}
+
+/// What became of a page that was to go into a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Batched {
+    /// It waits there.
+    Waits,
+    /// It does, and the batch is full now: whoever sees that drains it.
+    Last,
+    /// It does not: another has filled the batch and is yet to drain it.
+    Full,
+}
+
+/// How many pages a node's lists have; protected by the lock around it, as their links are.
+#[derive(Hash, Debug, Default)]
+pub(super) struct Lens(pub(super) [u64; 2]);
+
+/// Pages that are to go to a list.
+#[derive(Hash, Debug, Default)]
+pub(super) struct Batch {
+    pub(super) pages: [u64; MOST_BATCHED as usize],
+    pub(super) used: usize,
+}
+
+/// A batch with its lock. Taken with interrupts off if the kernel wants that, as the node's: a
+/// handler may release the last hold of a page (INV-MASK-3).
+#[derive(Debug)]
+pub(super) struct BatchLock(SpinLock<Batch>);
+
+impl BatchLock {
+    /// Without the section of [`Lru::batch`]: while nothing else runs.
+    pub(super) fn alone(&self) -> SpinLocked<'_, Batch> {
+        self.0.lock()
+    }
+}
+
+impl Default for BatchLock {
+    fn default() -> Self {
+        Self(SpinLock::hashed(Batch::default()))
+    }
+}
+
+/// A node's lists, locked.
+pub(super) type Locked<'a> = Inside<SpinLocked<'a, Lens>>;
+
+/// The lists of all nodes, and the batches of all CPUs.
+#[derive(Debug)]
+pub(super) struct Lru {
+    base: u64,
+    frames: usize,
+    /// The neighbours of each frame, then of each list's own place.
+    links: Vec<AtomicU64>,
+    marks: Vec<AtomicU32>,
+    pub(super) nodes: Vec<SpinLock<Lens>>,
+    pub(super) batches: PerCpu<BatchLock>,
+    /// How many pages make a batch full.
+    pub(super) full: usize,
+    pub(super) turns: Turns,
+}
+
+/// Who is short of frames and reclaims, one after the other.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    turn: RwSem<()>,
+    /// How many turns have freed something.
+    ended: AtomicU64,
+}
+
+impl Turns {
+    const fn new() -> Self {
+        Self { turn: RwSem::new(()), ended: AtomicU64::new(0) }
+    }
+
+    /// Waits for one's turn.
+    pub(crate) fn take<'a, P: Park>(&'a self, park: &'a P) -> WriteGuard<'a, (), P> {
+        self.turn.write(park)
+    }
+
+    /// How many turns have freed something until now.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.read_once()
+    }
+
+    /// This one has, before it ends.
+    pub(crate) fn end(&self) {
+        self.ended.fetch_add(1);
+    }
+}
+
+/// Pages that a batch had, whose references are the caller's now.
+#[must_use]
+pub(crate) struct Drained(pub(super) Batch);
+
+impl Drained {
+    pub(crate) fn pages(&self) -> impl Iterator<Item = Pfn> + '_ {
+        self.0.pages[..self.0.used].iter().map(|pfn| Pfn(*pfn))
+    }
+}
+
+impl Lru {
+    /// Empty lists for `nodes` nodes, with room for `frames` frames from number `base` on.
+    ///
+    /// # Errors
+    /// When the heap is exhausted, or there are more frames than links can name.
+    pub(super) fn new(
+        (base, frames): (u64, usize),
+        nodes: usize,
+        cpus: usize,
+        batch: u32,
+    ) -> Result<Self, NoMemory> {
+        let places = frames.checked_add(2 * nodes).ok_or(NoMemory)?;
+        if u32::try_from(places).is_err() {
+            return Err(NoMemory);
+        }
+        let (mut links, mut marks, mut locks) = (Vec::new(), Vec::new(), Vec::new());
+        links.try_reserve_exact(places).map_err(|_| NoMemory)?;
+        links.resize_with(places, || AtomicU64::new(0));
+        marks.try_reserve_exact(frames).map_err(|_| NoMemory)?;
+        marks.resize_with(frames, || AtomicU32::new(0));
+        locks.try_reserve_exact(nodes).map_err(|_| NoMemory)?;
+        locks.resize_with(nodes, || SpinLock::hashed(Lens::default()));
+        for (own, links) in (0..).zip(&links).skip(frames) {
+            links.init(Links { before: own, after: own }.bits());
+        }
+        Ok(Self {
+            base,
+            frames,
+            links,
+            marks,
+            nodes: locks,
+            batches: PerCpu::new(cpus)?,
+            full: batch.clamp(1, MOST_BATCHED) as usize,
+            turns: Turns::new(),
+        })
+    }
+
+    /// Names the words for a trace.
+    pub(super) fn label(&self) {
+        let (base, frames) = (self.base, self.frames);
+        sync::label(self.links.as_ptr(), size_of_val(&*self.links), move |offset| {
+            match offset / size_of::<AtomicU64>() {
+                at if at < frames => CellName::Object {
+                    object: "frame",
+                    index: base + at as u64,
+                    cell: "neighbours",
+                },
+                at => {
+                    let index = (at - frames) as u64 / 2;
+                    CellName::Object { object: "node", index, cell: "ends of a list" }
+                }
+            }
+        });
+        sync::label(self.marks.as_ptr(), size_of_val(&*self.marks), move |offset| {
+            let index = base + (offset / size_of::<AtomicU32>()) as u64;
+            CellName::Object { object: "frame", index, cell: "list marks" }
+        });
+        let turns = &self.turns;
+        sync::label(&raw const *turns, size_of_val(turns), |offset| {
+            let cell = RwSem::<()>::name(offset, "turn", "turns");
+            CellName::Object { object: "reclaim", index: 0, cell }
+        });
+        for (index, node) in (0..).zip(&self.nodes) {
+            sync::label(&raw const *node, size_of_val(node), move |_| CellName::Object {
+                object: "node",
+                index,
+                cell: "lists",
+            });
+        }
+        for (index, batch) in (0..).zip(self.batches.iter()) {
+            sync::label(&raw const *batch, size_of_val(batch), move |_| CellName::Object {
+                object: "CPU",
+                index,
+                cell: "batch",
+            });
+        }
+    }
+
+    pub(super) fn lock(&self, node: NodeId) -> Locked<'_> {
+        Inside::lock(Masks::Interrupts, || self.nodes[usize::from(node.0)].lock())
+    }
+
+    pub(super) fn batch(&self, cpu: usize) -> Inside<SpinLocked<'_, Batch>> {
+        Inside::lock(Masks::Interrupts, || self.batches.of(cpu).0.lock())
+    }
+
+    fn place(&self, pfn: Pfn) -> u32 {
+        (pfn.0 - self.base) as u32
+    }
+
+    pub(super) fn pfn(&self, place: u32) -> Pfn {
+        Pfn(self.base + u64::from(place))
+    }
+
+    pub(super) fn marks(&self, pfn: Pfn) -> &AtomicU32 {
+        &self.marks[(pfn.0 - self.base) as usize]
+    }
+
+    /// The own place of a list.
+    pub(super) fn own(&self, node: NodeId, list: List) -> u32 {
+        (self.frames + 2 * usize::from(node.0) + list as usize) as u32
+    }
+
+    /// The neighbours of a place in a list whose lock the caller holds.
+    pub(super) fn links(&self, place: u32) -> Links {
+        Links::of_bits(self.links[place as usize].peek())
+    }
+
+    fn set_links(&self, place: u32, links: Links) {
+        self.links[place as usize].write_once(links.bits());
+    }
+
+    /// Puts a place, which is in no list, before all others of a list.
+    pub(super) fn push(&self, own: u32, place: u32) {
+        let ends = self.links(own);
+        self.set_links(place, Links { before: own, after: ends.after });
+        // A list without places has itself for neighbours.
+        self.set_links(own, Links { after: place, ..ends });
+        let next = self.links(ends.after);
+        self.set_links(ends.after, Links { before: place, ..next });
+    }
+
+    pub(super) fn cut(&self, place: u32) {
+        let Links { before, after } = self.links(place);
+        let of_before = self.links(before);
+        self.set_links(before, Links { after, ..of_before });
+        let of_after = self.links(after);
+        self.set_links(after, Links { before, ..of_after });
+    }
+
+    /// Puts a page, which has no mark [`ON`], before all others of a list.
+    pub(super) fn enter(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
+        lens.0[list as usize] += 1;
+        self.push(self.own(node, list), self.place(pfn));
+        let marks = self.marks(pfn);
+        if list == List::Inactive {
+            marks.fetch_and(!ACTIVE);
+        }
+        marks.fetch_or(ON | list.mark());
+    }
+
+    /// Takes a page off its list, whose mark [`ON`] was taken off.
+    pub(super) fn leave(&self, lens: &mut Lens, pfn: Pfn) -> List {
+        let list = List::of(self.marks(pfn).read_once());
+        lens.0[list as usize] -= 1;
+        self.cut(self.place(pfn));
+        list
+    }
+
+    /// Ends what is known of a frame whose last reference is gone.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn forget(&self, pfn: Pfn, node: NodeId) {
+        let marks = self.marks(pfn);
+        let had = marks.read_once();
+        if had & ON != 0 {
+            // Nobody else takes the mark off: that takes a reference.
+            let mut lens = self.lock(node);
+            self.leave(&mut lens, pfn);
+        }
+        if had != 0 {
+            marks.write_once(0);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! When pages come to the lists that reclaim chooses from, and who has them there first. Protocol:
+//! `frame/lru.rs`.
+
+use crate::addr::Pfn;
+use crate::frame::{Batched, List};
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::rules::Lru;
+
+impl<P: Platform> Memory<P> {
+    /// A private page, which nothing but entries of the caller's knows, is to come to its list: by
+    /// way of the CPU's batch, or at once if it is a large folio.
+    #[inline]
+    pub(crate) fn lru_add(&self, head: Pfn) {
+        if self.frames().has_lists() {
+            self.enlist(head);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enlist(&self, head: Pfn) {
+        let cpu = self.platform().cpu();
+        if self.frames().is_large(head) {
+            self.drain_cpu(cpu);
+            return self.frames().list(head, List::Inactive);
+        }
+        self.get(head, 1);
+        loop {
+            match self.frames().add_to_batch(cpu, head) {
+                Batched::Waits => return,
+                Batched::Last => return self.drain_cpu(cpu),
+                Batched::Full => self.drain_cpu(cpu),
+            }
+        }
+    }
+
+    fn drain_cpu(&self, cpu: usize) {
+        let drained = self.frames().drain_batch(cpu);
+        drained.pages().for_each(|pfn| self.put(pfn, 1));
+    }
+
+    /// Has the pages in the calling CPU's batch go to their lists: it refers to none any more
+    /// (Linux: `lru_add_drain`). Nothing, if there are no lists ([`Tuning::lru_batch`]).
+    ///
+    /// [`Tuning::lru_batch`]: crate::Tuning::lru_batch
+    pub fn lru_add_drain(&self) {
+        if self.frames().has_lists() {
+            self.drain_cpu(self.platform().cpu());
+        }
+    }
+
+    /// As [`Memory::lru_add_drain`], of all CPUs (Linux: `lru_add_drain_all`): for who wants the
+    /// references of pages to be only those that somebody knows of. Pages may come to batches
+    /// meanwhile.
+    pub fn lru_add_drain_all(&self) {
+        (0..self.frames().batches()).for_each(|cpu| self.drain_cpu(cpu));
+    }
+
+    /// Whether a page is on its list, as rules see it: where there are no lists nothing refers to a
+    /// page on the way to one, which is what they ask for.
+    #[inline]
+    pub(crate) fn lru_of(&self, head: Pfn) -> Lru {
+        if !self.frames().has_lists() || self.frames().is_listed(head) { Lru::On } else { Lru::Off }
+    }
+
+    /// Takes a page off its list, of which the caller has a reference and has set the mark that
+    /// isolates it; whether it could: not if it waits in a batch.
+    #[inline]
+    pub(crate) fn lru_isolate(&self, head: Pfn) -> bool {
+        !self.frames().has_lists() || self.frames().unlist(head).is_some()
+    }
+
+    /// A page that was isolated goes back to its list, as one that is new there, unless nobody but
+    /// the caller refers to it.
+    pub(crate) fn lru_put_back(&self, head: Pfn) {
+        if self.frames().has_lists() && self.frames().counts_as(head, |counts| counts.refs() > 1) {
+            self.enlist(head);
+        }
+    }
+
+    /// As [`Memory::lru_put_back`], to this list at once.
+    pub(crate) fn lru_put_back_to(&self, head: Pfn, list: List) {
+        if self.frames().has_lists() && self.frames().counts_as(head, |counts| counts.refs() > 1) {
+            self.frames().list(head, list);
+        }
+    }
+
+    /// The pages that a large folio has become go to the list that it was on, all but the first.
+    pub(crate) fn lru_add_parts(&self, head: Pfn, pages: u64) {
+        if self.frames().has_lists() {
+            (head.0 + 1..head.0 + pages)
+                .for_each(|pfn| self.frames().list(Pfn(pfn), List::Inactive));
+        }
+    }
+}

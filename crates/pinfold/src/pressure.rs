@@ -1,0 +1,414 @@
+//! Reclaim of a node: which of all private pages leave memory when frames are short, who has them
+//! leave, and what an operation does that finds no frame.
+//!
+//! Protocol: pages come from the lists of `frame/lru.rs`, if the machine has such
+//! ([`Tuning::lru_batch`]). The last ones of the list of those not in use are isolated, and their
+//! entries asked for what the hardware has noted ([`Memory::take_use`]): a page used by one entry
+//! stays, at the front, and one that was used so before, or by several, goes to the list of those
+//! in use; the others are taken to a swap device as [`crate::reclaim`] says. When that list is the
+//! shorter one, the last of those in use come to it, whether used or not, and what the hardware has
+//! noted of them is forgotten. So a page leaves only if it was not used while it went through the
+//! list once. (Kernels since 5.9, where new pages begin as not in use.)
+//!
+//! Reclaim takes locks of pages by trying, families' locks for reading, tables' locks in turn, and
+//! calls swap devices, which sleep: whoever asks for it holds no lock, in particular none of an
+//! address space. An operation that found no frame, or fewer than [`Watermarks::min`] when it
+//! began, is over, with nothing changed or with a beginning done, before it reclaims ([`relieved`])
+//! and is tried again or goes on. Of those one reclaims at a time, in its *turn*, a sleeping lock
+//! outside all others; who has waited for it tries his operation first.
+//!
+//! Invariants:
+//! - INV-PRESSURE-1: nobody holds an address space's lock while he reclaims.
+//! - INV-PRESSURE-2: an operation is tried again only after a turn, its own or another's, has freed
+//!   a frame, and not more than [`RETRIES`] times: where nothing can be freed, it fails as without
+//!   reclaim.
+//!
+//! [`Tuning::lru_batch`]: crate::Tuning::lru_batch
+//! [`Watermarks::min`]: crate::Watermarks::min
+//! [`relieved`]: Memory::relieved
+
+use crate::addr::{NodeId, Pfn};
+use crate::error::Shortage;
+use crate::frame::{List, Zone};
+use crate::memory::Memory;
+use crate::migrate::Isolated;
+use crate::platform::Platform;
+use crate::pte::Pte;
+use crate::reclaim::{BATCH, Reclaimed};
+use crate::table::{Next, Part};
+
+/// How often an operation is tried again. Linux: 16.
+const RETRIES: u32 = 16;
+
+/// How often what an operation wants freed is doubled from one try to the next.
+const MOST_DOUBLED: u32 = 6;
+
+/// The most pages of a list that are looked at under one hold of its lock.
+const MOST_LOOKED_AT: u64 = 4 * BATCH as u64;
+
+/// The first round looks at one page of so many of a list (a power of two), but at least at a
+/// batch, the next at twice as many, and the last at all. Linux: 12.
+const PRIORITIES: u32 = 12;
+
+/// How many folios the lists of a node have: large ones count as one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ListSizes {
+    /// In use (`nr_active_anon`).
+    pub active: u64,
+    /// Not in use, or new (`nr_inactive_anon`).
+    pub inactive: u64,
+}
+
+/// Who reclaims.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Who {
+    /// Somebody who wants memory.
+    Direct,
+    /// Somebody in the background.
+    Background,
+}
+
+/// Where pages are to be taken from, and by whom.
+struct Aim {
+    node: NodeId,
+    zone: Zone,
+    who: Who,
+}
+
+/// What a round has done.
+#[derive(Default)]
+struct Round {
+    done: Reclaimed,
+    /// Pages that another round may find otherwise: that were used, or came to the list.
+    changed: u64,
+}
+
+impl<P: Platform> Memory<P> {
+    /// Takes so many pages of private memory that lie on `node` out of memory, which are not in
+    /// use as far as can be told: to the swap devices, as [`crate::AddressSpace::page_out`] does
+    /// with those of a range. Fewer where no more can leave; more where a large folio is split.
+    ///
+    /// Nothing leaves where there are no lists ([`Tuning::lru_batch`]).
+    ///
+    /// [`Tuning::lru_batch`]: crate::Tuning::lru_batch
+    pub fn reclaim(&self, node: NodeId, goal: u64) -> Reclaimed {
+        self.reclaim_zone(node, Zone::Movable, goal)
+    }
+
+    /// As [`Memory::reclaim`], only pages whose frames serve requests for `zone`.
+    pub fn reclaim_zone(&self, node: NodeId, zone: Zone, goal: u64) -> Reclaimed {
+        self.shrink(&Aim { node, zone, who: Who::Direct }, goal)
+    }
+
+    /// What an embedder's task in the background (Linux: kswapd) does for `node`, when it is time
+    /// or when [`Memory::is_low`]: if that is so, takes pages out of memory until the node has
+    /// [`Watermarks::high`](crate::Watermarks::high) free frames, or no more can leave.
+    pub fn balance(&self, node: NodeId) -> Reclaimed {
+        let mut done = Reclaimed::default();
+        if !self.is_low(node) {
+            return done;
+        }
+        let aim = Aim { node, zone: Zone::Movable, who: Who::Background };
+        loop {
+            let wanted =
+                self.tuning().watermarks.high.saturating_sub(self.frames().free_frames(node));
+            let round = self.shrink(&aim, wanted);
+            done += round;
+            if round.freed == 0 {
+                return done;
+            }
+        }
+    }
+
+    /// Whether a node has fewer free frames than [`Watermarks::low`](crate::Watermarks::low).
+    pub fn is_low(&self, node: NodeId) -> bool {
+        self.frames().free_frames(node) < self.tuning().watermarks.low
+    }
+
+    /// How many folios the lists of a node have; pages in CPUs' batches are on none yet.
+    pub fn list_sizes(&self, node: NodeId) -> ListSizes {
+        let of = |list| self.frames().listed(node, list);
+        ListSizes { active: of(List::Active), inactive: of(List::Inactive) }
+    }
+
+    /// Does an operation that takes and drops what locks it needs; if it finds no frame, takes
+    /// pages out of memory and tries it again: INV-PRESSURE-2.
+    ///
+    /// # Errors
+    /// The operation's.
+    #[inline]
+    pub(crate) fn relieved<T, E: Shortage>(
+        &self,
+        mut operation: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if !self.frames().has_lists() {
+            return operation();
+        }
+        self.keep_min();
+        let mut tries = Tries::default();
+        loop {
+            match operation() {
+                Err(error) if error.is_of_frames() && tries.relieve(self) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Takes pages out of memory if the CPU's node has too few frames left.
+    #[cold]
+    #[inline(never)]
+    fn keep_min(&self) {
+        let (min, node) = (self.tuning().watermarks.min, self.platform().node());
+        if min > 0 && self.frames().free_frames(node) < min {
+            self.stall(0);
+        }
+    }
+
+    /// Reclaims for somebody who waits for it, or waits for another who does; whether there may be
+    /// a frame now. Each further try wants more, and memory that page tables can have, too.
+    fn stall(&self, tries: u32) -> bool {
+        let turns = self.frames().turns();
+        let before = turns.ended();
+        let _turn = turns.take(self.platform());
+        if turns.ended() != before {
+            return true;
+        }
+        self.counters().allocstall.add(1);
+        self.lru_add_drain_all();
+        let goal = u64::from(self.tuning().reclaim_batch) << tries.min(MOST_DOUBLED);
+        let zones: &[Zone] =
+            if tries == 0 { &[Zone::Movable] } else { &[Zone::Any, Zone::Movable] };
+        let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal));
+        if freed {
+            turns.end();
+        }
+        freed
+    }
+
+    /// Reclaims from the CPU's node, or from another if nothing can leave there; whether something
+    /// has left.
+    fn reclaim_near(&self, zone: Zone, goal: u64) -> bool {
+        let near = self.platform().node();
+        let others = self.frames().listed_nodes().filter(|node| *node != near);
+        let mut nodes = core::iter::once(near).chain(others);
+        nodes.any(|node| self.reclaim_zone(node, zone, goal).freed > 0)
+    }
+
+    fn shrink(&self, aim: &Aim, goal: u64) -> Reclaimed {
+        let mut done = Reclaimed::default();
+        if !self.frames().listed_nodes().any(|node| node == aim.node) {
+            return done;
+        }
+        self.lru_add_drain();
+        let mut priority = PRIORITIES;
+        while done.freed < goal {
+            let sizes = self.list_sizes(aim.node);
+            let most = |len: u64| (len >> priority).max(BATCH as u64);
+            let mut changed = 0;
+            if sizes.inactive < sizes.active {
+                changed += self.shrink_active(aim, most(sizes.active));
+            }
+            let round = self.shrink_inactive(aim, (goal - done.freed, most(sizes.inactive)));
+            done += round.done;
+            changed += round.changed + round.done.freed;
+            let all = most(sizes.inactive) >= sizes.inactive && most(sizes.active) >= sizes.active;
+            if changed == 0 && all {
+                break;
+            }
+            if changed == 0 || round.done.freed == 0 {
+                let Some(next) = priority.checked_sub(1) else { break };
+                priority = next;
+            }
+        }
+        done
+    }
+
+    /// Has the last pages of those in use come to the other list; how many.
+    fn shrink_active(&self, aim: &Aim, most: u64) -> u64 {
+        let (mut left, mut moved) = (most, 0);
+        while left > 0 {
+            let chosen = self.choose(aim, List::Active, (left, BATCH));
+            left = left.saturating_sub(chosen.looked_at);
+            let mut pages = 0;
+            for page in chosen.pages() {
+                pages += page.pages();
+                self.take_use(&page);
+                page.put_back_to(List::Inactive);
+            }
+            self.counters().pgrefill.add(chosen.looked_at);
+            self.counters().pgdeactivate.add(pages);
+            moved += pages;
+            if chosen.looked_at == 0 {
+                break;
+            }
+        }
+        moved
+    }
+
+    /// Takes pages out of memory, at most so many, after a look at no more than the other number.
+    fn shrink_inactive(&self, aim: &Aim, (goal, most): (u64, u64)) -> Round {
+        let (mut round, mut left) = (Round::default(), most);
+        while left > 0 && round.done.freed < goal {
+            let room = usize::try_from(goal - round.done.freed).unwrap_or(BATCH).min(BATCH);
+            let chosen = self.choose(aim, List::Inactive, (left, room));
+            let looked_at = chosen.looked_at;
+            left = left.saturating_sub(looked_at);
+            let mut activated = 0;
+            let idle = chosen.pages().filter_map(|page| match self.fate(&page) {
+                Fate::Leaves => Some(page),
+                Fate::Stays => {
+                    round.changed += 1;
+                    page.put_back_to(List::Inactive);
+                    None
+                }
+                Fate::InUse => {
+                    round.changed += 1;
+                    activated += page.pages();
+                    page.put_back_to(List::Active);
+                    None
+                }
+            });
+            let done = self.swap_out(idle);
+            round.done += done;
+            self.count(aim.who, looked_at, done.freed);
+            self.counters().pgactivate.add(activated);
+            if looked_at == 0 {
+                break;
+            }
+        }
+        round
+    }
+
+    fn count(&self, who: Who, scanned: u64, freed: u64) {
+        let counters = self.counters();
+        match who {
+            Who::Direct => {
+                counters.pgscan_direct.add(scanned);
+                counters.pgsteal_direct.add(freed);
+            }
+            Who::Background => {
+                counters.pgscan_kswapd.add(scanned);
+                counters.pgsteal_kswapd.add(freed);
+            }
+        }
+    }
+
+    /// Isolates the last pages of a list, no more than there is room for.
+    fn choose(&self, aim: &Aim, list: List, (most, room): (u64, usize)) -> Chosen<'_, P> {
+        let mut chosen = Chosen { mem: self, list, pages: [Pfn(0); BATCH], used: 0, looked_at: 0 };
+        let take = |pfn| {
+            chosen.pages[chosen.used] = pfn;
+            chosen.used += 1;
+        };
+        chosen.looked_at = self.frames().isolate_last(
+            (aim.node, list),
+            (aim.zone, most.min(MOST_LOOKED_AT), room.min(BATCH)),
+            take,
+        );
+        chosen
+    }
+
+    /// What is to become of a page of the list of those not in use.
+    fn fate(&self, page: &Isolated<'_, P>) -> Fate {
+        match self.take_use(page) {
+            0 => {
+                self.frames().clear_referenced(page.head());
+                Fate::Leaves
+            }
+            entries => match self.frames().mark_referenced(page.head()) || entries > 1 {
+                true => Fate::InUse,
+                false => Fate::Stays,
+            },
+        }
+    }
+
+    /// Has a page leave before others.
+    pub(crate) fn cool(&self, page: Isolated<'_, P>) {
+        self.take_use(&page);
+        self.frames().clear_referenced(page.head());
+        self.counters().pgdeactivate.add(page.pages());
+        page.put_back_to(List::Inactive);
+    }
+
+    /// How many entries have been used that map a page, or a part of it, since this was asked last.
+    /// What CPUs have cached is not flushed: they go on for a while without the hardware's noting
+    /// it, as in Linux.
+    fn take_use(&self, page: &Isolated<'_, P>) -> u64 {
+        let (head, pages) = (page.head(), page.pages());
+        let mut used = 0;
+        let walked: Result<(), core::convert::Infallible> =
+            self.walk_folio((head, pages), |_, run, part| {
+                match part {
+                    Part::Table(leaf) => {
+                        let cursor = leaf.lock();
+                        let pfns = (head.0 + run.skipped..).map(Pfn);
+                        for (page, pfn) in crate::addr::each_page(run.pages).zip(pfns) {
+                            let pte = cursor.get(page);
+                            if is_used(pte, pfn) {
+                                cursor.grant(page, pte, pte.old());
+                                used += 1;
+                            }
+                        }
+                    }
+                    Part::Huge(huge) => {
+                        let cursor = huge.lock();
+                        let Some(pte) = cursor.get() else { return Ok(Next::Again) };
+                        if is_used(pte, head) {
+                            cursor.grant(pte, pte.old());
+                            used += 1;
+                        }
+                    }
+                }
+                Ok(Next::On)
+            });
+        let Ok(()) = walked;
+        used
+    }
+}
+
+fn is_used<F: crate::pte::Format>(pte: Pte<F>, pfn: Pfn) -> bool {
+    pte.maps_counted(pfn) && pte.is_accessed()
+}
+
+/// What is to become of a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// It is to leave memory.
+    Leaves,
+    /// It was used, once: it goes through the list once more.
+    Stays,
+    /// It is in use.
+    InUse,
+}
+
+/// Pages off a list, with the references that keep them.
+struct Chosen<'m, P: Platform> {
+    mem: &'m Memory<P>,
+    list: List,
+    pages: [Pfn; BATCH],
+    used: usize,
+    looked_at: u64,
+}
+
+impl<'m, P: Platform> Chosen<'m, P> {
+    fn pages(&self) -> impl Iterator<Item = Isolated<'m, P>> + use<'_, 'm, P> {
+        self.pages[..self.used].iter().filter_map(|pfn| self.mem.adopt_listed(*pfn, self.list))
+    }
+}
+
+/// How often an operation has been tried.
+#[derive(Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// Takes pages out of memory for an operation that has found no frame and holds no lock;
+    /// whether it is to be tried again.
+    pub(crate) fn relieve<P: Platform>(&mut self, mem: &Memory<P>) -> bool {
+        let tries = self.0;
+        self.0 += 1;
+        mem.frames().has_lists() && tries < RETRIES && mem.stall(tries)
+    }
+}
+
+#[cfg(test)]
+mod tests;
