@@ -122,6 +122,25 @@ pub fn searched(name: &str, text: &str, rules: &str, options: &CheckOptions) -> 
     check(&parsed(name, text), name, &rules, options, &mut |_| {})
 }
 
+/// Searches scenarios, given with their names, until so many executions of each: none breaks. How
+/// many were searched to the end.
+pub fn searched_some(
+    scenarios: impl Iterator<Item = (String, String)>,
+    rules: &str,
+    model: Model,
+    most: u64,
+) -> usize {
+    let mut exhausted = 0;
+    for (name, text) in scenarios {
+        let config = Config { model, max_executions: Some(most), ..Config::default() };
+        let report = searched(&name, &text, rules, &CheckOptions::of(config));
+        let told = (&report.broken, &report.search);
+        assert_ne!(report.verdict, Verdict::Fail, "{name} under {rules}, {model:?}: {told:?}");
+        exhausted += usize::from(report.verdict == Verdict::Pass);
+    }
+    exhausted
+}
+
 /// The same without the story. Rule sets that agree in all that the search asks for share the
 /// answer (`tests/answers.rs`), which then took no time.
 fn answered(name: &str, text: &str, rules: &str, model: Model) -> Report {
