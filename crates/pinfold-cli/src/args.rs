@@ -51,6 +51,13 @@ pub(crate) enum Command {
     /// Carries out programs of one step after another and compares with each rule set. Then shows
     /// programs that tell the nearest from its neighbours, cut to the fewest steps.
     Identify(IdentifyArgs),
+    /// Put real threads under memory pressure, and hold every word against what its writer wrote
+    ///
+    /// Processes that have three times the machine's memory load, store, fork and exit, and their
+    /// pages are pinned, moved and reclaimed, on threads of this system: nothing is explored. The
+    /// exit status is 1 if a word is wrong, an operation hangs, or a frame or swap slot is missing
+    /// at the end.
+    Pressure(PressureArgs),
     /// Carry out scenarios for `check --on linux`, which starts this
     #[command(hide = true)]
     LinuxAgent(AgentArgs),
@@ -68,6 +75,7 @@ impl Command {
             Self::Merge(args) => args.format,
             Self::Replay(args) => args.format,
             Self::Matrix(args) => args.format,
+            Self::Pressure(args) => args.format,
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -102,16 +110,6 @@ pub(crate) struct LookArgs {
     /// Show everything, not just one screen
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-}
-
-/// For whom a result is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Text for people
-    #[default]
-    Human,
-    /// One JSON document
-    Json,
 }
 
 /// `pinfold run`
@@ -464,22 +462,16 @@ impl SearchArgs {
     }
 }
 
-/// Reads a positive number of seconds.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "a positive number of seconds is needed, such as 0.5 or 60".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if !time.is_zero() => Ok(time),
-        _ => Err(wrong()),
-    }
-}
-
+mod common;
 mod model;
 mod place;
+mod pressure;
 mod random;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use common::{Format, seconds};
 pub(crate) use model::ModelArg;
 pub(crate) use place::{SAVED, Where};
+pub(crate) use pressure::PressureArgs;
 pub(crate) use random::{FuzzArgs, IdentifyArgs};

@@ -8,6 +8,7 @@ pub(crate) mod fuzz;
 pub(crate) mod identify;
 pub(crate) mod kernel;
 pub(crate) mod matrix;
+pub(crate) mod pressure;
 pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod run;
