@@ -58,6 +58,13 @@ pub(crate) enum Command {
     /// Carries out programs of one step after another and compares with each rule set. Then shows
     /// programs that tell the nearest from its neighbours, cut to the fewest steps.
     Identify(IdentifyArgs),
+    /// Put real threads under memory pressure, and hold every word against what its writer wrote
+    ///
+    /// Processes that have three times the machine's memory load, store, fork and exit, and their
+    /// pages are pinned, moved and reclaimed, on threads of this system: nothing is explored. The
+    /// exit status is 1 if a word is wrong, an operation hangs, or a frame or swap slot is missing
+    /// at the end.
+    Pressure(PressureArgs),
     /// Carry out scenarios for `check --on linux`, which starts this
     #[command(hide = true)]
     LinuxAgent(AgentArgs),
@@ -77,6 +84,7 @@ impl Command {
             Self::Matrix(args) => args.format,
             Self::When(args) => args.format,
             Self::Cure(args) => args.format,
+            Self::Pressure(args) => args.format,
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -358,18 +366,20 @@ pub(crate) struct FmtArgs {
     pub(crate) check: bool,
 }
 
-mod format;
+mod common;
 mod history;
 mod model;
 mod place;
+mod pressure;
 mod random;
 mod search;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use format::Format;
+pub(crate) use common::Format;
 pub(crate) use history::{CureArgs, WhenArgs};
 pub(crate) use model::ModelArg;
 pub(crate) use place::{SAVED, Where};
+pub(crate) use pressure::PressureArgs;
 pub(crate) use random::{FuzzArgs, IdentifyArgs};
 pub(crate) use search::{CELL_EXECUTIONS, LocksArg, SearchArgs};

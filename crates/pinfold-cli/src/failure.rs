@@ -4,6 +4,7 @@
 use crate::show;
 use pinfold::rules::{Named, RuleError};
 use pinfold_lab::campaign::CampaignError;
+use pinfold_lab::pressure::PressureError;
 use pinfold_lab::saved::ReplayFileError;
 use serde::Serialize;
 use std::fmt;
@@ -63,6 +64,15 @@ pub(crate) enum Failure {
         /// The most bytes that such a file may have.
         most: u64,
     },
+    /// A swap file that cannot be made.
+    SwapFile {
+        /// The file.
+        path: String,
+        /// What the system reports.
+        why: io::Error,
+    },
+    /// A machine that cannot be put under pressure as asked for.
+    Pressure(PressureError),
     /// A scenario with errors.
     Scenario {
         /// The errors as people read them.
@@ -169,6 +179,13 @@ impl fmt::Display for Failure {
                 "{path} is larger than {most} bytes, the most that is read of such a file\n\
                  help: name the right file"
             ),
+            Self::SwapFile { path, why } => write!(
+                f,
+                "cannot make the swap file {path}: {why}\n\
+                 help: --swap-file names a file that there is not yet, in a directory that can be \
+                 written"
+            ),
+            Self::Pressure(why) => write!(f, "{why}"),
             Self::Scenario { drawn, .. } => f.write_str(drawn),
             Self::Usage(said) => f.write_str(said.trim_start_matches("error: ").trim_end()),
             Self::Depth { depth, steps } => write!(

@@ -8,6 +8,7 @@
 //! as a pipe or a terminal, is written through and stays what it is; so is a file that is already
 //! this process's standard output or standard error.
 //! INV-FILES-4: a file counts as written only when the system has taken all of it.
+//! INV-FILES-5: a file that is needed only for a while is a new one, and takes nothing's place.
 
 use crate::failure::Failure;
 use crate::show;
@@ -48,6 +49,17 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<String, Failure> {
         let why = io::Error::new(ErrorKind::InvalidData, format!("byte {at} is not UTF-8"));
         unreadable(why)
     })
+}
+
+/// A file for the time that this process runs: a new one, which has lost its name again, so that
+/// nothing is left of it however the process ends.
+///
+/// # Errors
+/// When there is one of that name, or none can be made there.
+pub(crate) fn scratch(path: &Path) -> Result<File, Failure> {
+    let made = OpenOptions::new().read(true).write(true).create_new(true).open(path);
+    let named = made.and_then(|file| fs::remove_file(path).map(|()| file));
+    named.map_err(|why| Failure::SwapFile { path: show::path(path), why })
 }
 
 /// A file to be written.

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
         Command::Fuzz(args) => cmd::fuzz::fuzz(&args, &mut console),
         Command::Identify(args) => cmd::identify::identify(&args, &mut console),
+        Command::Pressure(args) => cmd::pressure::pressure(&args, &mut console),
         Command::LinuxAgent(args) => cmd::kernel::agent(&args),
         Command::LinuxGuest => cmd::kernel::guest(),
     };

@@ -20,6 +20,8 @@
 //!
 //! [`generate`] makes random scenarios.
 //!
+//! [`pressure`] needs none: it has real threads short of memory.
+//!
 //! [`SCENARIOS`] are the incidents that ship with the crate, and [`VERDICTS`] is what each release
 //! does with them.
 //!
@@ -30,7 +32,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `folios`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
-//! | 1 | `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower` | parts of an execution |
+//! | 1 | `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
@@ -63,6 +65,7 @@ mod locks;
 mod machine;
 mod named;
 mod oracle;
+pub mod pressure;
 mod record;
 pub mod report;
 pub mod resolved;

@@ -23,6 +23,21 @@ const LOCKED: u32 = 1;
 /// What takes an entry's place while its folio is split.
 const MIGRATION: u64 = 1 << 1;
 
+/// Another one.
+const WRITEBACK: u32 = 2;
+
+/// Pages that leave together, as in the kernel and the library.
+const CLUSTER: usize = 32;
+
+/// What pages are that are swapped out.
+#[derive(Clone, Copy)]
+pub(crate) enum Swapped {
+    /// They have to be written.
+    Dirty,
+    /// They are in the swap cache, as their slots have them.
+    Clean,
+}
+
 /// A frame's words, as far from the next frame's as the library's.
 #[derive(Default)]
 #[repr(C, align(32))]
@@ -41,6 +56,8 @@ pub(crate) struct Bare {
     upper: Vec<AtomicU64>,
     frames: Vec<Frame>,
     taken: Vec<u64>,
+    /// The frame of each page's slot of a swap device.
+    slots: Vec<AtomicU64>,
 }
 
 const fn frame_of(entry: u64) -> u64 {
@@ -60,6 +77,7 @@ impl Bare {
             upper: pages.chunks(TABLE).map(|_| AtomicU64::new(0)).collect(),
             frames: (0..frames).map(|_| Frame::default()).collect(),
             taken: Vec::with_capacity(pages.len()),
+            slots: pages.iter().map(|_| AtomicU64::new(0)).collect(),
         };
         bare.restore();
         bare
@@ -251,6 +269,65 @@ impl Bare {
                 frame.flags.fetch_and(!LOCKED, full);
                 frame.counts.fetch_sub(1, full);
             }
+        }
+    }
+
+    /// Swap-out, in batches: lock the page, and hold it for the swap cache and for the operation;
+    /// exchange the entry, and take its mapping and reference off; after the batch, where the flush
+    /// would stand, write it, if it is dirty; take the last references if they are the last; unlock
+    /// it. Slots are words that nobody else looks at.
+    #[inline(never)]
+    pub(crate) fn swap_out(&self, pages: Swapped) {
+        let (full, relaxed) = (Ordering::SeqCst, Ordering::Relaxed);
+        // One that was swapped in is in the swap cache already.
+        let more = match pages {
+            Swapped::Dirty => 2,
+            Swapped::Clean => 1,
+        };
+        for (batch, slots) in self.entries.chunks(CLUSTER).zip(self.slots.chunks(CLUSTER)) {
+            for (entry, slot) in batch.iter().zip(slots) {
+                let bits = entry.load(Ordering::Acquire);
+                let frame = &self.frames[frame_of(bits) as usize];
+                frame.flags.fetch_or(LOCKED, full);
+                frame.counts.fetch_add(more, full);
+                slot.store(frame_of(bits), relaxed);
+            }
+            for entry in batch {
+                let bits = entry.load(relaxed);
+                let counts = self.frame(bits);
+                let mark = counts.load(relaxed) & EXCLUSIVE;
+                entry.swap(bits & X86_64::FRAME | MIGRATION, full);
+                counts.fetch_sub(mark + MAP + 1, full);
+            }
+            for entry in batch {
+                let frame = &self.frames[frame_of(entry.load(relaxed)) as usize];
+                if let Swapped::Dirty = pages {
+                    frame.flags.fetch_or(WRITEBACK, full);
+                    frame.flags.fetch_and(!WRITEBACK, full);
+                }
+                if frame.counts.compare_exchange(2, 0, full, relaxed).is_err() {
+                    return;
+                }
+                frame.flags.fetch_and(!LOCKED, full);
+            }
+        }
+    }
+
+    /// Swap-in, page by page: a locked frame that nobody knows goes into the swap cache; the entry,
+    /// its mapping and its reference; unlock the page, and drop the operation's own reference.
+    #[inline(never)]
+    pub(crate) fn swap_in(&self) {
+        let full = Ordering::SeqCst;
+        for (entry, slot) in self.entries.iter().zip(&self.slots) {
+            let bits = entry.load(Ordering::Acquire);
+            let frame = &self.frames[frame_of(bits) as usize];
+            frame.flags.store(LOCKED, Ordering::Relaxed);
+            frame.counts.store(2, Ordering::Relaxed);
+            slot.store(frame_of(bits), Ordering::Release);
+            frame.counts.fetch_add(1 + MAP, full);
+            entry.store(bits & X86_64::FRAME | WRITABLE & !WRITE, Ordering::Release);
+            frame.flags.fetch_and(!LOCKED, full);
+            frame.counts.fetch_sub(1, full);
         }
     }
 }

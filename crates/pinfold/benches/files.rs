@@ -19,7 +19,7 @@ const ROUNDS: usize = 21;
 const GOAL: Goal = Goal { must: 1.0, stretch: 0.5 };
 
 /// A store that costs nothing.
-struct Sink;
+pub(crate) struct Sink;
 
 impl Store<Machine> for Sink {
     fn read(&self, _: &Machine, _: u64, _: Pfn) -> Result<(), StoreError> {

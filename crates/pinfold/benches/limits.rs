@@ -1,10 +1,10 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `folio`, `shape`, `fault`, `file`, `unmap`, `metadata`, `frame`, `family`, `area`, `threads`.
-//! Each line names the goal it stands against, if there is one. All figures are bookkeeping only:
-//! no exception entry, no real translation cache, no charging. A flush of all CPUs costs what
-//! `world.rs` states.
+//! `folio`, `shape`, `fault`, `file`, `swap`, `unmap`, `metadata`, `frame`, `family`, `area`,
+//! `threads`. Each line names the goal it stands against, if there is one. All figures are
+//! bookkeeping only: no exception entry, no real translation cache, no charging. A flush of all
+//! CPUs costs what `world.rs` states.
 //!
 //! `--once <operation>` runs one round without measuring, for `instructions.sh`.
 
@@ -21,6 +21,7 @@ mod ops;
 mod pairs;
 mod pins;
 mod shapes;
+mod swaps;
 mod threads;
 mod unmaps;
 mod world;
@@ -29,13 +30,14 @@ use world::Flush;
 
 /// The groups of rows. In those that compare with a bare loop, or one thread with two, flushes are
 /// free: a wait that both sides have would hide what is compared.
-const GROUPS: [(&str, Flush, fn()); 12] = [
+const GROUPS: [(&str, Flush, fn()); 13] = [
     ("pin", Flush::Free, pins::run),
     ("fork", Flush::Free, forks::run),
     ("folio", Flush::Free, folios::run),
     ("shape", Flush::Free, shapes::run),
     ("fault", Flush::Free, faults::run),
     ("file", Flush::Free, files::run),
+    ("swap", Flush::Free, swaps::run),
     ("unmap", Flush::Interrupt, unmaps::run),
     ("metadata", Flush::Free, metadata::run),
     ("frame", Flush::Free, frames::run),
@@ -62,7 +64,7 @@ fn main() {
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, ..)| name != word)) {
         eprintln!(
-            "no such group: {word}; there are pin, fork, folio, shape, fault, file, unmap, metadata, frame, family, area and threads"
+            "no such group: {word}; there are pin, fork, folio, shape, fault, file, swap, unmap, metadata, frame, family, area and threads"
         );
         std::process::exit(2);
     }
@@ -96,9 +98,10 @@ fn once(operation: &str) {
         ("move-alone", None) => families::once(1),
         ("move-beside", None) => families::once(10_000),
         (file, None) if files::OPERATIONS.contains(&file) => files::once(file),
+        (swap, None) if swaps::OPERATIONS.contains(&swap) => swaps::once(swap),
         _ => {
             eprintln!(
-                "no such operation: file-read, file-write, file-copy, file-sync, file-truncate, pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, collapse, folio-split, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside"
+                "no such operation: file-read, file-write, file-copy, file-sync, file-truncate, pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, collapse, folio-split, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside, swap-out, swap-in, swap-clean"
             );
             std::process::exit(2);
         }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use pinfold::{
     Access, AddressSpace, Advice, Cause, Fault, File, Moved, NodeId, Pins, Place, Platform, Prot,
-    Sharing, Term, VirtAddr, VirtRange, Vpn,
+    Reclaimer, Sharing, Term, VirtAddr, VirtRange, Vpn,
 };
 
 use crate::world::Machine;
@@ -90,6 +90,12 @@ pub(crate) fn sync(file: &File<Machine>) -> u64 {
 #[inline(never)]
 pub(crate) fn truncate(file: &File<Machine>) {
     file.truncate(0).expect("it is shorter");
+}
+
+/// Takes the pages of the range to the swap devices; how many are not in memory any more.
+#[inline(never)]
+pub(crate) fn page_out(space: &AddressSpace<Machine>, range: VirtRange) -> u64 {
+    space.page_out(range, Reclaimer::Pressure).freed
 }
 
 /// All pages of the range, in one call.

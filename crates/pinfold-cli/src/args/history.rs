@@ -1,6 +1,6 @@
 //! What can be written behind `pinfold when` and `pinfold cure`.
 
-use super::format::Format;
+use super::common::Format;
 use super::search::SearchArgs;
 use clap::Args;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! How to search, and when to stop: what every command that searches takes.
 
+use super::common::seconds;
 use super::model::ModelArg;
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
@@ -111,15 +112,5 @@ impl SearchArgs {
             Some(depth) if depth - 1 > steps => Err(Failure::Depth { depth, steps }),
             _ => Ok(options),
         }
-    }
-}
-
-/// Reads a positive number of seconds.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "a positive number of seconds is needed, such as 0.5 or 60".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if !time.is_zero() => Ok(time),
-        _ => Err(wrong()),
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod history;
 pub(crate) mod identify;
 pub(crate) mod kernel;
 pub(crate) mod matrix;
+pub(crate) mod pressure;
 pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod run;

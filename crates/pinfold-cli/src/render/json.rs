@@ -2,6 +2,7 @@
 //! a result.
 
 use crate::failure::{Failure, ToldError};
+use pinfold_lab::pressure::PressureReport;
 use pinfold_lab::report::{FORMAT, Report, Verdict};
 use serde::Serialize;
 
@@ -11,6 +12,13 @@ struct Several<'a> {
     /// How many reports there would be if nothing had ended the command before.
     asked: usize,
     reports: &'a [Report],
+}
+
+#[derive(Serialize)]
+struct Pressed<'a> {
+    pinfold: u32,
+    #[serde(flatten)]
+    report: &'a PressureReport,
 }
 
 #[derive(Serialize)]
@@ -65,6 +73,14 @@ pub(crate) fn failure(failure: &Failure) -> Result<String, Failure> {
     let more = (more > 0).then_some(more);
     let error = Told { message, help, errors, more };
     document(&Unanswered { pinfold: FORMAT, verdict: Verdict::Error, error })
+}
+
+/// One JSON document for what pressure has come to.
+///
+/// # Errors
+/// When the serializer refuses.
+pub(crate) fn pressure(report: &PressureReport) -> Result<String, Failure> {
+    document(&Pressed { pinfold: FORMAT, report })
 }
 
 /// Any document, with a line break at its end.

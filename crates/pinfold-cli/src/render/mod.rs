@@ -13,6 +13,7 @@ pub(crate) mod kernel;
 mod lanes;
 mod legend;
 pub(crate) mod matrix;
+pub(crate) mod pressure;
 pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod summary;

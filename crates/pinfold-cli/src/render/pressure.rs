@@ -1,0 +1,149 @@
+//! What pressure has come to: one table of operations, and the accounts below it.
+
+use super::text::{clean, counted, fold, pad, pad_left, thousands};
+use super::{Look, Tone};
+use pinfold_lab::pressure::{OperationRow, PressureReport, Wrong};
+use pinfold_lab::report::Verdict;
+
+/// Columns of the words in front of a line.
+const LABEL: usize = 12;
+/// Columns of an operation's name, and of a figure behind it.
+const NAME: usize = 30;
+const FIGURE: usize = 13;
+
+/// The report as text.
+pub(crate) fn draw(report: &PressureReport, look: &Look) -> String {
+    let mut lines = Vec::new();
+    head(report, look, &mut lines);
+    lines.push(String::new());
+    table(&report.operations, look, &mut lines);
+    lines.push(String::new());
+    accounts(report, look, &mut lines);
+    lines.join("\n") + "\n"
+}
+
+fn head(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
+    let (tone, word) = match report.verdict {
+        Verdict::Pass => (Tone::Good, "PASS"),
+        Verdict::Fail => (Tone::Bad, "FAIL"),
+        Verdict::Partial => (Tone::Doubt, "PARTIAL"),
+        Verdict::Skip => (Tone::Doubt, "SKIP"),
+        Verdict::Error => (Tone::Bad, "ERROR"),
+    };
+    let said = format!(
+        "pressure under {}, seed {}: {:.1} s, {}",
+        report.rules,
+        report.seed,
+        report.seconds,
+        counted(u64::from(report.threads), "thread", "threads")
+    );
+    lines.push(format!("{}{}", look.paint(tone, &pad(word, LABEL)), clean(&said, look)));
+    let frames = report.frames.all;
+    let machine = format!(
+        "{} of {} pages each on {} frames",
+        counted(u64::from(report.processes), "process", "processes"),
+        thousands(report.pages),
+        thousands(frames)
+    );
+    labelled("machine", &machine, look, lines);
+    let fails = report
+        .swap
+        .fail_every
+        .map_or_else(String::new, |every| format!("; of {} transfers one fails", thousands(every)));
+    let swap = format!(
+        "{} slots in {}, at most {} in use{fails}",
+        thousands(report.swap.slots),
+        report.swap.medium,
+        thousands(report.swap.most_in_use)
+    );
+    labelled("swap", &swap, look, lines);
+    report.reasons.iter().for_each(|reason| labelled("but", reason, look, lines));
+    report.wrong.iter().for_each(|wrong| labelled("wrong", &told(wrong), look, lines));
+}
+
+fn told(wrong: &Wrong) -> String {
+    let Wrong { writer, operation, page, found: [first, last], wanted } = wrong;
+    format!("page {page}, {operation}: {first} and {last}, and the {writer} wrote {wanted}")
+}
+
+fn table(rows: &[OperationRow], look: &Look, lines: &mut Vec<String>) {
+    let cells = |name: &str, figures: [String; 5]| {
+        let figures = figures.map(|figure| pad_left(&figure, FIGURE));
+        format!("{}{}", pad(name, NAME), figures.concat())
+    };
+    let titles = ["done", "each second", "refused", "failed", "longest"].map(str::to_owned);
+    lines.push(look.paint(Tone::Head, &cells("operation", titles)));
+    for row in rows {
+        let figures = [
+            thousands(row.done),
+            thousands(row.each_second.round() as u64),
+            thousands(row.refused),
+            thousands(row.failed),
+            format!("{:.1} ms", row.longest_ms),
+        ];
+        lines.push(cells(row.operation, figures));
+    }
+}
+
+fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
+    let (counted, swap) = (&report.counted, &report.swap);
+    let at_end = |end: Option<u64>| end.map_or_else(|| "not reached".to_owned(), thousands);
+    let each = |count: u64| thousands((count as f64 / report.seconds.max(1e-3)).round() as u64);
+    let checked = format!(
+        "{} words held against what their writer wrote, {} wrong",
+        thousands(report.checked),
+        thousands(report.wrongs)
+    );
+    labelled("words", &checked, look, lines);
+    let moved = format!(
+        "{} out ({} a second), {} in ({}); {} looked at and {} freed",
+        thousands(counted.pswpout),
+        each(counted.pswpout),
+        thousands(counted.pswpin),
+        each(counted.pswpin),
+        thousands(counted.pgscan_anon),
+        thousands(counted.pgsteal_anon)
+    );
+    labelled("pages", &moved, look, lines);
+    let reclaimed = format!(
+        "{} freed by {} operations that found no frame, {} in the background; {} found in use",
+        thousands(counted.pgsteal_direct),
+        thousands(counted.allocstall),
+        thousands(counted.pgsteal_kswapd),
+        thousands(counted.pgactivate)
+    );
+    labelled("", &reclaimed, look, lines);
+    let copied = format!(
+        "{} migrated and {} not; {} copied by forks and {} by writes; {} faults",
+        thousands(counted.pgmigrate_success),
+        thousands(counted.pgmigrate_fail),
+        thousands(counted.fork_copy),
+        thousands(counted.cow_copy),
+        thousands(counted.pgfault)
+    );
+    labelled("", &copied, look, lines);
+    let transfers = &swap.transfers;
+    let device = format!(
+        "{} reads and {} writes failed on purpose, {} by themselves",
+        thousands(transfers.reads_failed),
+        thousands(transfers.writes_failed),
+        thousands(transfers.broke)
+    );
+    labelled("device", &device, look, lines);
+    let frames = format!(
+        "{} free at the start, {} at the end; slots in use at the end: {}",
+        thousands(report.frames.free_at_start),
+        at_end(report.frames.free_at_end),
+        at_end(swap.in_use_at_end)
+    );
+    labelled("frames", &frames, look, lines);
+}
+
+fn labelled(label: &str, text: &str, look: &Look, lines: &mut Vec<String>) {
+    let room = look.width.saturating_sub(LABEL).max(20);
+    for (at, line) in fold(&clean(text, look), room, 0).iter().enumerate() {
+        let label = if at == 0 { label } else { "" };
+        let line = format!("{}{line}", look.paint(Tone::Faint, &pad(label, LABEL)));
+        lines.push(line.trim_end().to_owned());
+    }
+}

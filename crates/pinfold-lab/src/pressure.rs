@@ -1,0 +1,398 @@
+//! Memory pressure on real threads: processes that have three times the machine's memory load,
+//! store, fork and exit, devices pin their pages, and reclaim takes these away all the while, to a
+//! swap device that may fail now and then.
+//!
+//! Nothing is explored: the threads are the system's, and what they do follows from a seed but for
+//! how they are scheduled. Each thread knows what it wrote, and looks at it again, until after the
+//! last operation. [`run`] has the threads work, watches them, and reports.
+//!
+//! Protocol: each working thread is a CPU of the machine (`board`), and so is who reclaims in the
+//! background. The calling thread only watches: what each does now (`desk`), and for how long. A
+//! thread that hangs is left behind, since nothing can end it, and with it the machine. Otherwise
+//! one more thread looks at every page of every process once more when the others have ended, has
+//! all processes exit, and counts.
+//!
+//! Invariants:
+//! - INV-SHORT-1: a word is wrong only if the manager, or the rules, have lost or mixed it: no
+//!   two threads write a word (INV-STAMP-1), and whoever drops a page has all threads forget it.
+
+mod board;
+mod desk;
+mod devices;
+mod drive;
+mod plan;
+mod report;
+mod stamp;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod worker;
+mod world;
+
+use crate::report::Verdict;
+use board::{NODES, locked, sit_at};
+use desk::{Desk, Kind, Tally, Trouble};
+use drive::Gauge;
+use pinfold::NodeId;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use steps::Looks;
+use worker::Worker;
+use world::{Seat, World};
+
+pub use desk::Hung;
+pub use drive::Transfers;
+pub use plan::{Plan, PressureError, SwapMedium};
+pub use report::{Counted, FrameRow, OperationRow, PressureReport, SwapRow};
+pub use world::Wrong;
+
+/// The time between two looks at the threads.
+const BEAT: Duration = Duration::from_millis(20);
+
+/// What the background thread waits between two looks at the free frames.
+const NAP: Duration = Duration::from_millis(1);
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Beat {
+    /// Since the threads began.
+    pub elapsed: Duration,
+    /// Operations that have ended.
+    pub operations: u64,
+    /// What the swap device has done.
+    pub transfers: Transfers,
+}
+
+/// Threads, and what they do.
+#[derive(Default)]
+struct Crew {
+    desks: Vec<Arc<Desk>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What watching them has come to.
+enum Watched {
+    /// All have ended.
+    Ended,
+    /// These have not.
+    Hung(Vec<Hung>),
+}
+
+impl Crew {
+    /// One more thread.
+    ///
+    /// # Errors
+    /// When the system allows none.
+    fn start(
+        &mut self,
+        desk: Arc<Desk>,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<(), PressureError> {
+        let builder = thread::Builder::new().name(desk.name().to_owned());
+        self.threads.push(builder.spawn(run).map_err(PressureError::System)?);
+        self.desks.push(desk);
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        let mut all = Tally::default();
+        self.desks.iter().for_each(|desk| all.add(&desk.tally()));
+        all
+    }
+
+    /// Looks at the threads until all have ended, or one hangs.
+    fn watch(&self, patience: Duration, mut beat: impl FnMut()) -> Watched {
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            beat();
+            let hung: Vec<_> = self.desks.iter().filter_map(|desk| desk.hung(patience)).collect();
+            if !hung.is_empty() {
+                return Watched::Hung(hung);
+            }
+            thread::sleep(BEAT);
+        }
+        Watched::Ended
+    }
+
+    /// What those that have ended have to say: the panics of those that did.
+    fn join(&mut self) -> Vec<String> {
+        let names: Vec<_> = self.desks.iter().map(|desk| desk.name().to_owned()).collect();
+        let ended = self.threads.drain(..).zip(names).map(|(thread, name)| (thread.join(), name));
+        let told = |(ended, name): (thread::Result<()>, String)| {
+            let panic = ended.err()?;
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Some(format!("{name} panicked: {}", text.unwrap_or("without a text")))
+        };
+        ended.filter_map(told).collect()
+    }
+}
+
+/// Puts a machine under pressure, as planned, and reports. `observe` is called from time to time,
+/// and may end it early.
+///
+/// After a hang the threads, and what they hold, are left as they are: the caller tells of it, and
+/// ends the process.
+///
+/// # Errors
+/// When the plan cannot be carried out.
+pub fn run(
+    mut plan: Plan,
+    mut observe: impl FnMut(&Beat) -> ControlFlow<()>,
+) -> Result<PressureReport, PressureError> {
+    plan.check()?;
+    let medium = match &plan.medium {
+        SwapMedium::Memory => "memory",
+        SwapMedium::File(_) => "file",
+    };
+    let (gauge, clock) = (Gauge::default(), Instant::now());
+    let store = World::medium(&mut plan)?;
+    let world = Arc::new(World::new(&plan, store, gauge.clone())?);
+    let seats = world.settle(plan.processes)?;
+    let mut crew = Crew::default();
+    if let Err(why) = start(&plan, (&world, &seats), &mut crew, clock) {
+        world.stop.store(true, Ordering::Relaxed);
+        return Err(why);
+    }
+    let (began, mut worked, mut early, mut most) = (Instant::now(), None, false, 0);
+    let watched = crew.watch(plan.patience, || {
+        let elapsed = began.elapsed();
+        most = most.max(world.slots_in_use());
+        let operations = crew.tally().ended();
+        let asked = observe(&Beat { elapsed, operations, transfers: gauge.transfers() });
+        if worked.is_none() && (asked.is_break() || world.is_over() || elapsed >= plan.time) {
+            early = asked.is_break() && elapsed < plan.time;
+            worked = Some(elapsed);
+            world.stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let seconds = worked.unwrap_or_else(|| began.elapsed()).as_secs_f64();
+    let mut ended = Ended { early, seconds, most, ..Ended::default() };
+    ended.tally = crew.tally();
+    match watched {
+        Watched::Hung(hung) => ended.hung = hung,
+        Watched::Ended => {
+            ended.panics = crew.join();
+            ended.close(&plan, (&world, seats), clock)?;
+        }
+    }
+    Ok(ended.report(&plan, &world, (medium, gauge.transfers())))
+}
+
+/// Starts all threads.
+fn start(
+    plan: &Plan,
+    (world, seats): (&Arc<World>, &Arc<[Seat]>),
+    crew: &mut Crew,
+    clock: Instant,
+) -> Result<(), PressureError> {
+    for number in 0..world.threads {
+        let desk = Arc::new(Desk::new(format!("thread {number}"), clock));
+        let worker = Worker::new((world.clone(), seats.clone()), desk.clone(), number, plan.seed);
+        crew.start(desk, move || {
+            sit_at(number);
+            worker.work();
+        })?;
+    }
+    let desk = Arc::new(Desk::new("the reclaimer".to_owned(), clock));
+    let (world, own) = (world.clone(), desk.clone());
+    crew.start(desk, move || {
+        sit_at(world.threads);
+        reclaim(&world, &own);
+    })
+}
+
+/// What the background thread does for each node (Linux: kswapd).
+fn reclaim(world: &World, desk: &Desk) {
+    while !world.is_over() {
+        for node in (0..NODES).map(NodeId) {
+            if world.memory.is_low(node) {
+                let balance = || Ok::<_, Trouble>(world.memory.balance(node));
+                // One that frees nothing is as good as any: pages are pinned, or the device fails.
+                drop(desk.carry_out(Kind::Reclaim, balance));
+            }
+        }
+        thread::sleep(NAP);
+    }
+}
+
+/// What is left when every process is gone.
+#[derive(Clone, Debug, Default)]
+struct Left {
+    free: u64,
+    slots: u64,
+    off: Option<String>,
+}
+
+/// Looks what is left, and takes the swap device out of use.
+fn left(world: &World) -> Left {
+    // CPUs' batches have references to pages that nobody needs any more.
+    world.memory.lru_add_drain_all();
+    Left {
+        free: world.memory.frames().total_free(),
+        slots: world.slots_in_use(),
+        off: world.swap_off().err(),
+    }
+}
+
+/// How it ended.
+#[derive(Default)]
+struct Ended {
+    early: bool,
+    seconds: f64,
+    /// The most slots that were in use.
+    most: u64,
+    tally: Tally,
+    hung: Vec<Hung>,
+    panics: Vec<String>,
+    left: Option<Left>,
+}
+
+impl Ended {
+    /// Has a thread look at everything once more, let all processes exit, and count what is left.
+    ///
+    /// # Errors
+    /// When there can be no such thread.
+    fn close(
+        &mut self,
+        plan: &Plan,
+        (world, seats): (&Arc<World>, Arc<[Seat]>),
+        clock: Instant,
+    ) -> Result<(), PressureError> {
+        let (tell, told) = mpsc::channel();
+        let desk = Arc::new(Desk::new("the last look".to_owned(), clock));
+        let (world, own, mut crew) = (world.clone(), desk.clone(), Crew::default());
+        crew.start(desk, move || {
+            sit_at(world.threads);
+            look_at_all(&world, &seats, &own);
+            let exit = || {
+                drop(seats);
+                Ok::<_, Trouble>(left(&world))
+            };
+            if let Ok(left) = own.carry_out(Kind::Exit, exit) {
+                // Nobody listens after a hang.
+                drop(tell.send(left));
+            }
+        })?;
+        match crew.watch(plan.patience, || {}) {
+            Watched::Hung(hung) => self.hung = hung,
+            Watched::Ended => self.panics.extend(crew.join()),
+        }
+        self.tally.add(&crew.tally());
+        self.left = told.try_recv().ok();
+        Ok(())
+    }
+
+    /// What is wrong, one reason a line.
+    fn failures(&self, world: &World) -> Vec<String> {
+        let (_, wrongs, unexpected) = world.findings();
+        let mut reasons = Vec::new();
+        if wrongs > 0 {
+            reasons.push(format!("{wrongs} words are not what their writer wrote"));
+        }
+        let hung = |hung: &Hung| {
+            let Hung { thread, operation, seconds } = hung;
+            format!("{thread} is in one operation for {seconds:.0} s: {operation}")
+        };
+        reasons.extend(self.hung.iter().map(hung));
+        reasons.extend(self.panics.iter().cloned());
+        reasons.extend(unexpected);
+        reasons.extend(world.board().bugs().iter().map(|bug| format!("broken invariant: {bug}")));
+        if let Some(left) = &self.left {
+            if left.free != world.free_at_start {
+                let (free, start) = (left.free, world.free_at_start);
+                reasons.push(format!("{free} frames are free at the end, of {start}"));
+            }
+            if left.slots > 0 {
+                reasons.push(format!("{} slots are in use that nobody needs", left.slots));
+            }
+            reasons.extend(left.off.iter().map(|why| format!("swap stays on: {why}")));
+        }
+        reasons
+    }
+
+    /// Why it shows less than it should.
+    fn doubts(&self, plan: &Plan, transfers: &Transfers) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if self.early {
+            doubts.push("it was ended before its time".to_owned());
+        }
+        if transfers.read == 0 {
+            doubts.push("no page came back from swap: give it more time".to_owned());
+        }
+        if self.most < plan.frames {
+            let most = self.most;
+            doubts.push(format!(
+                "only {most} pages were on swap at a time, less than fit into memory: give it \
+                 more time"
+            ));
+        }
+        if plan.fail_every.is_some() && transfers.reads_failed + transfers.writes_failed == 0 {
+            doubts.push("no transfer failed: let one of fewer fail".to_owned());
+        }
+        doubts
+    }
+
+    fn report(
+        self,
+        plan: &Plan,
+        world: &World,
+        (medium, transfers): (&'static str, Transfers),
+    ) -> PressureReport {
+        let failures = self.failures(world);
+        let (verdict, reasons) = match failures.is_empty() {
+            false => (Verdict::Fail, failures),
+            true => match self.doubts(plan, &transfers) {
+                doubts if doubts.is_empty() => (Verdict::Pass, doubts),
+                doubts => (Verdict::Partial, doubts),
+            },
+        };
+        let (wrong, wrongs, _) = world.findings();
+        PressureReport {
+            verdict,
+            reasons,
+            rules: plan.rules.to_string(),
+            seed: plan.seed,
+            threads: plan.threads,
+            processes: plan.processes,
+            pages: plan.pages(),
+            seconds: self.seconds,
+            frames: FrameRow {
+                all: plan.frames,
+                free_at_start: world.free_at_start,
+                free_at_end: self.left.as_ref().map(|left| left.free),
+            },
+            swap: SwapRow {
+                medium,
+                slots: plan.slots(),
+                fail_every: plan.fail_every,
+                transfers,
+                most_in_use: self.most,
+                in_use_at_end: self.left.as_ref().map(|left| left.slots),
+            },
+            operations: PressureReport::rows(&self.tally, self.seconds),
+            counted: Counted::of(&world.memory.stats()),
+            checked: self.tally.checked,
+            wrongs,
+            wrong,
+            hung: self.hung,
+        }
+    }
+}
+
+/// All lanes of all pages.
+fn look_at_all(world: &World, seats: &[Seat], desk: &Desk) {
+    let looks = Looks { world, desk };
+    for seat in seats {
+        let process = seat.read();
+        for (thread, known) in process.known.iter().enumerate() {
+            let known = locked(known);
+            for page in 0..world.pages {
+                looks.last(thread, (&process.space, process.area), &known, page);
+            }
+        }
+    }
+}

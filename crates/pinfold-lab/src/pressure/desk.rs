@@ -1,0 +1,190 @@
+//! What each thread does now, since when, and what it has done: for who watches it from outside.
+//!
+//! Protocol: a thread writes at its own desk, in one word what it does now, so that who reads it
+//! sees an operation with its own beginning. Counts are under a lock that is free but while
+//! somebody looks.
+
+use super::board::locked;
+use serde::Serialize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// What a thread can do.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(super) enum Kind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Kind {
+            pub(super) const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// As people read it.
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A CPU reads what its thread wrote last.
+    Load = "load",
+    Store = "store",
+    /// The same in a child that nobody else knows.
+    ChildLoad = "load of a child",
+    ChildStore = "store of a child",
+    /// A device transfers both ways, and is done.
+    ShortPin = "short pin",
+    /// A device begins, and keeps the pages.
+    LongPin = "long pin",
+    /// It ends.
+    Unpin = "release of a long pin",
+    Fork = "fork",
+    ChildExit = "exit of a child",
+    /// A process forks and exits, and the child has its place.
+    HandOver = "fork and exit of the parent",
+    /// A process exits, and another begins.
+    Exit = "exit",
+    DontNeed = "DONTNEED of 16 pages",
+    Migrate = "migration of 16 pages",
+    Scan = "NUMA scan of 64 pages",
+    /// The background thread.
+    Reclaim = "background reclaim",
+    /// What was written is looked at once more, at the end of a process or of all.
+    Verify = "last look at a page",
+}
+
+/// Why an operation came to nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    /// No frames, although reclaim was tried.
+    Frames,
+    /// The swap device could not give a page: a process would get SIGBUS.
+    Device,
+    /// What nothing here explains.
+    Other(String),
+}
+
+/// How often a thread did something, and what came of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Row {
+    pub(super) done: u64,
+    pub(super) refused: u64,
+    pub(super) failed: u64,
+    pub(super) longest: Duration,
+}
+
+impl Row {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.done += other.done;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.longest = self.longest.max(other.longest);
+    }
+}
+
+/// What one thread has counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    rows: [Row; Kind::ALL.len()],
+    /// Words that were held against what their writer wrote.
+    pub(super) checked: u64,
+}
+
+impl Tally {
+    pub(super) fn row(&self, kind: Kind) -> &Row {
+        &self.rows[kind as usize]
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.rows.iter_mut().zip(&other.rows).for_each(|(row, other)| row.add(other));
+        self.checked += other.checked;
+    }
+
+    /// All operations that came to an end.
+    pub(super) fn ended(&self) -> u64 {
+        self.rows.iter().map(|row| row.done + row.refused + row.failed).sum()
+    }
+}
+
+/// An operation that takes longer than any may.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hung {
+    /// The thread.
+    pub thread: String,
+    /// What it does.
+    pub operation: &'static str,
+    /// For how long.
+    pub seconds: f64,
+}
+
+/// Bits for the number of an operation; those above are when it began.
+const KIND_BITS: u32 = 8;
+
+/// A thread's place.
+pub(super) struct Desk {
+    name: String,
+    clock: Instant,
+    /// Milliseconds of the clock, and the operation; 0 between two.
+    doing: AtomicU64,
+    tally: Mutex<Tally>,
+}
+
+impl Desk {
+    pub(super) fn new(name: String, clock: Instant) -> Self {
+        Self { name, clock, doing: AtomicU64::new(0), tally: Mutex::default() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Does something, and counts what came of it.
+    pub(super) fn carry_out<T>(
+        &self,
+        kind: Kind,
+        run: impl FnOnce() -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let began = self.clock.elapsed();
+        let number = kind as u64 + 1;
+        self.doing.store((began.as_millis() as u64) << KIND_BITS | number, Ordering::Relaxed);
+        let ended = run();
+        self.doing.store(0, Ordering::Relaxed);
+        let mut tally = locked(&self.tally);
+        let row = &mut tally.rows[kind as usize];
+        match &ended {
+            Ok(_) => row.done += 1,
+            Err(Trouble::Frames) => row.refused += 1,
+            Err(Trouble::Device) => row.failed += 1,
+            Err(Trouble::Other(_)) => {}
+        }
+        row.longest = row.longest.max(self.clock.elapsed() - began);
+        ended
+    }
+
+    /// Words were compared.
+    pub(super) fn checked(&self, words: u64) {
+        locked(&self.tally).checked += words;
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        locked(&self.tally).clone()
+    }
+
+    /// What has taken longer than that, if something has.
+    pub(super) fn hung(&self, patience: Duration) -> Option<Hung> {
+        let doing = self.doing.load(Ordering::Relaxed);
+        let number = (doing & ((1 << KIND_BITS) - 1)) as usize;
+        let kind = Kind::ALL.get(number.checked_sub(1)?)?;
+        let since = Duration::from_millis(doing >> KIND_BITS);
+        let taken = self.clock.elapsed().saturating_sub(since);
+        let seconds = taken.as_secs_f64();
+        let hung = || Hung { thread: self.name.clone(), operation: kind.name(), seconds };
+        (taken > patience).then(hung)
+    }
+}

@@ -1,0 +1,160 @@
+//! What came of it, as data.
+
+use super::desk::{Hung, Kind, Tally};
+use super::drive::Transfers;
+use super::world::Wrong;
+use crate::report::Verdict;
+use pinfold::Stats;
+use serde::Serialize;
+
+/// What came of one kind of operation.
+#[derive(Clone, Debug, Serialize)]
+pub struct OperationRow {
+    /// What it does.
+    pub operation: &'static str,
+    /// How often it was done.
+    pub done: u64,
+    /// The same for each second.
+    pub each_second: f64,
+    /// How often it was refused for want of frames, as by a kernel without an OOM killer.
+    pub refused: u64,
+    /// How often the swap device failed it: a process would get SIGBUS, a caller EFAULT.
+    pub failed: u64,
+    /// The longest, in milliseconds.
+    pub longest_ms: f64,
+}
+
+/// The swap device.
+#[derive(Clone, Debug, Serialize)]
+pub struct SwapRow {
+    /// `memory` or `file`.
+    pub medium: &'static str,
+    /// Its slots.
+    pub slots: u64,
+    /// Of so many transfers the last one fails.
+    pub fail_every: Option<u64>,
+    /// What it has done.
+    pub transfers: Transfers,
+    /// The most slots that were seen in use.
+    pub most_in_use: u64,
+    /// Slots that are in use when every process is gone; nothing, if that was not reached.
+    pub in_use_at_end: Option<u64>,
+}
+
+/// What the manager has counted, under the names of /proc/vmstat.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Counted {
+    /// Pages written to swap.
+    pub pswpout: u64,
+    /// Pages read from swap.
+    pub pswpin: u64,
+    /// Pages that reclaim has looked at.
+    pub pgscan_anon: u64,
+    /// Pages that it has freed.
+    pub pgsteal_anon: u64,
+    /// How often an operation found no frame, and reclaimed.
+    pub allocstall: u64,
+    /// Pages that those freed.
+    pub pgsteal_direct: u64,
+    /// Pages that the background thread freed.
+    pub pgsteal_kswapd: u64,
+    /// Pages that were found to be in use.
+    pub pgactivate: u64,
+    /// Faults.
+    pub pgfault: u64,
+    /// Pages moved to another node.
+    pub pgmigrate_success: u64,
+    /// Pages that were to move and stay.
+    pub pgmigrate_fail: u64,
+    /// Pages that a fork copied, as they are pinned.
+    pub fork_copy: u64,
+    /// Pages that a write copied.
+    pub cow_copy: u64,
+}
+
+impl Counted {
+    pub(super) fn of(stats: &Stats) -> Self {
+        Self {
+            pswpout: stats.pswpout,
+            pswpin: stats.pswpin,
+            pgscan_anon: stats.pgscan_anon,
+            pgsteal_anon: stats.pgsteal_anon,
+            allocstall: stats.allocstall,
+            pgsteal_direct: stats.pgsteal_direct,
+            pgsteal_kswapd: stats.pgsteal_kswapd,
+            pgactivate: stats.pgactivate,
+            pgfault: stats.pgfault,
+            pgmigrate_success: stats.pgmigrate_success,
+            pgmigrate_fail: stats.pgmigrate_fail,
+            fork_copy: stats.fork_copy,
+            cow_copy: stats.cow_copy,
+        }
+    }
+}
+
+/// The frames.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct FrameRow {
+    /// All of them.
+    pub all: u64,
+    /// Those that were free before the first process, and that the manager has for itself.
+    pub free_at_start: u64,
+    /// Those that are free when every process is gone; nothing, if that was not reached.
+    pub free_at_end: Option<u64>,
+}
+
+/// Everything that came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PressureReport {
+    /// What it amounts to.
+    pub verdict: Verdict,
+    /// Why that is no pass, one reason a line.
+    pub reasons: Vec<String>,
+    /// The rules in force.
+    pub rules: String,
+    /// The seed.
+    pub seed: u64,
+    /// Threads that worked.
+    pub threads: u32,
+    /// Processes.
+    pub processes: u32,
+    /// The pages of each.
+    pub pages: u64,
+    /// For how long the threads worked.
+    pub seconds: f64,
+    /// The frames.
+    pub frames: FrameRow,
+    /// The swap device.
+    pub swap: SwapRow,
+    /// The operations, those that came at all.
+    pub operations: Vec<OperationRow>,
+    /// The counters.
+    pub counted: Counted,
+    /// Words that were held against what their writer wrote.
+    pub checked: u64,
+    /// How many of them were something else.
+    pub wrongs: u64,
+    /// Those that were found first.
+    pub wrong: Vec<Wrong>,
+    /// Operations that did not end.
+    pub hung: Vec<Hung>,
+}
+
+impl PressureReport {
+    /// The rows of the operations.
+    pub(super) fn rows(tally: &Tally, seconds: f64) -> Vec<OperationRow> {
+        let row = |kind: &Kind| {
+            let row = tally.row(*kind);
+            OperationRow {
+                operation: kind.name(),
+                done: row.done,
+                each_second: row.done as f64 / seconds.max(1e-3),
+                refused: row.refused,
+                failed: row.failed,
+                longest_ms: row.longest.as_secs_f64() * 1e3,
+            }
+        };
+        let came = |row: &OperationRow| row.done + row.refused + row.failed > 0;
+        Kind::ALL.iter().map(row).filter(came).collect()
+    }
+}

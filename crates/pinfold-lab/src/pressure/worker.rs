@@ -1,0 +1,97 @@
+//! A thread: what it has at hand for everything that it does.
+
+use super::board::{Board, Space};
+use super::desk::{Desk, Kind};
+use super::stamp::{By, Known, Lane};
+use super::world::{Seat, World};
+use pinfold::{Pins, VirtRange};
+use std::sync::Arc;
+
+/// A generator of numbers (xorshift).
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        // Neighbouring seeds lead to sequences that have nothing in common (splitmix).
+        let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self((state ^ (state >> 31)).max(1))
+    }
+
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % sides
+    }
+}
+
+/// A process that is this thread's alone, and what it must find there.
+pub(super) struct Child {
+    pub(super) space: Space,
+    pub(super) area: VirtRange,
+    pub(super) known: Known,
+}
+
+/// Pages that a device has for long.
+pub(super) struct Held {
+    pub(super) seat: usize,
+    /// That of the process whose pages they are.
+    pub(super) generation: u64,
+    /// The first page.
+    pub(super) first: u64,
+    /// What the device wrote last into each.
+    pub(super) written: Vec<u64>,
+    pub(super) pins: Pins<Board>,
+}
+
+/// One thread.
+pub(super) struct Worker {
+    pub(super) world: Arc<World>,
+    pub(super) seats: Arc<[Seat]>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) number: usize,
+    pub(super) dice: Dice,
+    pub(super) held: Vec<Held>,
+    pub(super) children: Vec<Child>,
+    stamps: u32,
+}
+
+impl Worker {
+    pub(super) fn new(
+        (world, seats): (Arc<World>, Arc<[Seat]>),
+        desk: Arc<Desk>,
+        number: usize,
+        seed: u64,
+    ) -> Self {
+        let dice = Dice::new(seed ^ (number as u64) << 32);
+        let (held, children) = (Vec::new(), Vec::new());
+        Self { world, seats, desk, number, dice, held, children, stamps: 0 }
+    }
+
+    pub(super) fn seat(&mut self) -> usize {
+        self.dice.roll(self.seats.len() as u64) as usize
+    }
+
+    /// A page: half of the time one of the few that are used often.
+    pub(super) fn page(&mut self) -> u64 {
+        let pages = self.world.pages;
+        let most = if self.dice.roll(2) == 0 { pages.div_ceil(8) } else { pages };
+        self.dice.roll(most)
+    }
+
+    pub(super) fn lane(&self, by: By) -> Lane {
+        Lane { thread: self.number, by }
+    }
+
+    pub(super) fn next_stamp(&mut self, by: By, page: u64) -> u64 {
+        self.stamps = self.stamps.wrapping_add(1).max(1);
+        self.lane(by).stamp(page, self.stamps)
+    }
+
+    /// Holds what stands in one of the own lanes against what is known.
+    pub(super) fn compare(&self, (kind, page): (Kind, u64), by: By, found: [u64; 2], wanted: u64) {
+        self.world.compare((&self.desk, kind), (self.lane(by), page), found, wanted);
+    }
+}
