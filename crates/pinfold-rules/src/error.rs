@@ -5,13 +5,6 @@ use core::fmt;
 use super::switches::TABLE;
 use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
 
-/// Switches whose subject is not modelled yet, and the feature that will bring each.
-pub(super) const NOT_YET: &[(&str, &str)] = &[
-    ("longterm-file", "file mappings"),
-    ("soft-dirty-pin", "soft-dirty tracking"),
-    ("strict-snapshot", "coherent fork snapshots"),
-];
-
 /// What an unknown name was supposed to name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Named {
@@ -44,13 +37,6 @@ pub enum RuleError {
         /// The name as given.
         name: Given,
     },
-    /// A switch whose subject this version does not model yet.
-    NotYet {
-        /// The switch.
-        name: &'static str,
-        /// The feature that will bring it.
-        room: &'static str,
-    },
     /// A switch is named without a variant.
     NoVariant(&'static SwitchInfo),
     /// The same switch is set twice.
@@ -67,12 +53,9 @@ impl RuleError {
         Self::Unknown { what: Named::Base, name: name.into() }
     }
 
-    /// A switch that is unknown, or one that is known but not modelled.
+    /// An unknown switch.
     pub(super) fn unknown_switch(name: &str) -> Self {
-        match NOT_YET.iter().find(|(later, _)| *later == name) {
-            Some(&(name, room)) => Self::NotYet { name, room },
-            None => Self::Unknown { what: Named::Switch, name: name.into() },
-        }
+        Self::Unknown { what: Named::Switch, name: name.into() }
     }
 
     /// An unknown variant of `switch`.
@@ -80,8 +63,8 @@ impl RuleError {
         Self::Unknown { what: Named::Variant(switch), name: name.into() }
     }
 
-    /// The names that an unknown one may be a misspelling of, including switches that are not
-    /// modelled yet: a suggestion is chosen from these. Empty for other errors.
+    /// The names that an unknown one may be a misspelling of: a suggestion is chosen from these.
+    /// Empty for other errors.
     pub fn candidates(&self) -> impl Iterator<Item = &'static str> {
         let what = match self {
             Self::Unknown { what, .. } => Some(*what),
@@ -92,10 +75,8 @@ impl RuleError {
             Some(Named::Variant(switch)) => Some(switch.variants),
             _ => None,
         };
-        let switches = matches!(what, Some(Named::Switch)).then(|| {
-            let later = NOT_YET.iter().map(|(later, _)| *later);
-            TABLE.iter().map(|entry| entry.info.name).chain(later)
-        });
+        let switches =
+            matches!(what, Some(Named::Switch)).then(|| TABLE.iter().map(|entry| entry.info.name));
         let bases = bases.into_iter().flatten().copied();
         let variants = variants.into_iter().flatten().map(|variant| variant.name);
         bases.chain(switches.into_iter().flatten()).chain(variants)
@@ -176,10 +157,6 @@ impl fmt::Display for Suggesting<'_> {
                     }
                 }
             }
-            RuleError::NotYet { name, room } => write!(
-                f,
-                "{name} cannot be set yet: it needs {room}, not modelled yet; leave it out"
-            ),
             RuleError::NoVariant(switch) => {
                 write!(f, "{0} needs a variant: write {0}= and one of ", switch.name)?;
                 list_variants(f, switch.variants)

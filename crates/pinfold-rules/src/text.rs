@@ -68,10 +68,8 @@ pub(super) fn parse(text: &str) -> Result<Rules, RuleError> {
             return Err(RuleError::Empty);
         }
         let Some((switch, variant)) = item.split_once('=') else {
-            match find(item) {
-                Ok(entry) => return Err(RuleError::NoVariant(&entry.info)),
-                Err(later @ RuleError::NotYet { .. }) => return Err(later),
-                Err(_) => {}
+            if let Ok(entry) = find(item) {
+                return Err(RuleError::NoVariant(&entry.info));
             }
             if position > 0 {
                 return Err(RuleError::BaseNotFirst(item.into()));

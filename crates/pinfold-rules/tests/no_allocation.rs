@@ -327,7 +327,6 @@ fn what_is_refused_is_told_without_allocation() {
         "lates",
         "5.9,numa-skp=x",
         "pte-cow=refcount",
-        "strict-snapshot=x",
         "zero-pin",
         "zero-pin=free,zero-pin=free",
         "zero-pin=free,5.9",

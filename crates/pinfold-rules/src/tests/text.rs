@@ -5,7 +5,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::str::FromStr;
 
-use super::super::error::NOT_YET;
 use super::super::{
     Base, BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
     FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, Given, GupNuma, GupStack,
@@ -160,7 +159,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
 
 #[test]
 fn only_an_unknown_name_has_candidates() {
-    for text in ["5.9,5.9", "3.0", "pte-cow", "soft-dirty-pin=x", ""] {
+    for text in ["5.9,5.9", "3.0", "pte-cow", ""] {
         let error = Rules::parse(text).expect_err("no rule set");
         assert_eq!(error.candidates().count(), 0, "{text}: {error}");
     }
@@ -187,23 +186,6 @@ fn a_switch_without_a_variant_lists_the_variants() {
     );
     assert_eq!(refused("zero-pin"), refused("5.9,zero-pin"));
     assert!(refused("zero-pin=").starts_with("zero-pin has no variant ``"));
-}
-
-#[test]
-fn later_rooms_are_named_and_refused() {
-    for &(name, room) in NOT_YET {
-        let error = Rules::parse(&format!("5.9,{name}=x"));
-        assert_eq!(error, Err(RuleError::NotYet { name, room }));
-        assert_eq!(Rules::parse(name), Err(RuleError::NotYet { name, room }));
-        let error = Rules::default().set(name, "x");
-        assert_eq!(error, Err(RuleError::NotYet { name, room }));
-    }
-    assert_eq!(NOT_YET.len(), 3);
-    assert_eq!(
-        refused("strict-snapshot=x"),
-        "strict-snapshot cannot be set yet: it needs coherent fork snapshots, not modelled yet; \
-         leave it out"
-    );
 }
 
 #[test]
