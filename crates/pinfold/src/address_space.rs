@@ -173,6 +173,16 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// When the access is not allowed, or no frame or heap is left.
     pub fn fault(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
+        if self.memory().frames().has_lists() {
+            return self.fault_relieved(at, cause);
+        }
+        self.inner.fault(at, cause)
+    }
+
+    /// The same where a fault that finds no frame reclaims.
+    #[cold]
+    #[inline(never)]
+    fn fault_relieved(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
         self.memory().relieved(|| self.inner.fault(at, cause))
     }
 

@@ -37,19 +37,19 @@ pub(crate) trait Shortage {
 
 impl Shortage for SpaceError {
     fn is_of_frames(&self) -> bool {
-        *self == Self::OutOfFrames
+        matches!(self, Self::OutOfFrames)
     }
 }
 
 impl Shortage for FaultError {
     fn is_of_frames(&self) -> bool {
-        *self == Self::OutOfFrames
+        matches!(self, Self::OutOfFrames)
     }
 }
 
 impl Shortage for PinError {
     fn is_of_frames(&self) -> bool {
-        *self == Self::Fault(FaultError::OutOfFrames)
+        matches!(self, Self::Fault(FaultError::OutOfFrames))
     }
 }
 

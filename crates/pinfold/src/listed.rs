@@ -61,7 +61,13 @@ impl<P: Platform> Memory<P> {
     /// page on the way to one, which is what they ask for.
     #[inline]
     pub(crate) fn lru_of(&self, head: Pfn) -> Lru {
-        if !self.frames().has_lists() || self.frames().is_listed(head) { Lru::On } else { Lru::Off }
+        if self.frames().has_lists() { self.listed_as(head) } else { Lru::On }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn listed_as(&self, head: Pfn) -> Lru {
+        if self.frames().is_listed(head) { Lru::On } else { Lru::Off }
     }
 
     /// Takes a page off its list, of which the caller has a reference and has set the mark that

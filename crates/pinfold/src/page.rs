@@ -99,7 +99,7 @@ impl<P: Platform> Memory<P> {
         // An embedder's run is no anonymous memory, and nothing maps it.
         let Some(folio) = self.frames().large(pfn) else {
             let page = self.frames().page(pfn);
-            return self.small_state(pfn, page.flags(), page.counts(), self.lru_of(pfn));
+            return self.small_state(pfn, page.flags(), page.counts());
         };
         self.large_state(pfn, folio)
     }
@@ -109,7 +109,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn large_state(&self, pfn: Pfn, folio: Large<'_>) -> PageState {
         let page = self.frames().page(pfn);
         let word = page.counts();
-        let own = self.small_state(pfn, page.flags(), word, self.lru_of(folio.head()));
+        let own = self.small_state(pfn, page.flags(), word);
         // A page with the mark is its owner's whatever the folio counts.
         let (counts, owners) = folio.counted(self.large_maps(), !word.is_exclusive());
         let most = counts_most(self.rule());
@@ -200,13 +200,13 @@ impl<P: Platform> Memory<P> {
         (page, flags): (Page<'_>, Flags),
         look: impl Fn(&PageState) -> C,
     ) -> C {
-        let lru = self.lru_of(pfn);
-        page.counts_as(|own| look(&self.small_state(pfn, flags, own, lru)))
+        page.counts_as(|own| look(&self.small_state(pfn, flags, own)))
     }
 
-    /// The state of a page with these flags and counts, which is not part of a large folio.
+    /// The state of a page with these flags and counts, which is not part of a large folio. Whether
+    /// it is on its list, those say who ask for that ([`Memory::lru_of`]).
     #[inline]
-    fn small_state(&self, pfn: Pfn, flags: Flags, own: Counts, lru: Lru) -> PageState {
+    fn small_state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
         let mark = if own.is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
         let kind = if flags.contains(Flags::ANON) {
             PageKind::Anon(mark)
@@ -221,7 +221,7 @@ impl<P: Platform> Memory<P> {
             maps: own.maps(),
             large: None,
             swap: SwapCache::Absent,
-            lru,
+            lru: Lru::On,
         }
     }
 }

@@ -141,12 +141,12 @@ impl<P: Platform> Memory<P> {
         &self,
         mut operation: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        if !self.frames().has_lists() {
-            return operation();
+        if self.frames().has_lists() {
+            self.keep_min();
         }
-        self.keep_min();
         let mut tries = Tries::default();
         loop {
+            // In one place, so that the operation's code is here.
             match operation() {
                 Err(error) if error.is_of_frames() && tries.relieve(self) => {}
                 result => return result,

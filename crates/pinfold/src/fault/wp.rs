@@ -19,7 +19,7 @@ use crate::rules::cow::{
 };
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::uffd::flushes_before_copy;
-use crate::rules::{CowPublish, PageKind, PageState, Why};
+use crate::rules::{CowPublish, Lru, PageKind, PageState, Why};
 use crate::space::Space;
 use crate::sync::{BitLock, Class};
 use crate::table::{Cursor, Flushed, Leaf};
@@ -125,7 +125,8 @@ impl<P: Platform> Space<P> {
     #[inline]
     fn decide<'m>(&'m self, page: &impl Judged<'m>) -> Decision {
         let rule = self.mem().rule();
-        let mut step = page.judge(|state| pte_cow_precheck(rule, state));
+        let lru = page.lru();
+        let mut step = page.judge(|state| pte_cow_precheck(rule, &PageState { lru, ..*state }));
         if step == CowStep::DrainLru {
             self.mem().lru_add_drain();
             step = page.judge(pte_cow_drained);
@@ -320,8 +321,11 @@ impl<P: Platform> Space<P> {
 
 /// A page that is judged under the lock of the table that maps it.
 trait Judged<'m> {
-    /// What `look` makes of its state.
+    /// What `look` makes of its state, in which it is on its list.
     fn judge<C: Class>(&self, look: impl Fn(&PageState) -> C) -> C;
+
+    /// Whether its folio is on its list.
+    fn lru(&self) -> Lru;
 
     /// The lock of its folio.
     fn lock(&self) -> BitLock<'m>;
@@ -350,6 +354,11 @@ impl<'m, P: Platform> Judged<'m> for SmallPage<'m, '_, P> {
     }
 
     #[inline]
+    fn lru(&self) -> Lru {
+        self.mem.lru_of(self.pfn)
+    }
+
+    #[inline]
     fn lock(&self) -> BitLock<'m> {
         self.page.lock()
     }
@@ -375,6 +384,10 @@ impl<'m, P: Platform> Judged<'m> for SwapPage<'m, '_, P> {
         look(&PageState { swap, ..self.mem.page_state(self.pfn) })
     }
 
+    fn lru(&self) -> Lru {
+        self.mem.lru_of(self.pfn)
+    }
+
     fn lock(&self) -> BitLock<'m> {
         self.mem.frames().page(self.pfn).lock()
     }
@@ -398,6 +411,10 @@ struct LargePage<'m, P: Platform> {
 impl<'m, P: Platform> Judged<'m> for LargePage<'m, P> {
     fn judge<C: Class>(&self, look: impl Fn(&PageState) -> C) -> C {
         look(&self.mem.page_state(self.pfn))
+    }
+
+    fn lru(&self) -> Lru {
+        self.mem.lru_of(self.mem.frames().head_of(self.pfn))
     }
 
     fn lock(&self) -> BitLock<'m> {
