@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 20] = [
+const OTHER: [&str; 21] = [
     "
 scenario forgotten
 setup
@@ -96,6 +96,15 @@ lane one: P
   clear-refs
   write A \"b\"
   clear-refs
+outcome all otherwise
+",
+    "
+scenario free
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"a\"
+lane one: P
   advise A free
   pageout A
 outcome all otherwise
