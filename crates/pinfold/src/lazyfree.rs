@@ -14,6 +14,8 @@
 //! Invariants:
 //! - INV-LAZY-1: contents go only if nobody has stored to the page since the advice, by an entry;
 //!   nor, under the rule `lazy-free` since 5.18, while somebody refers to it.
+//! - INV-LAZY-2: no page with the mark enters the swap cache, and none that is there gets it: both
+//!   are decided under the page's lock.
 
 use core::convert::Infallible;
 
@@ -91,9 +93,10 @@ enum Kept {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Whether a page's contents may go.
+    /// Whether a page's contents may go: for certain only to who has its lock (INV-LAZY-2).
     pub(crate) fn is_lazy(&self, pfn: Pfn) -> bool {
-        self.frames().flags(pfn).contains(Flags::LAZY_FREE | Flags::ANON)
+        let flags = self.frames().flags(pfn);
+        flags.contains(Flags::LAZY_FREE | Flags::ANON) && !flags.contains(Flags::SWAP_CACHE)
     }
 
     /// Frees a page whose contents may go, unless it was stored to, or is in use; whether it did.

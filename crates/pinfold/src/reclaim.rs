@@ -279,6 +279,10 @@ impl<P: Platform> Memory<P> {
         self.counters().pgscan_anon.add(1);
         let pfn = page.head();
         let lock = self.try_lock_page(pfn)?;
+        // MADV_FREE may have come since the page was chosen: another round discards it.
+        if self.is_lazy(pfn) {
+            return None;
+        }
         let flags = self.frames().flags(pfn);
         if flags.contains(Flags::WRITEBACK) || self.frames().locks(pfn).read_once() != 0 {
             return None;

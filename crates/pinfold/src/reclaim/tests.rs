@@ -1,5 +1,6 @@
 //! Swap-out and swap-in: what leaves, what comes back as whose, and what an error leaves.
 
+use crate::frame::Sizes;
 use crate::testing::Disk;
 use crate::testing::{
     Audit, Mem, Space, device_read, device_write, load, machine, map, map_shared, pages, rules,
@@ -96,6 +97,30 @@ fn a_clean_page_goes_again_without_being_written() {
     assert_eq!(out(&space, 16), ALL);
     assert_eq!((disk.written().len(), load(&space, 16)), (1, Ok(6)));
     Audit::of(&mem).space(&space).check();
+}
+
+/// INV-LAZY-2.
+#[test]
+fn a_page_that_was_freed_lazily_after_it_was_chosen_does_not_enter_the_swap_cache() {
+    let (mem, space, disk, _) = world("pinfold");
+    let pfn = store(&space, 16, 5).unwrap();
+    let chosen = mem.isolate(pfn, Sizes::Small).unwrap();
+    space.advise(pages(16, 1), Advice::Free).unwrap();
+    assert!(mem.prepare(chosen).is_none());
+    assert_eq!((out(&space, 16), mem.stats().pgsteal_anon), (ALL, 1));
+    assert_eq!((disk.written(), load(&space, 16)), (Vec::new(), Ok(0)), "discarded");
+    Audit::of(&mem).space(&space).check();
+    // The other way round: one that is there is on its way to a device.
+    store(&space, 17, 6).unwrap();
+    let held = space.get(pages(17, 1), Access::Write).unwrap();
+    assert_eq!(out(&space, 17), NONE);
+    assert_eq!(load(&space, 17), Ok(6));
+    let pfn = mapped(&space, 17).unwrap();
+    mem.frames().free_lazily(pfn);
+    assert!(!mem.discard(mem.isolate(pfn, Sizes::Small).unwrap()));
+    mem.frames().keep_contents(pfn);
+    assert_eq!(load(&space, 17), Ok(6));
+    drop(held);
 }
 
 #[test]
