@@ -78,8 +78,9 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Carries the dirty bit of an entry that was taken out to a page that a backing store may
-    /// want. Anonymous pages count as dirty anyway. That of a file is marked in one step even if it
-    /// is marked already: who takes the mark off afterwards sees what was written before.
+    /// want. Not to an anonymous page: fork copies the bit, so that every other entry that shares
+    /// the page has it, too. That of a file is marked in one step even if it is marked already: who
+    /// takes the mark off afterwards sees what was written before.
     #[inline]
     pub(crate) fn carry_dirty(&self, pfn: Pfn) -> Zapped {
         let flags = self.frames().flags(pfn);

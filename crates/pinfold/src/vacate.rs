@@ -109,6 +109,11 @@ impl<P: Platform> Memory<P> {
             return Err(self.kept(mm, page, old.pfn()));
         }
         let entry = self.placeholder(old, mark);
+        if old.is_dirty() && !entry.dirty {
+            // Where the entry forgets it: a page that may be dropped clean was stored to, even if
+            // this one comes back to it.
+            self.frames().mark_dirty(entry.pfn);
+        }
         self.replace_gone(gone, (mm, page), cursor, Pte::migration(entry), deferred);
         let counted = self.drop_mapping_alone(old, mm.id);
         self.tell(mm.id, page, EventKind::MigrationEntry { pfn: entry.pfn, kind: entry.kind });

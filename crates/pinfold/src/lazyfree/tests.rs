@@ -136,6 +136,20 @@ fn a_page_that_moves_keeps_its_contents() {
 }
 
 #[test]
+fn a_migration_that_fails_loses_no_store() {
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world::<Small>(text);
+        free(&space, 4);
+        store(&space, 4, 9).unwrap();
+        let held = space.get(pages(4, 1), Access::Read).unwrap();
+        assert_eq!(space.migrate(pages(4, 1), NodeId(1)).moved, 0, "{text}: it is referred to");
+        drop(held);
+        assert_eq!((out(&space, 4), load(&space, 4)), (KEPT, Ok(9)), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
 fn what_the_advice_does_not_suit_refuses_it() {
     let (_mem, space) = world::<Small>("pinfold");
     map_shared(&space, 8, 1);
