@@ -1,7 +1,7 @@
 //! Which pages are in memory (mincore; facts 7.6).
 //!
-//! Protocol: the address space's lock is held for reading, and each entry read without its table's
-//! lock: what is told may be out of date when it is told.
+//! Protocol: the address space's lock is held for reading, and each entry read under its table's
+//! lock, as others withdraw entries for a while. What is told may be out of date when it is told.
 
 use crate::addr::{VirtRange, Vpn, each_page};
 use crate::area::Area;
@@ -30,7 +30,7 @@ impl<P: Platform> Space<P> {
     }
 
     fn is_resident(&self, area: &Area<P>, page: Vpn) -> bool {
-        let pte = self.walk(page);
+        let pte = self.tables().read_settled(page);
         match pte.decode() {
             Entry::Mapped(_) | Entry::Migration(_) => true,
             Entry::Swap(_) if pte.is_lost() => false,

@@ -5,7 +5,8 @@
 //! page that moves or is swapped out takes the mark along. To forget, each area is set to go by its
 //! entries, under the address space's lock for writing; then each entry loses the mark and write
 //! permission under its table's lock, with the address space's lock as the rule
-//! `clear-refs-pinned` says; then one flush, before that lock is released. An area that is mapped
+//! `clear-refs-pinned` says; then one flush, before that lock is released. Who asks of a page reads
+//! its entry under its table's lock: others withdraw entries for a while. An area that is mapped
 //! later counts as stored to, as a whole, until the next time.
 //!
 //! An address space that never forgets has areas that count as a whole, so its entries gain write
@@ -66,7 +67,7 @@ impl<P: Platform> Space<P> {
         let area = map.find(at.page()).ok_or(SpaceError::NotMapped(at))?;
         Ok(match area.soft_dirty {
             SoftDirty::Whole => true,
-            SoftDirty::Entries => self.walk(at.page()).is_soft_dirty(),
+            SoftDirty::Entries => self.tables().read_settled(at.page()).is_soft_dirty(),
         })
     }
 

@@ -10,6 +10,10 @@ use crate::{
 };
 use std::boxed::Box;
 use std::string::ToString;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{sleep, spawn};
+use std::time::Duration;
 
 const RW: Prot = Prot::READ_WRITE;
 const AT: VirtAddr = VirtAddr::of_page(4);
@@ -256,6 +260,41 @@ fn a_pinned_page_stays_its_owners_by_rule() {
         space.clear_soft_dirty().unwrap();
         assert!(!dirty(&space, 4), "{text}: nobody has it pinned any more");
     }
+}
+
+/// Runs `ask` in another thread while the entry of page 4, which is soft-dirty and in memory, is
+/// out of its table and about to come back.
+fn asked_while_withdrawn(ask: fn(&Space<Small>) -> bool) -> bool {
+    let (mem, space) = world::<Small>("pinfold");
+    space.clear_soft_dirty().unwrap();
+    store(&space, 4, 1).unwrap();
+    space.advise(pages(4, 1), Advice::Free).unwrap();
+    let held = space.get(pages(4, 1), Access::Write).unwrap();
+    let space = Arc::new(space);
+    let (other, (done, answer)) = (space.clone(), channel());
+    mem.platform().before_flush(move || {
+        let (begun, begins) = channel();
+        let _ = spawn(move || {
+            begun.send(()).unwrap();
+            done.send(ask(&other)).unwrap();
+        });
+        begins.recv().unwrap();
+        // Time to answer, for one that does not wait for the table's lock.
+        sleep(Duration::from_millis(50));
+    });
+    assert_eq!(space.page_out(pages(4, 1), Reclaimer::Pressure).kept, 1, "it is referred to");
+    drop(held);
+    answer.recv_timeout(Duration::from_secs(20)).expect("the flush was waited for")
+}
+
+#[test]
+fn an_entry_that_is_out_for_a_while_is_not_taken_for_none() {
+    assert!(asked_while_withdrawn(|space| dirty(space, 4)));
+    assert!(asked_while_withdrawn(|space| {
+        let mut is = false;
+        space.resident(pages(4, 1), |resident| is = resident).unwrap();
+        is
+    }));
 }
 
 #[test]

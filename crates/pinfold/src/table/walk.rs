@@ -94,6 +94,16 @@ impl<'m, P: Platform> Tables<'m, P> {
         self.leaf_or(page, |at| Err(self.missing(at, page)))
     }
 
+    /// The entry of `page`, read under its table's lock, so that one that is withdrawn for a while
+    /// is not taken for none; the part of a huge one, which is never out, without. The caller holds
+    /// the address space's lock.
+    pub(crate) fn read_settled(&self, page: Vpn) -> Pte<P::Format> {
+        match self.leaf(page) {
+            Ok(leaf) => leaf.lock().get(page),
+            Err(missing) => missing.entry_of(page),
+        }
+    }
+
     /// As [`Tables::leaf`], for those who look again, or to whom a huge entry is as good as
     /// nothing.
     #[inline]
