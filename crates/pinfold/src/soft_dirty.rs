@@ -26,7 +26,7 @@ use crate::area::{Area, AreaMap};
 use crate::error::SpaceError;
 use crate::event::EventKind;
 use crate::platform::{Invalidate, Platform};
-use crate::pte::{Entry, Format, Migration, Pte};
+use crate::pte::{BitChange, Entry, Format, Migration, Pte};
 use crate::rules::protect::{ClearsUnder, clears_under, spares_pinned};
 use crate::space::Space;
 use crate::table::{Cursor, Huge, Next, Part};
@@ -123,6 +123,8 @@ impl<P: Platform> Space<P> {
             Entry::Swap(_) => cursor.set(page, pte.with_soft_dirty(false)),
             Entry::Migration(entry) => cursor.set(page, self.forgotten(entry)),
             Entry::Mapped(pfn) if self.is_spared(area, pte) => {
+                // INV-SOFT-1: while its area counted as a whole it may have had no mark.
+                cursor.mark(page, BitChange::Set(P::Format::SOFT_DIRTY));
                 self.mem().tell(self.id(), page, EventKind::SoftDirtyKept(pfn));
             }
             Entry::Mapped(pfn) => {
@@ -146,6 +148,7 @@ impl<P: Platform> Space<P> {
         match pte.decode() {
             Entry::Migration(entry) => cursor.set(self.forgotten(entry)),
             Entry::Mapped(head) if self.is_spared(area, pte) => {
+                cursor.grant(pte, pte.with_soft_dirty(true));
                 self.mem().tell_each(self.id(), (first, head), EventKind::SoftDirtyKept);
             }
             Entry::Mapped(head) => {

@@ -262,6 +262,30 @@ fn a_pinned_page_stays_its_owners_by_rule() {
     }
 }
 
+/// INV-SOFT-1: the entry became writable, without the mark, while its area counted as a whole.
+#[test]
+fn an_entry_that_is_spared_has_the_mark_afterwards() {
+    for (first, huge) in [(4, false), (8, true)] {
+        let (mem, space) = world::<Small>("latest");
+        if huge {
+            map(&space, 8, 4, RW);
+            space.advise(pages(8, 4), Advice::HugePage).unwrap();
+        }
+        store(&space, first, 1).unwrap();
+        space.clear_soft_dirty().unwrap();
+        let to = VirtAddr::of_page(12);
+        space.remap(pages(first, 4), 4, Remap::To(to)).unwrap();
+        space.protect(pages(12, 4), Prot::READ).unwrap();
+        space.protect(pages(12, 4), RW).unwrap();
+        let entry = space.entry(to);
+        assert!(entry.is_writable() && !entry.is_soft_dirty(), "{first}: the case in question");
+        let pins = space.pin(pages(12, 1), Access::Write, Term::Long).unwrap();
+        space.clear_soft_dirty().unwrap();
+        assert!(space.entry(to).is_writable() && dirty(&space, 12), "{first}");
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    }
+}
+
 /// Runs `ask` in another thread while the entry of page 4, which is soft-dirty and in memory, is
 /// out of its table and about to come back.
 fn asked_while_withdrawn(ask: fn(&Space<Small>) -> bool) -> bool {
