@@ -174,8 +174,14 @@ impl<P: Platform> Memory<P> {
             return true;
         }
         self.counters().allocstall.add(1);
+        let free = self.frames().total_free();
         self.lru_add_drain_all();
-        let goal = u64::from(self.tuning().reclaim_batch) << tries.min(MOST_DOUBLED);
+        if self.frames().total_free() > free {
+            // Nobody but a batch had them.
+            turns.end();
+            return true;
+        }
+        let goal = u64::from(self.tuning().reclaim_batch.max(1)) << tries.min(MOST_DOUBLED);
         let zones: &[Zone] =
             if tries == 0 { &[Zone::Movable] } else { &[Zone::Any, Zone::Movable] };
         let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal));

@@ -274,6 +274,20 @@ fn without_room_on_swap_every_operation_says_that_there_are_no_frames() {
     }
 }
 
+#[test]
+fn frames_that_only_a_batch_keeps_are_relief_without_a_device() {
+    let (mem, space, _, _) = world_of("pinfold", listing(31), (32, 0, 120));
+    let full = (16..).find(|page| {
+        store(&space, *page, 1).unwrap();
+        mem.frames().total_free() == 0
+    });
+    space.advise(pages(16, full.unwrap() - 15), Advice::DontNeed).unwrap();
+    assert_eq!(mem.frames().total_free(), 0, "the batch refers to all of them");
+    store(&space, 16, 2).unwrap();
+    assert_eq!(mem.stats().allocstall, 1);
+    Audit::of(&mem).space(&space).check();
+}
+
 fn store_one_elsewhere(space: &Space<X86_64>) {
     map(space, 16, 1, RW);
     store(space, 16, 1).unwrap();
