@@ -20,8 +20,8 @@
 //! Invariants:
 //! - INV-PRESSURE-1: nobody holds an address space's lock while he reclaims.
 //! - INV-PRESSURE-2: an operation is tried again only after a turn, its own or another's, has freed
-//!   a frame, and not more than [`RETRIES`] times: where nothing can be freed, it fails as without
-//!   reclaim.
+//!   a frame, and not more than [`RETRIES`] times without having come further: where nothing can be
+//!   freed, it fails as without reclaim.
 //!
 //! [`Tuning::lru_batch`]: crate::Tuning::lru_batch
 //! [`Watermarks::min`]: crate::Watermarks::min
@@ -37,7 +37,7 @@ use crate::pte::Pte;
 use crate::reclaim::{BATCH, Reclaimed};
 use crate::table::{Next, Part};
 
-/// How often an operation is tried again. Linux: 16.
+/// How often an operation is tried again that comes no further. Linux: 16.
 const RETRIES: u32 = 16;
 
 /// How often what an operation wants freed is doubled from one try to the next.
@@ -402,7 +402,7 @@ impl<'m, P: Platform> Chosen<'m, P> {
     }
 }
 
-/// How often an operation has been tried.
+/// How often an operation has been tried since it last came further.
 #[derive(Default)]
 pub(crate) struct Tries(u32);
 

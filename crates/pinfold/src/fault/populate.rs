@@ -68,8 +68,13 @@ impl<P: Platform> Space<P> {
         let (mut page, end, mut tries) = (range.first_page(), range.end_page(), Tries::default());
         loop {
             match self.populate_some(page..end, &access) {
-                Err(short) if short.error.is_of_frames() && tries.relieve(self.mem()) => {
-                    page = short.at.page();
+                Err(short) if short.error.is_of_frames() => {
+                    if short.at.page() > page {
+                        (page, tries) = (short.at.page(), Tries::default());
+                    }
+                    if !tries.relieve(self.mem()) {
+                        return Err(short);
+                    }
                 }
                 result => return result,
             }

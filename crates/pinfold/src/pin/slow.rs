@@ -8,7 +8,7 @@ use super::ask::Ask;
 use super::guard::Held;
 use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn};
 use crate::area::{Area, AreaMap, Prot};
-use crate::error::{FaultError, PinError};
+use crate::error::{FaultError, PinError, Shortage};
 use crate::event::{Bug, EventKind};
 use crate::fault::{Fault, Rights, Want};
 use crate::frame::{Grab, Holds};
@@ -86,8 +86,9 @@ impl<P: Platform> Space<P> {
         ask: Ask,
         held: &mut Held<P>,
     ) -> Result<(), PinError> {
-        let (mut map, mut tries) = (self.read_map(), Tries::default());
+        let mut map = self.read_map();
         let mut left = range.first_page()..range.end_page();
+        let (mut short, mut tries) = (left.start, Tries::default());
         while left.start < left.end {
             let page = left.start;
             let Some(area) = map.find(page) else {
@@ -96,15 +97,20 @@ impl<P: Platform> Space<P> {
                 continue;
             };
             let taken = self.hold_page(&map, area, left.clone(), ask, held.holds());
-            if let Err(PinError::Fault(FaultError::OutOfFrames)) = taken {
-                drop(map);
-                if !tries.relieve(self.mem()) {
-                    return taken.map(|_| ());
+            let pfn = match taken {
+                Err(error) if error.is_of_frames() => {
+                    drop(map);
+                    if short < page {
+                        (short, tries) = (page, Tries::default());
+                    }
+                    if !tries.relieve(self.mem()) {
+                        return Err(error);
+                    }
+                    map = self.read_map();
+                    continue;
                 }
-                map = self.read_map();
-                continue;
-            }
-            let pfn = taken?;
+                taken => taken?,
+            };
             held.push(pfn);
             self.mem().tell(self.id(), page, EventKind::SlowTaken(pfn));
             left.start = page + 1;

@@ -288,6 +288,23 @@ fn frames_that_only_a_batch_keeps_are_relief_without_a_device() {
     Audit::of(&mem).space(&space).check();
 }
 
+#[test]
+fn a_long_range_may_be_short_of_frames_as_often_as_it_comes_further() {
+    let (mem, space, _, _) = world_of("pinfold", listing(4), (40, 1024, 900));
+    space.populate(pages(16, 900), Access::Write).unwrap();
+    assert!(mem.stats().allocstall > u64::from(super::RETRIES));
+    Audit::of(&mem).space(&space).check();
+    drop((space, mem));
+    let tuning = Tuning { reclaim_batch: 1, ..listing(1) };
+    let (mem, space, _, _) = world_of("pinfold", tuning, (1024, 1024, 900));
+    space.populate(pages(16, 900), Access::Write).unwrap();
+    map(&space, 1000, 850, RW);
+    let pins = space.pin(pages(1000, 850), Access::Write, Term::Short).unwrap();
+    assert_eq!(pins.pages().len(), 850);
+    assert!(mem.stats().allocstall > u64::from(super::RETRIES));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
 fn store_one_elsewhere(space: &Space<X86_64>) {
     map(space, 16, 1, RW);
     store(space, 16, 1).unwrap();
