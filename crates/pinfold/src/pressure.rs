@@ -68,6 +68,15 @@ enum Who {
     Background,
 }
 
+/// Which nodes somebody who wants memory may take it from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    /// His CPU's.
+    Near,
+    /// Another as well, if nothing can leave there.
+    Any,
+}
+
 /// Where pages are to be taken from, and by whom.
 struct Aim {
     node: NodeId,
@@ -154,19 +163,27 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Takes pages out of memory if the CPU's node has too few frames left.
+    /// Takes pages out of memory if the CPU's node has too few frames left: no others' while one of
+    /// those can still give some, and so none where the CPU's node has no memory.
     #[cold]
     #[inline(never)]
     fn keep_min(&self) {
-        let (min, node) = (self.tuning().watermarks.min, self.platform().node());
-        if min > 0 && self.frames().free_frames(node) < min {
-            self.stall(0);
+        let (min, near) = (self.tuning().watermarks.min, self.platform().node());
+        let frames = self.frames();
+        if min == 0 || frames.free_frames(near) >= min {
+            return;
+        }
+        let mut others = frames.listed_nodes().filter(|node| *node != near);
+        if !others.any(|node| frames.free_frames(node) >= min) {
+            self.stall(0, Reach::Any);
+        } else if frames.listed_nodes().any(|node| node == near) {
+            self.stall(0, Reach::Near);
         }
     }
 
     /// Reclaims for somebody who waits for it, or waits for another who does; whether there may be
     /// a frame now. Each further try wants more, and memory that page tables can have, too.
-    fn stall(&self, tries: u32) -> bool {
+    fn stall(&self, tries: u32, reach: Reach) -> bool {
         let turns = self.frames().turns();
         let before = turns.ended();
         let _turn = turns.take(self.platform());
@@ -184,18 +201,19 @@ impl<P: Platform> Memory<P> {
         let goal = u64::from(self.tuning().reclaim_batch.max(1)) << tries.min(MOST_DOUBLED);
         let zones: &[Zone] =
             if tries == 0 { &[Zone::Movable] } else { &[Zone::Any, Zone::Movable] };
-        let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal));
+        let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal, reach));
         if freed {
             turns.end();
         }
         freed
     }
 
-    /// Reclaims from the CPU's node, or from another if nothing can leave there; whether something
-    /// has left.
-    fn reclaim_near(&self, zone: Zone, goal: u64) -> bool {
+    /// Reclaims from the CPU's node, or from another within reach if nothing can leave there;
+    /// whether something has left.
+    fn reclaim_near(&self, zone: Zone, goal: u64, reach: Reach) -> bool {
         let near = self.platform().node();
-        let others = self.frames().listed_nodes().filter(|node| *node != near);
+        let others =
+            self.frames().listed_nodes().filter(|node| *node != near && reach == Reach::Any);
         let mut nodes = core::iter::once(near).chain(others);
         nodes.any(|node| self.reclaim_zone(node, zone, goal).freed > 0)
     }
@@ -412,7 +430,7 @@ impl Tries {
     pub(crate) fn relieve<P: Platform>(&mut self, mem: &Memory<P>) -> bool {
         let tries = self.0;
         self.0 += 1;
-        mem.frames().has_lists() && tries < RETRIES && mem.stall(tries)
+        mem.frames().has_lists() && tries < RETRIES && mem.stall(tries, Reach::Any)
     }
 }
 

@@ -305,6 +305,39 @@ fn a_long_range_may_be_short_of_frames_as_often_as_it_comes_further() {
     Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
 
+#[test]
+fn below_min_only_the_near_node_gives_while_another_has_frames() {
+    let marks = Watermarks { min: 8, low: 0, high: 0 };
+    let tuning = Tuning { watermarks: marks, ..listing(1) };
+    let mem: Mem<X86_64> = machine(rules("pinfold"), &[32, 64], tuning);
+    mem.swap_on(Box::new(Disk::default()), 128, SwapWrites::Any).unwrap();
+    let (space, run_on) = (space(&mem), |node| mem.platform().host.run_on(NodeId(node)));
+    map(&space, 16, 100, RW);
+    run_on(1);
+    for page in 16..24 {
+        store(&space, page, 1).unwrap();
+    }
+    // Nothing of the near node can leave.
+    run_on(0);
+    let near = mem.frames().free_frames(NODE) - 4;
+    let pins = space.pin(pages(24, near), Access::Write, Term::Short).unwrap();
+    store(&space, 90, 1).unwrap();
+    assert_eq!((mem.stats().allocstall, mem.stats().pswpout), (1, 0));
+    // A node without memory has nothing to be kept.
+    run_on(9);
+    store(&space, 91, 1).unwrap();
+    assert_eq!((mem.stats().allocstall, mem.stats().pswpout), (1, 0));
+    run_on(1);
+    map(&space, 200, 64, RW);
+    for page in (200..264).take_while(|_| mem.frames().free_frames(NodeId(1)) >= 8) {
+        store(&space, page, 1).unwrap();
+    }
+    run_on(0);
+    store(&space, 92, 1).unwrap();
+    assert!(mem.stats().pswpout > 0, "no node has so many");
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
 fn store_one_elsewhere(space: &Space<X86_64>) {
     map(space, 16, 1, RW);
     store(space, 16, 1).unwrap();
