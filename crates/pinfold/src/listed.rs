@@ -80,19 +80,31 @@ impl<P: Platform> Memory<P> {
     /// A page that was isolated goes back to its list, as one that is new there, unless nobody but
     /// the caller refers to it.
     pub(crate) fn lru_put_back(&self, head: Pfn) {
-        if self.frames().has_lists() && self.frames().counts_as(head, |counts| counts.refs() > 1) {
+        if self.goes_back(head) {
             self.enlist(head);
         }
     }
 
     /// As [`Memory::lru_put_back`], to this list at once.
     pub(crate) fn lru_put_back_to(&self, head: Pfn, list: List) {
-        if self.frames().has_lists() && self.frames().counts_as(head, |counts| counts.refs() > 1) {
+        if self.goes_back(head) {
             self.frames().list(head, list);
         }
     }
 
-    /// The pages that a large folio has become go to the list that it was on, all but the first.
+    /// As [`Memory::lru_put_back_to`], where it leaves next.
+    pub(crate) fn lru_put_back_last(&self, head: Pfn, list: List) {
+        if self.goes_back(head) {
+            self.frames().list_last(head, list);
+        }
+    }
+
+    fn goes_back(&self, head: Pfn) -> bool {
+        self.frames().has_lists() && self.frames().counts_as(head, |counts| counts.refs() > 1)
+    }
+
+    /// The pages that a large folio has become go to the list of those not in use, all but the
+    /// first, wherever that was.
     pub(crate) fn lru_add_parts(&self, head: Pfn, pages: u64) {
         if self.frames().has_lists() {
             (head.0 + 1..head.0 + pages)

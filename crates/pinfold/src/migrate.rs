@@ -76,6 +76,8 @@ enum Back {
     AsNew,
     /// To this list.
     To(List),
+    /// To the end of this list that leaves next.
+    LastOf(List),
 }
 
 impl<P: Platform> Isolated<'_, P> {
@@ -92,6 +94,11 @@ impl<P: Platform> Isolated<'_, P> {
     /// Ends the isolation: the folio goes to this list.
     pub(crate) fn put_back_to(mut self, list: List) {
         self.back = Back::To(list);
+    }
+
+    /// As [`Isolated::put_back_to`], to the end that leaves next.
+    pub(crate) fn put_back_last(mut self, list: List) {
+        self.back = Back::LastOf(list);
     }
 
     /// The folio was split: the isolation is one of its first page now.
@@ -111,6 +118,7 @@ impl<P: Platform> Drop for Isolated<'_, P> {
         match self.back {
             Back::AsNew => self.mem.lru_put_back(self.head),
             Back::To(list) => self.mem.lru_put_back_to(self.head, list),
+            Back::LastOf(list) => self.mem.lru_put_back_last(self.head, list),
         }
         self.mem.put(self.head, 1);
     }

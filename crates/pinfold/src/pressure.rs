@@ -346,12 +346,18 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Has a page leave before others.
+    /// Has a page leave before others: one in use comes to the list of the others, one that is
+    /// there already leaves next.
     pub(crate) fn cool(&self, page: Isolated<'_, P>) {
         self.take_use(&page);
         self.frames().clear_referenced(page.head());
-        self.counters().pgdeactivate.add(page.pages());
-        page.put_back_to(List::Inactive);
+        match self.frames().list_of(page.head()) {
+            List::Active => {
+                self.counters().pgdeactivate.add(page.pages());
+                page.put_back_to(List::Inactive);
+            }
+            List::Inactive => page.put_back_last(List::Inactive),
+        }
     }
 
     /// How many entries have been used that map a page, or a part of it, since this was asked last.

@@ -140,7 +140,7 @@ impl<'m, P: Platform> Chosen<'m, P> {
     }
 
     /// Takes what was chosen out.
-    fn take(&mut self) -> impl Iterator<Item = Isolated<'m, P>> {
+    fn take(&mut self) -> impl DoubleEndedIterator<Item = Isolated<'m, P>> {
         let used = core::mem::take(&mut self.used);
         self.pages[..used].iter_mut().filter_map(Option::take)
     }
@@ -162,7 +162,8 @@ impl<P: Platform> Space<P> {
     pub(crate) fn cool(&self, range: VirtRange) {
         if self.mem().frames().has_lists() {
             self.each_batch(range, Reclaimer::Advice, |chosen| {
-                chosen.take().for_each(|page| self.mem().cool(page));
+                // So that of those that leave next the first one does first.
+                chosen.take().rev().for_each(|page| self.mem().cool(page));
             });
         }
     }

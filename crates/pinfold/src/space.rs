@@ -281,7 +281,8 @@ pub enum Advice {
     /// file).
     Free,
     /// The pages are not needed for a while: those that nobody else maps leave before others when
-    /// memory is short. Nothing, where there are no lists to choose from
+    /// memory is short. Those in use become pages not in use; those that were not leave next
+    /// (Linux leaves them their place). Nothing, where there are no lists to choose from
     /// ([`crate::Tuning::lru_batch`]).
     Cold,
     /// Children do not get the range: the old workaround for pinned buffers.

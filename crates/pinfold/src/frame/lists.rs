@@ -92,6 +92,17 @@ impl Frames {
         lru.enter(&mut lru.lock(node), (node, list), head);
     }
 
+    /// As [`Frames::list`], where it leaves next.
+    pub(crate) fn list_last(&self, head: Pfn, list: List) {
+        let (lru, node) = (self.lists(), self.node(head));
+        lru.enter_last(&mut lru.lock(node), (node, list), head);
+    }
+
+    /// The list that a page is on, or was before the caller isolated it.
+    pub(crate) fn list_of(&self, head: Pfn) -> List {
+        List::of(self.lists().marks(head).read_once())
+    }
+
     /// Isolates a page, of which the caller has a reference: from which list.
     pub(crate) fn unlist(&self, head: Pfn) -> Option<List> {
         let lru = self.lists();

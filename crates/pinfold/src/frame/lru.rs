@@ -277,14 +277,15 @@ impl Lru {
         self.links[place as usize].write_once(links.bits());
     }
 
-    /// Puts a place, which is in no list, before all others of a list.
-    pub(super) fn push(&self, own: u32, place: u32) {
-        let ends = self.links(own);
-        self.set_links(place, Links { before: own, after: ends.after });
+    /// Puts a place, which is in no list, after another of a list: after the list's own, before all
+    /// others.
+    pub(super) fn push(&self, at: u32, place: u32) {
+        let links = self.links(at);
+        self.set_links(place, Links { before: at, after: links.after });
         // A list without places has itself for neighbours.
-        self.set_links(own, Links { after: place, ..ends });
-        let next = self.links(ends.after);
-        self.set_links(ends.after, Links { before: place, ..next });
+        self.set_links(at, Links { after: place, ..links });
+        let next = self.links(links.after);
+        self.set_links(links.after, Links { before: place, ..next });
     }
 
     pub(super) fn cut(&self, place: u32) {
@@ -297,8 +298,18 @@ impl Lru {
 
     /// Puts a page, which has no mark [`ON`], before all others of a list.
     pub(super) fn enter(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
+        self.enter_after(self.own(node, list), lens, list, pfn);
+    }
+
+    /// The same, behind all others.
+    pub(super) fn enter_last(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
+        let last = self.links(self.own(node, list)).before;
+        self.enter_after(last, lens, list, pfn);
+    }
+
+    fn enter_after(&self, at: u32, lens: &mut Lens, list: List, pfn: Pfn) {
         lens.0[list as usize] += 1;
-        self.push(self.own(node, list), self.place(pfn));
+        self.push(at, self.place(pfn));
         let marks = self.marks(pfn);
         if list == List::Inactive {
             marks.fetch_and(!ACTIVE);

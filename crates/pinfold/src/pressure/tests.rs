@@ -338,6 +338,22 @@ fn below_min_only_the_near_node_gives_while_another_has_frames() {
     Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
 
+#[test]
+fn a_page_not_in_use_that_is_cooled_leaves_next() {
+    let (mem, space, _, _) = world_of("pinfold", listing(1), (64, 16, 8));
+    for page in 16..20 {
+        store(&space, page, page).unwrap();
+    }
+    forget_use(&space, 16, 4);
+    for page in [17, 16, 18] {
+        forget_use(&space, page, 1);
+        assert_eq!(mem.reclaim(NODE, 1).freed, 1);
+        assert!(!space.entry(VirtAddr::of_page(page)).is_mapped(), "{page}");
+    }
+    assert_eq!((mem.stats().pgdeactivate, mem.list_sizes(NODE)), (0, sizes(0, 1)));
+    Audit::of(&mem).space(&space).check();
+}
+
 fn store_one_elsewhere(space: &Space<X86_64>) {
     map(space, 16, 1, RW);
     store(space, 16, 1).unwrap();
