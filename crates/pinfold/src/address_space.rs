@@ -418,7 +418,8 @@ impl<P: Platform> AddressSpace<P> {
 
     /// Whether `at`'s page may have been stored to since [`AddressSpace::clear_soft_dirty`], or was
     /// mapped or moved since then: bit 55 of /proc/PID/pagemap. What a device writes by a pin is
-    /// not seen.
+    /// not seen. Pages by which an area has grown in place, by a remap or as a stack, go by their
+    /// entries as the area does: they are not soft-dirty before the first store to them.
     ///
     /// # Errors
     /// When nothing is mapped there.

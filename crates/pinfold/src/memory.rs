@@ -62,7 +62,8 @@ pub struct Tuning {
     pub lru_batch: u32,
     /// When memory is taken from those lists before there is none left.
     pub watermarks: Watermarks,
-    /// Pages that somebody who finds no frame takes out of memory, if there are so many. Linux: 32.
+    /// Pages that somebody who finds no frame takes out of memory, if there are so many: zero is
+    /// taken as one. Linux: 32.
     pub reclaim_batch: u32,
 }
 
@@ -74,7 +75,7 @@ pub struct Watermarks {
     pub min: u64,
     /// With fewer, [`Memory::balance`] begins.
     pub low: u64,
-    /// With so many, it ends.
+    /// With so many, it ends; with as many as `low` if this is less.
     pub high: u64,
 }
 

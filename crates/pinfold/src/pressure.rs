@@ -10,6 +10,10 @@
 //! noted of them is forgotten. So a page leaves only if it was not used while it went through the
 //! list once. (Kernels since 5.9, where new pages begin as not in use.)
 //!
+//! Reclaim serves faults, forks and new address spaces, before they begin and when they find no
+//! frame, and populating and the slow path of pins, when they find none. Nothing else reclaims:
+//! changes of areas, migration, splits and collapses, and the lock-free pin fail, or go on without.
+//!
 //! Reclaim takes locks of pages by trying, families' locks for reading, tables' locks in turn, and
 //! calls swap devices, which sleep: whoever asks for it holds no lock, in particular none of an
 //! address space. An operation that found no frame, or fewer than [`Watermarks::min`] when it
@@ -119,8 +123,8 @@ impl<P: Platform> Memory<P> {
         }
         let aim = Aim { node, zone: Zone::Movable, who: Who::Background };
         loop {
-            let wanted =
-                self.tuning().watermarks.high.saturating_sub(self.frames().free_frames(node));
+            let marks = self.tuning().watermarks;
+            let wanted = marks.high.max(marks.low).saturating_sub(self.frames().free_frames(node));
             let round = self.shrink(&aim, wanted);
             done += round;
             if round.freed == 0 {
