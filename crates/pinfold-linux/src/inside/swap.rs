@@ -99,7 +99,7 @@ impl Swap {
         let number = number.trim();
         let path = format!("{ZRAM}{number}");
         let size = format!("/sys/block/zram{number}/disksize");
-        Self::guarded(&path, slots, || {
+        Self::guarded(Away::of(&path)?, slots, || {
             fs::write(&size, bytes(slots).to_string()).map_err(|why| format!("{size}: {why}"))?;
             let mut device = fs::File::options()
                 .write(true)
@@ -112,13 +112,16 @@ impl Swap {
 
     fn of_file(place: &str, slots: u32) -> Result<Self, String> {
         let path = format!("{place}/{NAME}{}.swap", sys::own_id());
-        Self::guarded(&path, slots, || {
-            let mut file = fs::File::options()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(|why| format!("{path}: {why}"))?;
+        let away = Away::of(&path)?;
+        // What lies there already is somebody else's, and stays: nothing is armed before.
+        let mut file = fs::File::options()
+            .write(true)
+            .create_new(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|why| format!("{path}: {why}"))?;
+        Self::guarded(away, slots, || {
             // Every page is written: there may be no holes.
             let mut contents = header(slots);
             contents.resize(bytes(slots) as usize, 0);
@@ -127,13 +130,13 @@ impl Swap {
         })
     }
 
-    /// Makes a device that is taken away whatever happens from now on: INV-KEEPER-1.
+    /// Makes a device of what this agent has just created, which is taken away whatever happens
+    /// from now on: INV-KEEPER-1.
     fn guarded(
-        path: &str,
+        away: Away,
         slots: u32,
         make: impl FnOnce() -> Result<(), String>,
     ) -> Result<Self, String> {
-        let away = Away::of(path)?;
         let keeper = match keeper(&away) {
             Ok(keeper) => keeper,
             Err(why) => {
@@ -297,4 +300,43 @@ fn bytes(slots: u32) -> u64 {
 
 fn told(what: &str, number: sys::Errno) -> String {
     format!("{what}: {}", std::io::Error::from_raw_os_error(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty directory of a test's own, which is gone with this.
+    struct Folder(String);
+
+    impl Folder {
+        fn new(test: &str) -> Self {
+            let name = format!("pinfold-swap-{test}-{}", sys::own_id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).expect("a new directory");
+            Self(path.to_str().expect("a path in UTF-8").to_owned())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_stays() {
+        let folder = Folder::new("else");
+        let path = format!("{}/{NAME}{}.swap", folder.0, sys::own_id());
+        fs::write(&path, "theirs").expect("a file");
+        let why = Swap::of_file(&folder.0, 1).err().expect("no device");
+        assert!(why.contains("exists"), "{why}");
+        assert_eq!(fs::read(&path).expect("the same file"), b"theirs");
+        // Nor is written to what a link leads to.
+        let (target, link) = (format!("{}/target", folder.0), &path);
+        fs::remove_file(link).expect("no file");
+        std::os::unix::fs::symlink(&target, link).expect("a link");
+        assert!(Swap::of_file(&folder.0, 1).is_err());
+        assert!(fs::symlink_metadata(link).is_ok() && fs::metadata(&target).is_err());
+    }
 }
