@@ -198,10 +198,9 @@ impl Drop for Swap {
 /// Starts a keeper: INV-KEEPER-1.
 fn keeper(away: &Away) -> Result<OwnedFd, sys::Errno> {
     let agent = sys::watch(sys::own_id())?;
-    match birth::fork()? {
+    match calls::fork_keeper()? {
         Forked::Parent(keeper) => sys::watch(keeper),
         Forked::Child => {
-            calls::become_keeper();
             while !sys::ends_within(agent.as_fd(), -1) {}
             away.take();
             birth::exit_now()
@@ -322,6 +321,33 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    /// Which signals wait, of a thread or process.
+    fn blocked(whose: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{whose}/status")).expect("a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        u64::from_str_radix(line.expect("a line").trim(), 16).expect("a set of signals")
+    }
+
+    #[test]
+    fn a_keeper_takes_no_signal_and_its_parent_those_as_before() {
+        let before = blocked("thread-self");
+        let parent = sys::watch(sys::own_id()).expect("a descriptor");
+        let keeper = match calls::fork_keeper().expect("a child") {
+            Forked::Parent(keeper) => keeper,
+            Forked::Child => {
+                while !sys::ends_within(parent.as_fd(), -1) {}
+                birth::exit_now()
+            }
+        };
+        let watched = sys::watch(keeper).expect("a descriptor");
+        let all = blocked(&keeper.to_string());
+        calls::kill(watched.as_fd());
+        let (kill, stop) = (1 << (libc::SIGKILL - 1), 1 << (libc::SIGSTOP - 1));
+        assert_eq!(all, u64::MAX & !kill & !stop);
+        assert_eq!(blocked("thread-self"), before);
+        assert!(sys::ends_within(watched.as_fd(), 10_000), "SIGKILL ends it");
     }
 
     #[test]
