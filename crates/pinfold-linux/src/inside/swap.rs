@@ -3,7 +3,8 @@
 //! owns that, has as many slots as the scenario says, and is gone with the agent.
 //!
 //! INV-KEEPER-1: while the device is there, a process of its own is, too: the *keeper*, which no
-//! signal but SIGKILL ends, and which takes it away when the agent has ended, however that came.
+//! signal but SIGKILL ends, and which takes it away when the agent has ended, however that came, and
+//! goes on trying until the device is gone; the agent kills it when it has done that itself.
 //! What was left since a keeper was killed as well is taken away by the next agent.
 //! INV-KEEPER-2: there is no other swap device: what is free, and who uses it, is known.
 //! INV-KEEPER-3: a trial begins when the device is in use, and none of its slots is.
@@ -56,20 +57,26 @@ impl Away {
         Ok(Self { path, number })
     }
 
-    /// Takes it away. Allocates nothing.
-    fn take(&self) {
-        // It may be out of use already, by a step.
-        let _ = calls::off(&self.path);
-        let Some(number) = &self.number else {
-            let _ = calls::remove(&self.path);
-            return;
-        };
+    /// Takes it away, if it is not gone already. Allocates nothing.
+    fn take(&self) -> Result<(), sys::Errno> {
+        match calls::off(&self.path) {
+            // It may be out of use already, by a step, or never have been in use: then this process
+            // may be one that may end no use, and the kernel one without swap.
+            Ok(()) | Err(libc::EINVAL | libc::ENOENT | libc::EPERM | libc::ENOSYS) => {}
+            Err(why) => return Err(why),
+        }
         let begun = Instant::now();
-        // Whoever looks at new devices may have it open for a moment.
-        while sys::guest::write_setting(REMOVE, number.as_bytes()) == Err(libc::EBUSY)
-            && begun.elapsed() < PATIENCE
-        {
-            std::thread::sleep(PAUSE);
+        loop {
+            let done = match &self.number {
+                Some(number) => sys::guest::write_setting(REMOVE, number.as_bytes()),
+                None => calls::remove(&self.path),
+            };
+            match done {
+                Ok(()) | Err(libc::ENOENT | libc::ENODEV) => return Ok(()),
+                // Whoever looks at new devices may have it open for a moment.
+                Err(libc::EBUSY) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                Err(why) => return Err(why),
+            }
         }
     }
 }
@@ -140,8 +147,11 @@ impl Swap {
         let keeper = match keeper(&away) {
             Ok(keeper) => keeper,
             Err(why) => {
-                away.take();
-                return Err(told("a keeper of the swap device", why));
+                let mut why = told("a keeper of the swap device", why);
+                if let Err(left) = away.take() {
+                    why += &told("; what was made is still there", left);
+                }
+                return Err(why);
             }
         };
         let device = Self { away, slots, keeper };
@@ -190,8 +200,13 @@ impl Swap {
 
 impl Drop for Swap {
     fn drop(&mut self) {
-        self.away.take();
-        calls::kill(self.keeper.as_fd());
+        match self.away.take() {
+            Ok(()) => calls::kill(self.keeper.as_fd()),
+            Err(why) => eprintln!(
+                "pinfold: {}; its keeper goes on trying when this agent has ended",
+                told(&format!("the swap device {} is still there", self.name()), why)
+            ),
+        }
     }
 }
 
@@ -202,7 +217,9 @@ fn keeper(away: &Away) -> Result<OwnedFd, sys::Errno> {
         Forked::Parent(keeper) => sys::watch(keeper),
         Forked::Child => {
             while !sys::ends_within(agent.as_fd(), -1) {}
-            away.take();
+            while away.take().is_err() {
+                std::thread::sleep(PAUSE);
+            }
             birth::exit_now()
         }
     }
@@ -254,14 +271,17 @@ pub(super) fn other() -> Option<String> {
 /// INV-KEEPER-2.
 fn await_none() -> Result<(), String> {
     let begun = Instant::now();
+    let mut failed = String::new();
     loop {
         let devices = devices()?;
         let Some(first) = devices.first() else { break };
         if begun.elapsed() > PATIENCE {
-            return Err(format!("this machine swaps to {}", first.path));
+            return Err(format!("this machine swaps to {}{failed}", first.path));
         }
         for left in devices.iter().filter(|used| is_left(&used.path)) {
-            Away::of(&left.path)?.take();
+            if let Err(why) = Away::of(&left.path)?.take() {
+                failed = told(", which an agent has left and which stays", why);
+            }
         }
         std::thread::sleep(PAUSE);
     }
@@ -348,6 +368,22 @@ mod tests {
         assert_eq!(all, u64::MAX & !kill & !stop);
         assert_eq!(blocked("thread-self"), before);
         assert!(sys::ends_within(watched.as_fd(), 10_000), "SIGKILL ends it");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_away_is_told_and_what_is_gone_is_not() {
+        let folder = Folder::new("take");
+        let path = format!("{}/file", folder.0);
+        let away = Away::of(&path).expect("a path");
+        // What is not there is gone.
+        assert_eq!(away.take(), Ok(()));
+        fs::write(&path, "no swap").expect("a file");
+        assert_eq!(away.take(), Ok(()));
+        assert!(fs::metadata(&path).is_err(), "it is gone");
+        // A directory is no file whose name could be removed.
+        fs::create_dir(&path).expect("a directory");
+        assert!(matches!(away.take(), Err(libc::EISDIR | libc::EPERM)));
+        assert!(fs::metadata(&path).is_ok());
     }
 
     #[test]
