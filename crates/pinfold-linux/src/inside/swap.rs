@@ -5,7 +5,9 @@
 //! INV-KEEPER-1: while the device is there, a process of its own is, too: the *keeper*, which no
 //! signal but SIGKILL ends, and which takes it away when the agent has ended, however that came, and
 //! goes on trying until the device is gone; the agent kills it when it has done that itself.
-//! What was left since a keeper was killed as well is taken away by the next agent.
+//! What was left since a keeper was killed as well is taken away by the next agent, which knows it
+//! by its name and by the numbers of both in its first page. A zram device that nobody had come to
+//! label, since both were killed before that, stays.
 //! INV-KEEPER-2: there is no other swap device: what is free, and who uses it, is known.
 //! INV-KEEPER-3: a trial begins when the device is in use, and none of its slots is.
 
@@ -25,8 +27,14 @@ const DEVICES: &str = "/proc/swaps";
 const PLACES: [&str; 3] = ["/var/tmp", "/tmp", ""];
 /// How such a file is called, and a device is labelled; the number of its agent follows.
 const NAME: &str = "pinfold-";
-/// Where the label of a swap device stands, and how long it may be.
-const LABEL: (u64, usize) = (1052, 16);
+/// How the name of such a file ends.
+const SUFFIX: &str = ".swap";
+/// Where the identifier of a swap device stands, in which is here the number of its keeper, and
+/// where its label.
+const IDENTIFIER: usize = 1036;
+const LABEL: usize = 1052;
+/// How long each of them may be.
+const LENGTH: usize = 16;
 /// How zram devices are called; their numbers follow.
 const ZRAM: &str = "/dev/zram";
 /// Makes zram devices, and takes them away.
@@ -106,19 +114,19 @@ impl Swap {
         let number = number.trim();
         let path = format!("{ZRAM}{number}");
         let size = format!("/sys/block/zram{number}/disksize");
-        Self::guarded(Away::of(&path)?, slots, || {
+        Self::guarded(Away::of(&path)?, slots, |header| {
             fs::write(&size, bytes(slots).to_string()).map_err(|why| format!("{size}: {why}"))?;
             let mut device = fs::File::options()
                 .write(true)
                 .open(&path)
                 .map_err(|why| format!("{path}: {why}"))?;
-            let written = device.write_all(&header(slots)).and_then(|()| device.sync_all());
+            let written = device.write_all(&header).and_then(|()| device.sync_all());
             written.map_err(|why| format!("{path}: {why}"))
         })
     }
 
     fn of_file(place: &str, slots: u32) -> Result<Self, String> {
-        let path = format!("{place}/{NAME}{}.swap", sys::own_id());
+        let path = file_of(place, sys::own_id());
         let away = Away::of(&path)?;
         // What lies there already is somebody else's, and stays: nothing is armed before.
         let mut file = fs::File::options()
@@ -128,9 +136,9 @@ impl Swap {
             .mode(0o600)
             .open(&path)
             .map_err(|why| format!("{path}: {why}"))?;
-        Self::guarded(away, slots, || {
+        Self::guarded(away, slots, |header| {
             // Every page is written: there may be no holes.
-            let mut contents = header(slots);
+            let mut contents = header;
             contents.resize(bytes(slots) as usize, 0);
             let written = file.write_all(&contents).and_then(|()| file.sync_all());
             written.map_err(|why| format!("{path}: {why}"))
@@ -142,9 +150,9 @@ impl Swap {
     fn guarded(
         away: Away,
         slots: u32,
-        make: impl FnOnce() -> Result<(), String>,
+        make: impl FnOnce(Vec<u8>) -> Result<(), String>,
     ) -> Result<Self, String> {
-        let keeper = match keeper(&away) {
+        let (number, keeper) = match keeper(&away) {
             Ok(keeper) => keeper,
             Err(why) => {
                 let mut why = told("a keeper of the swap device", why);
@@ -155,7 +163,7 @@ impl Swap {
             }
         };
         let device = Self { away, slots, keeper };
-        make()?;
+        make(header(slots, Owners { agent: sys::own_id(), keeper: number }))?;
         device.on()?;
         Ok(device)
     }
@@ -210,11 +218,11 @@ impl Drop for Swap {
     }
 }
 
-/// Starts a keeper: INV-KEEPER-1.
-fn keeper(away: &Away) -> Result<OwnedFd, sys::Errno> {
+/// Starts a keeper, with its number: INV-KEEPER-1.
+fn keeper(away: &Away) -> Result<(i32, OwnedFd), sys::Errno> {
     let agent = sys::watch(sys::own_id())?;
     match calls::fork_keeper()? {
-        Forked::Parent(keeper) => sys::watch(keeper),
+        Forked::Parent(keeper) => Ok((keeper, sys::watch(keeper)?)),
         Forked::Child => {
             while !sys::ends_within(agent.as_fd(), -1) {}
             while away.take().is_err() {
@@ -267,8 +275,8 @@ pub(super) fn other() -> Option<String> {
     }
 }
 
-/// Waits until there is no swap device, and takes away what an agent has left that is no more:
-/// INV-KEEPER-2.
+/// Waits until there is no swap device, and takes away what an agent has left that is no more, as
+/// is its keeper, which would have done so: INV-KEEPER-2.
 fn await_none() -> Result<(), String> {
     let begun = Instant::now();
     let mut failed = String::new();
@@ -285,29 +293,92 @@ fn await_none() -> Result<(), String> {
         }
         std::thread::sleep(PAUSE);
     }
+    PLACES.iter().for_each(|place| sweep(place));
     Ok(())
 }
 
-/// Whether it is the device of an agent that is no more, and so is its keeper.
+/// Removes the files there that were left when they were not in use.
+fn sweep(place: &str) {
+    for entry in fs::read_dir(format!("{place}/")).into_iter().flatten().flatten() {
+        let agent = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.strip_prefix(NAME)?.strip_suffix(SUFFIX)?.parse::<i32>().ok());
+        let Some(agent) = agent else { continue };
+        let path = file_of(place, agent);
+        let left = match Owners::of(&path) {
+            Some(owners) => owners.agent == agent && owners.have_ended(),
+            // Its agent had not come to write it: a keeper would do nothing but what is done here.
+            None => has_ended(agent),
+        };
+        if left && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            // One that stays does no harm to the trials, and the kernel keeps what is in use.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// How the file of an agent is called there.
+fn file_of(place: &str, agent: i32) -> String {
+    format!("{place}/{NAME}{agent}{SUFFIX}")
+}
+
+/// Whether it is the device of an agent that is no more, and neither is its keeper. What is called
+/// in another way is not taken for one, whatever its label.
 fn is_left(path: &str) -> bool {
-    let mut label = [0; LABEL.1];
-    let read = fs::File::open(path).and_then(|device| device.read_exact_at(&mut label, LABEL.0));
-    let label = label.split(|byte| *byte == 0).next().and_then(|label| str::from_utf8(label).ok());
-    let agent = label.and_then(|label| label.strip_prefix(NAME)?.parse().ok());
-    read.is_ok() && agent.is_some_and(|agent: i32| !sys::is_alive(agent))
+    Owners::of(path).is_some_and(|owners| {
+        let number = path.strip_prefix(ZRAM).unwrap_or_default();
+        let zram = number.parse::<u32>().is_ok_and(|parsed| parsed.to_string() == number);
+        let file = PLACES.iter().any(|place| file_of(place, owners.agent) == path);
+        (zram || file) && owners.have_ended()
+    })
+}
+
+/// Whether a process has ended, even if nobody has asked for its status yet.
+fn has_ended(process: i32) -> bool {
+    match sys::watch(process) {
+        Ok(process) => sys::ends_within(process.as_fd(), 0),
+        Err(why) => why == libc::ESRCH,
+    }
+}
+
+/// The processes of a device, by their numbers.
+struct Owners {
+    agent: i32,
+    keeper: i32,
+}
+
+impl Owners {
+    /// Those that the first page of a device tells of.
+    fn of(path: &str) -> Option<Self> {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let device = fs::File::options().read(true).custom_flags(flags).open(path).ok()?;
+        let number = |at: usize, prefix: &str| {
+            let mut text = [0; LENGTH];
+            device.read_exact_at(&mut text, at as u64).ok()?;
+            let text = text.split(|byte| *byte == 0).next()?;
+            str::from_utf8(text).ok()?.strip_prefix(prefix)?.parse().ok()
+        };
+        Some(Self { agent: number(LABEL, NAME)?, keeper: number(IDENTIFIER, "")? })
+    }
+
+    fn have_ended(&self) -> bool {
+        has_ended(self.agent) && has_ended(self.keeper)
+    }
 }
 
 /// What stands in the first page of a swap device: the version, the number of its last page, that
-/// no page is bad, a label, and what it is.
-fn header(slots: u32) -> Vec<u8> {
+/// no page is bad, whose it is, and what it is.
+fn header(slots: u32, owners: Owners) -> Vec<u8> {
     const MARK: &[u8] = b"SWAPSPACE2";
     let mut header = vec![0; PAGE as usize];
     for (at, number) in [(1024, 1), (1028, slots), (1032, 0)] {
         header[at..at + 4].copy_from_slice(&u32::to_ne_bytes(number));
     }
-    let label = format!("{NAME}{}", sys::own_id());
-    let at = LABEL.0 as usize;
-    header[at..at + label.len()].copy_from_slice(label.as_bytes());
+    let (agent, keeper) = (format!("{NAME}{}", owners.agent), owners.keeper.to_string());
+    for (at, text) in [(LABEL, agent), (IDENTIFIER, keeper)] {
+        header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
     let end = header.len();
     header[end - MARK.len()..].copy_from_slice(MARK);
     header
@@ -384,6 +455,57 @@ mod tests {
         fs::create_dir(&path).expect("a directory");
         assert!(matches!(away.take(), Err(libc::EISDIR | libc::EPERM)));
         assert!(fs::metadata(&path).is_ok());
+    }
+
+    /// The number of no process: the kernel gives none from 2^22 on.
+    const NOBODY: i32 = 9_999_999;
+
+    #[test]
+    fn only_files_of_agents_and_keepers_that_are_no_more_are_swept() {
+        let folder = Folder::new("sweep");
+        let own = sys::own_id();
+        let write = |name: String, contents: &[u8]| {
+            let path = format!("{}/{name}", folder.0);
+            fs::write(&path, contents).expect("a file");
+            path
+        };
+        let named = |agent: i32| format!("{NAME}{agent}{SUFFIX}");
+        let owned = |agent, keeper| header(1, Owners { agent, keeper });
+        let left =
+            [write(named(NOBODY), &owned(NOBODY, NOBODY)), write(named(NOBODY - 1), b"cut short")];
+        let kept = [
+            write(named(own), &owned(own, own)),
+            write(named(NOBODY - 2), &owned(NOBODY - 2, own)),
+            write(named(NOBODY - 3), &owned(NOBODY, NOBODY)),
+            write(format!("{NAME}x{SUFFIX}"), &owned(NOBODY, NOBODY)),
+            write(format!("{NAME}+{NOBODY}{SUFFIX}"), &owned(NOBODY, NOBODY)),
+            write("else".to_owned(), &owned(NOBODY, NOBODY)),
+        ];
+        let directory = format!("{}/{}", folder.0, named(NOBODY - 4));
+        fs::create_dir(&directory).expect("a directory");
+        sweep(&folder.0);
+        let is_there = |path: &String| fs::metadata(path).is_ok();
+        assert!(!left.iter().any(is_there), "{left:?}");
+        let gone: Vec<_> = kept.iter().chain([&directory]).filter(|path| !is_there(path)).collect();
+        assert_eq!(gone, Vec::<&String>::new());
+    }
+
+    #[test]
+    fn what_merely_bears_the_label_is_not_left_by_an_agent() {
+        let path = file_of(PLACES[1], NOBODY);
+        let write = |path: &str, keeper| {
+            fs::write(path, header(1, Owners { agent: NOBODY, keeper })).expect("a file");
+        };
+        write(&path, sys::own_id());
+        let kept = is_left(&path);
+        write(&path, NOBODY);
+        let left = is_left(&path);
+        fs::remove_file(&path).expect("the file");
+        assert!(left && !kept, "a keeper is waited for");
+        let folder = Folder::new("label");
+        let other = file_of(&folder.0, NOBODY);
+        write(&other, NOBODY);
+        assert!(!is_left(&other), "it lies elsewhere");
     }
 
     #[test]
