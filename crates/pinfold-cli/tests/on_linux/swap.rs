@@ -195,7 +195,9 @@ fn kill(process: i32) {
 
 fn send(signal: &str, process: i32) {
     // It may have ended just before, with another.
-    Command::new("kill").args([signal, &process.to_string()]).status().expect("a command");
+    let mut command = Command::new("kill");
+    command.args([signal, &process.to_string()]).stderr(Stdio::null());
+    command.status().expect("a command");
 }
 
 #[test]
