@@ -508,6 +508,22 @@ mod tests {
         assert!(!is_left(&other), "it lies elsewhere");
     }
 
+    /// `cargo test -p pinfold-linux --lib inside::swap -- --ignored`, as root.
+    #[test]
+    #[ignore = "makes a swap device: for who owns the machine"]
+    fn a_file_is_in_use_until_it_is_dropped() {
+        assert_eq!(other(), None);
+        let device = Swap::of_file(PLACES[0], 4).expect("a device");
+        let path = file_of(PLACES[0], sys::own_id());
+        assert_eq!(other().as_deref(), Some(&*path));
+        device.settle().expect("none of its slots in use");
+        // An agent that lives, and so does its keeper.
+        assert!(!is_left(&path));
+        drop(device);
+        assert_eq!(other(), None);
+        assert!(fs::metadata(&path).is_err());
+    }
+
     #[test]
     fn a_file_of_somebody_else_stays() {
         let folder = Folder::new("else");
