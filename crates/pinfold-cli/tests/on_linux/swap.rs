@@ -190,8 +190,14 @@ fn agents() -> Vec<(i32, i32)> {
 }
 
 fn kill(process: i32) {
+    send("-KILL", process);
+}
+
+fn send(signal: &str, process: i32) {
     // It may have ended just before, with another.
-    Command::new("kill").args(["-KILL", &process.to_string()]).status().expect("a command");
+    let mut command = Command::new("kill");
+    command.args([signal, &process.to_string()]).stderr(Stdio::null());
+    command.status().expect("a command");
 }
 
 #[test]
@@ -204,8 +210,14 @@ fn a_device_is_taken_away_whoever_is_killed() {
     // The agent, at which the command ends, too.
     let mut command = long();
     let own = command.0.id() as i32;
-    let (agent, _) = agents().into_iter().find(|(_, parent)| *parent == own).expect("an agent");
-    kill(agent);
+    let (agent, others): (Vec<_>, Vec<_>) =
+        agents().into_iter().partition(|(_, parent)| *parent == own);
+    // What ends a process that does not care ends no keeper.
+    let signals = ["-TERM", "-USR1", "-ALRM", "-PIPE", "-SEGV", "-32", "-40"];
+    for signal in signals {
+        others.iter().for_each(|(number, _)| send(signal, *number));
+    }
+    agent.into_iter().for_each(|(number, _)| kill(number));
     command.0.wait().expect("its end");
     await_none();
     // All of them, the keeper first: the next command takes away what is left.

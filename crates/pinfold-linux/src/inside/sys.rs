@@ -580,10 +580,10 @@ pub(super) fn own_thread() -> i32 {
     unsafe { libc::gettid() }
 }
 
-/// Whether there is a process of this number.
+/// Whether there is a process of this number, whosever it is.
 pub(super) fn is_alive(process: i32) -> bool {
     // SAFETY: sends nothing.
-    unsafe { libc::kill(process, 0) == 0 }
+    unsafe { libc::kill(process, 0) == 0 || errno() != libc::ESRCH }
 }
 
 /// Kills the process group that a trial's first process leads.

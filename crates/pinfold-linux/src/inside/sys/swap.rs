@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_ulong};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::birth::{self, Forked};
 use super::{Errno, Range, checked};
 
 /// Takes a swap device into use, for the whole machine.
@@ -34,18 +35,34 @@ pub(in crate::inside) fn remove(path: &CStr) -> Result<(), Errno> {
     checked(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
 }
 
-/// Makes of a child of the agent one that no signal ends but SIGKILL, and that keeps nobody waiting
-/// for the end of its output.
-pub(in crate::inside) fn become_keeper() {
-    // SAFETY: concerns this process only, which uses neither of the two descriptors.
-    unsafe {
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
-            libc::signal(signal, libc::SIG_IGN);
-        }
-        libc::setsid();
-        libc::close(0);
-        libc::close(1);
+/// Makes a child that no signal ends but SIGKILL, from its first instant on, and that keeps nobody
+/// waiting for the end of its output. The parent takes its signals as before.
+pub(in crate::inside) fn fork_keeper() -> Result<Forked, Errno> {
+    // Those too that glibc keeps for itself and would leave out.
+    let before = mask(u64::MAX)?;
+    let forked = birth::fork();
+    match forked {
+        // SAFETY: concerns the child only, which uses neither of the two descriptors.
+        Ok(Forked::Child) => unsafe {
+            libc::setsid();
+            libc::close(0);
+            libc::close(1);
+        },
+        _ => mask(before).map(drop)?,
     }
+    forked
+}
+
+/// Has these signals of this thread wait, a bit for each, and no others; returns which did before.
+fn mask(signals: u64) -> Result<u64, Errno> {
+    let mut before = 0_u64;
+    let size = size_of::<u64>();
+    // SAFETY: two sets of the size that the kernel has for them; concerns this thread only.
+    let done = unsafe {
+        let (new, old) = (&raw const signals, &raw mut before);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, new, old, size)
+    };
+    checked(done).map(|_| before)
 }
 
 /// Ends the watched process at once.
