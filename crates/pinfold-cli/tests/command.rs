@@ -154,6 +154,46 @@ fn a_history_names_the_release_and_the_change_that_made_it() {
     pinfold(&["when", "no-such-scenario"]).assert().code(2);
 }
 
+/// What is suggested for a file names the file, and a document says under which model what broke.
+#[test]
+fn a_history_of_a_file_names_its_path() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("history.pf");
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/rdma-fork.pf");
+    fs::copy(shipped, &path).expect("it can be copied");
+    let path = path.to_str().expect("the path is UTF-8");
+    let told = printed(&["when", path]);
+    let words: Vec<_> = told.split_whitespace().collect();
+    let suggested = words.windows(5).filter(|words| words[0] == "`pinfold" && words[2] == path);
+    let suggested: Vec<_> = suggested.map(|words| (words[1], words[3], words[4])).collect();
+    assert_eq!(suggested, [("check", "--rules", "5.6`"), ("cure", "--rules", "5.6`")], "{told}");
+    let json = printed(&["when", path, "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&json).expect("one document");
+    assert_eq!(document["model"], "tso");
+    assert_eq!(document["eras"][0]["broken"]["code"], "PF0302");
+    assert_eq!(document["eras"][1]["broken"]["oracle"], "pin-coherence");
+    assert!(document["eras"][2]["broken"].is_null(), "{json}");
+}
+
+/// Where nothing breaks because not all was searched, or nothing could be, there is no pass.
+#[test]
+fn what_was_not_searched_to_the_end_is_told_as_that() {
+    let told = |arguments: &str, code: i32| {
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        let ran = pinfold(&arguments).assert().code(code);
+        String::from_utf8_lossy(&ran.get_output().stdout).into_owned()
+    };
+    let when = told("when bug-215616 --max-executions 1", 3);
+    assert!(when.contains("not every release was searched to the end"), "{when}");
+    let cure = told("cure bug-215616 --rules 5.14 --max-executions 1", 3);
+    assert!(cure.contains("under linux-5.14: ") && !cure.contains("nothing to cure"), "{cure}");
+    let absent = told("cure rdma-fork --rules 5.5", 4);
+    assert!(absent.contains("n/a under linux-5.5: PF0302: pin: "), "{absent}");
+    let json = told("cure rdma-fork --rules 5.5 --format json", 4);
+    let document: serde_json::Value = serde_json::from_str(&json).expect("one document");
+    assert_eq!((&document["model"], &document["verdict"]), (&"tso".into(), &"skip".into()));
+    assert_eq!(document["broken"]["code"], "PF0302");
+}
+
 #[test]
 fn a_cure_is_told_with_what_it_replaces() {
     let told = printed(&["cure", "rdma-fork", "--rules", "5.8", "--switches", "1"]);

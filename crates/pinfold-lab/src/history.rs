@@ -54,8 +54,9 @@ pub struct Cures {
     pub ended: bool,
 }
 
-/// The history of a scenario by release, oldest first; `progress` hears of each release before it
-/// is searched, and can end the whole.
+/// The history of a scenario by release, oldest first. `progress` is asked before and after each
+/// search, with the release that it is about, and can end the whole: a search after which it did so
+/// may have been stopped, and makes no era.
 pub fn eras(
     answers: &Answers<'_>,
     mut progress: impl FnMut(Release) -> ControlFlow<()>,
@@ -68,10 +69,14 @@ pub fn eras(
             break;
         }
         let report = answers.under(&rules, &mut |_| {});
+        if progress(release).is_break() {
+            break;
+        }
         match (eras.last_mut(), before) {
             (Some(era), _) if alike(&era.report, &report) => era.last = release,
             (Some(_), Some(old)) => {
-                let turn = turn(answers, &old, &rules, &report);
+                let goes_on = &mut || progress(release);
+                let Some(turn) = turn(answers, (&old, &rules), &report, goes_on) else { break };
                 eras.push(Era { first: release, last: release, report, turn });
             }
             _ => eras.push(Era { first: release, last: release, report, turn: Vec::new() }),
@@ -87,29 +92,36 @@ fn alike(one: &Report, other: &Report) -> bool {
 }
 
 /// The fewest of the switches in which two releases differ that give the old one the verdict of the
-/// new one.
-fn turn(answers: &Answers<'_>, old: &Rules, new: &Rules, report: &Report) -> Vec<Difference> {
+/// new one; nothing, if `goes_on` ended the search for them.
+fn turn(
+    answers: &Answers<'_>,
+    (old, new): (&Rules, &Rules),
+    report: &Report,
+    goes_on: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Option<Vec<Difference>> {
     let all: Vec<Difference> = old.diff(new).collect();
     for size in 1..all.len() {
         let mut found = None;
-        let _ended = subsets(&all, size, &mut |set| {
+        let ended = subsets(&all, size, &mut |set| {
             let turned = alike(&answers.under(&with(old, set), &mut |_| {}), report);
+            goes_on()?;
             if turned {
                 found = Some(set.to_vec());
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         });
-        if let Some(found) = found {
+        if found.is_some() || ended.is_break() {
             return found;
         }
     }
-    all
+    Some(all)
 }
 
 /// The smallest sets of changes under which a scenario holds that breaks under `rules`: of one
 /// switch, or if none is enough of two, and so on up to `most`; none, if it does not break there.
-/// `progress` hears how many sets were looked at and found, and can end the search.
+/// `progress` is asked after each set, with how many were looked at and found before it, and can end
+/// the search: then that set counts as not looked at.
 ///
 /// No set changes what there is ([`Switch::Interfaces`]): a step that cannot be asked for is no
 /// cure. A set of which one change is of a switch that the search with the others never asks for
@@ -137,13 +149,14 @@ pub fn cures(
                 return ControlFlow::Continue(());
             }
             let report = answers.under(&with(rules, &set), &mut |_| {});
+            progress(cures.tried, cures.found.len())?;
             cures.tried += 1;
             match report.verdict {
                 Verdict::Pass => cures.found.push(Cure { changes: set }),
                 Verdict::Partial => cures.undecided.push(Cure { changes: set }),
                 Verdict::Fail | Verdict::Skip | Verdict::Error => {}
             }
-            progress(cures.tried, cures.found.len())
+            ControlFlow::Continue(())
         });
         if ended.is_break() {
             cures.ended = true;

@@ -34,6 +34,7 @@ use board::{NODES, locked, sit_at};
 use desk::{Desk, Kind, Tally, Trouble};
 use drive::Gauge;
 use pinfold::NodeId;
+use report::each_second;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -104,29 +105,32 @@ impl Crew {
         all
     }
 
-    /// Looks at the threads until all have ended, or one hangs.
+    /// Looks at the threads until all have ended, or one hangs. What one does that has ended is no
+    /// matter. `beat` must wait for none of them.
     fn watch(&self, patience: Duration, mut beat: impl FnMut()) -> Watched {
         while !self.threads.iter().all(JoinHandle::is_finished) {
-            beat();
-            let hung: Vec<_> = self.desks.iter().filter_map(|desk| desk.hung(patience)).collect();
+            let work = self.threads.iter().zip(&self.desks);
+            let working = work.filter(|(thread, _)| !thread.is_finished());
+            let hung: Vec<_> = working.filter_map(|(_, desk)| desk.hung(patience)).collect();
             if !hung.is_empty() {
                 return Watched::Hung(hung);
             }
+            beat();
             thread::sleep(BEAT);
         }
         Watched::Ended
     }
 
-    /// What those that have ended have to say: the panics of those that did.
+    /// What those that have ended have to say: the panics of those that did. The others are left.
     fn join(&mut self) -> Vec<String> {
-        let names: Vec<_> = self.desks.iter().map(|desk| desk.name().to_owned()).collect();
-        let ended = self.threads.drain(..).zip(names).map(|(thread, name)| (thread.join(), name));
-        let told = |(ended, name): (thread::Result<()>, String)| {
-            let panic = ended.err()?;
+        let work = self.threads.drain(..).zip(self.desks.iter().map(|desk| desk.name()));
+        let told = |(thread, name): (JoinHandle<()>, &str)| {
+            let panic = thread.join().err()?;
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Some(format!("{name} panicked: {}", text.unwrap_or("without a text")))
         };
+        let ended = work.filter(|(thread, _)| thread.is_finished());
         ended.filter_map(told).collect()
     }
 }
@@ -157,27 +161,28 @@ pub fn run(
         world.stop.store(true, Ordering::Relaxed);
         return Err(why);
     }
-    let (began, mut worked, mut early, mut most) = (Instant::now(), None, false, 0);
+    let (began, mut worked, mut early) = (Instant::now(), None, false);
+    let work = |crew: &Crew, elapsed: Duration| Work {
+        seconds: elapsed.as_secs_f64(),
+        tally: crew.tally(),
+        transfers: gauge.transfers(),
+    };
     let watched = crew.watch(plan.patience, || {
         let elapsed = began.elapsed();
-        most = most.max(world.slots_in_use());
         let operations = crew.tally().ended();
         let asked = observe(&Beat { elapsed, operations, transfers: gauge.transfers() });
         if worked.is_none() && (asked.is_break() || world.is_over() || elapsed >= plan.time) {
             early = asked.is_break() && elapsed < plan.time;
-            worked = Some(elapsed);
+            worked = Some(work(&crew, elapsed));
             world.stop.store(true, Ordering::Relaxed);
         }
     });
-    let seconds = worked.unwrap_or_else(|| began.elapsed()).as_secs_f64();
-    let mut ended = Ended { early, seconds, most, ..Ended::default() };
-    ended.tally = crew.tally();
+    let worked = worked.unwrap_or_else(|| work(&crew, began.elapsed()));
+    let (tally, panics) = (crew.tally(), crew.join());
+    let mut ended = Ended { early, worked, tally, panics, ..Ended::default() };
     match watched {
         Watched::Hung(hung) => ended.hung = hung,
-        Watched::Ended => {
-            ended.panics = crew.join();
-            ended.close(&plan, (&world, seats), clock)?;
-        }
+        Watched::Ended => ended.close(&plan, (&world, seats), clock)?,
     }
     Ok(ended.report(&plan, &world, (medium, gauge.transfers())))
 }
@@ -194,6 +199,8 @@ fn start(
         let worker = Worker::new((world.clone(), seats.clone()), desk.clone(), number, plan.seed);
         crew.start(desk, move || {
             sit_at(number);
+            let world = worker.world.clone();
+            let _stops = world.stops_all();
             worker.work();
         })?;
     }
@@ -201,19 +208,22 @@ fn start(
     let (world, own) = (world.clone(), desk.clone());
     crew.start(desk, move || {
         sit_at(world.threads);
+        let _stops = world.stops_all();
         reclaim(&world, &own);
     })
 }
 
-/// What the background thread does for each node (Linux: kswapd).
+/// What the background thread does for each node (Linux: kswapd); it looks at the slots, too.
 fn reclaim(world: &World, desk: &Desk) {
     while !world.is_over() {
         for node in (0..NODES).map(NodeId) {
-            if world.memory.is_low(node) {
-                let balance = || Ok::<_, Trouble>(world.memory.balance(node));
+            let balance = || {
+                world.note_slots();
+                let low = world.memory.is_low(node);
                 // One that frees nothing is as good as any: pages are pinned, or the device fails.
-                drop(desk.carry_out(Kind::Reclaim, balance));
-            }
+                low.then(|| world.memory.balance(node)).ok_or(Trouble::Nothing)
+            };
+            drop(desk.carry_out(Kind::Reclaim, balance));
         }
         thread::sleep(NAP);
     }
@@ -238,13 +248,19 @@ fn left(world: &World) -> Left {
     }
 }
 
+/// What had been done when the threads were to stop.
+#[derive(Default)]
+struct Work {
+    seconds: f64,
+    tally: Tally,
+    transfers: Transfers,
+}
+
 /// How it ended.
 #[derive(Default)]
 struct Ended {
     early: bool,
-    seconds: f64,
-    /// The most slots that were in use.
-    most: u64,
+    worked: Work,
     tally: Tally,
     hung: Vec<Hung>,
     panics: Vec<String>,
@@ -277,11 +293,11 @@ impl Ended {
                 drop(tell.send(left));
             }
         })?;
-        match crew.watch(plan.patience, || {}) {
-            Watched::Hung(hung) => self.hung = hung,
-            Watched::Ended => self.panics.extend(crew.join()),
+        if let Watched::Hung(hung) = crew.watch(plan.patience, || {}) {
+            self.hung = hung;
         }
         self.tally.add(&crew.tally());
+        self.panics.extend(crew.join());
         self.left = told.try_recv().ok();
         Ok(())
     }
@@ -315,7 +331,7 @@ impl Ended {
     }
 
     /// Why it shows less than it should.
-    fn doubts(&self, plan: &Plan, transfers: &Transfers) -> Vec<String> {
+    fn doubts(&self, plan: &Plan, most: u64, transfers: &Transfers) -> Vec<String> {
         let mut doubts = Vec::new();
         if self.early {
             doubts.push("it was ended before its time".to_owned());
@@ -323,8 +339,7 @@ impl Ended {
         if transfers.read == 0 {
             doubts.push("no page came back from swap: give it more time".to_owned());
         }
-        if self.most < plan.frames {
-            let most = self.most;
+        if most < plan.frames {
             doubts.push(format!(
                 "only {most} pages were on swap at a time, less than fit into memory: give it \
                  more time"
@@ -345,7 +360,7 @@ impl Ended {
         let failures = self.failures(world);
         let (verdict, reasons) = match failures.is_empty() {
             false => (Verdict::Fail, failures),
-            true => match self.doubts(plan, &transfers) {
+            true => match self.doubts(plan, world.most_slots(), &transfers) {
                 doubts if doubts.is_empty() => (Verdict::Pass, doubts),
                 doubts => (Verdict::Partial, doubts),
             },
@@ -359,7 +374,7 @@ impl Ended {
             threads: plan.threads,
             processes: plan.processes,
             pages: plan.pages(),
-            seconds: self.seconds,
+            seconds: self.worked.seconds,
             frames: FrameRow {
                 all: plan.frames,
                 free_at_start: world.free_at_start,
@@ -370,10 +385,18 @@ impl Ended {
                 slots: plan.slots(),
                 fail_every: plan.fail_every,
                 transfers,
-                most_in_use: self.most,
+                written_each_second: each_second(
+                    self.worked.transfers.written,
+                    self.worked.seconds,
+                ),
+                read_each_second: each_second(self.worked.transfers.read, self.worked.seconds),
+                most_in_use: world.most_slots(),
                 in_use_at_end: self.left.as_ref().map(|left| left.slots),
             },
-            operations: PressureReport::rows(&self.tally, self.seconds),
+            operations: PressureReport::rows(
+                &self.tally,
+                (&self.worked.tally, self.worked.seconds),
+            ),
             counted: Counted::of(&world.memory.stats()),
             checked: self.tally.checked,
             wrongs,

@@ -11,7 +11,7 @@ use crate::render::json;
 use crate::rulesets;
 use pinfold::rules::Difference;
 use pinfold_lab::history::{Cure, Cures, Era, cures, eras};
-use pinfold_lab::report::{FORMAT, Verdict};
+use pinfold_lab::report::{Broken, FORMAT, Report, Verdict};
 use pinfold_lab::{Answers, CheckOptions, Detail, Strategy};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Which releases break a scenario, and what made them and mended them. Nothing is compared, so
-/// only what cannot be answered counts against it; a history that was interrupted is partial.
+/// only what cannot be answered counts against it; a history that was interrupted, or in which a
+/// bound ended a search before anything broke, is partial.
 ///
 /// # Errors
 /// When the scenario cannot be found or read, or the result cannot be written.
@@ -38,9 +39,10 @@ pub(crate) fn when(args: &WhenArgs, console: &mut Console) -> Answer {
         Format::Json => json::document(&When::of(&question, &found))?,
     };
     console.print(&text)?;
-    let verdict = if found.iter().any(|era| era.report.verdict == Verdict::Error) {
+    let any = |verdict| found.iter().any(|era| era.report.verdict == verdict);
+    let verdict = if any(Verdict::Error) {
         Verdict::Error
-    } else if question.goes_on().is_break() {
+    } else if question.goes_on().is_break() || any(Verdict::Partial) {
         Verdict::Partial
     } else {
         Verdict::Pass
@@ -50,6 +52,7 @@ pub(crate) fn when(args: &WhenArgs, console: &mut Console) -> Answer {
 
 /// The smallest sets of switches under which a scenario holds that breaks under these rules. Exit
 /// status 1 says that none was found, 3 that none was found and not all were searched to the end.
+/// Where nothing breaks that could be cured, it is that of the scenario under these rules.
 ///
 /// # Errors
 /// When the scenario or the rule set cannot be found or read, or the result cannot be written.
@@ -65,13 +68,13 @@ pub(crate) fn cure(args: &CureArgs, console: &mut Console) -> Answer {
     drop(meter);
     let text = match args.format {
         Format::Human => cured(&question.asked(Some(&base)), &found, console.look()),
-        Format::Json => json::document(&Cured::of(&question, &base.rules, base.verdict, &found))?,
+        Format::Json => json::document(&Cured::of(&question, &base, &found))?,
     };
     console.print(&text)?;
     let verdict = match (base.verdict, found.found.is_empty()) {
         (Verdict::Fail, true) if found.ended || !found.undecided.is_empty() => Verdict::Partial,
         (Verdict::Fail, true) => Verdict::Fail,
-        (Verdict::Fail | Verdict::Pass, _) => Verdict::Pass,
+        (Verdict::Fail, false) => Verdict::Pass,
         (other, _) => other,
     };
     Ok(verdict.exit_code())
@@ -119,7 +122,7 @@ impl Question {
         }
     }
 
-    fn asked<'a>(&'a self, base: Option<&'a pinfold_lab::report::Report>) -> Asked<'a> {
+    fn asked<'a>(&'a self, base: Option<&'a Report>) -> Asked<'a> {
         Asked {
             name: self.name(),
             title: self.loaded.scenario.title.as_ref().map_or("", |title| title.as_str()),
@@ -161,30 +164,39 @@ fn changes(of: &[Difference]) -> Vec<Change> {
 struct When<'a> {
     pinfold: u32,
     scenario: &'a str,
-    eras: Vec<WhenEra>,
+    model: String,
+    eras: Vec<WhenEra<'a>>,
     ended: bool,
 }
 
 #[derive(Serialize)]
-struct WhenEra {
+struct WhenEra<'a> {
     first: String,
     last: String,
     verdict: Verdict,
     absent: bool,
+    /// What broke, or what there is not.
+    broken: Option<&'a Broken>,
     turn: Vec<Change>,
 }
 
 impl<'a> When<'a> {
-    fn of(question: &'a Question, eras: &[Era]) -> Self {
-        let era = |era: &Era| WhenEra {
+    fn of(question: &'a Question, eras: &'a [Era]) -> Self {
+        let era = |era: &'a Era| WhenEra {
             first: era.first.to_string(),
             last: era.last.to_string(),
             verdict: era.report.verdict,
             absent: era.report.is_absent(),
+            broken: era.report.broken.as_ref(),
             turn: changes(&era.turn),
         };
-        let (scenario, ended) = (question.name(), question.goes_on().is_break());
-        Self { pinfold: FORMAT, scenario, eras: eras.iter().map(era).collect(), ended }
+        Self {
+            pinfold: FORMAT,
+            scenario: question.name(),
+            model: question.options.config.model.to_string(),
+            eras: eras.iter().map(era).collect(),
+            ended: question.goes_on().is_break(),
+        }
     }
 }
 
@@ -192,8 +204,11 @@ impl<'a> When<'a> {
 struct Cured<'a> {
     pinfold: u32,
     scenario: &'a str,
+    model: String,
     rules: &'a str,
     verdict: Verdict,
+    /// What broke under these rules, or what there is not.
+    broken: Option<&'a Broken>,
     found: Vec<CuredBy>,
     undecided: Vec<CuredBy>,
     tried: u64,
@@ -208,14 +223,16 @@ struct CuredBy {
 }
 
 impl<'a> Cured<'a> {
-    fn of(question: &'a Question, rules: &'a str, verdict: Verdict, cures: &Cures) -> Self {
+    fn of(question: &'a Question, base: &'a Report, cures: &Cures) -> Self {
         let by =
             |cure: &Cure| CuredBy { released: cure.is_released(), changes: changes(&cure.changes) };
         Self {
             pinfold: FORMAT,
             scenario: question.name(),
-            rules,
-            verdict,
+            model: question.options.config.model.to_string(),
+            rules: &base.rules,
+            verdict: base.verdict,
+            broken: base.broken.as_ref(),
             found: cures.found.iter().map(by).collect(),
             undecided: cures.undecided.iter().map(by).collect(),
             tried: cures.tried,

@@ -4,6 +4,7 @@ use super::report::word;
 use super::summary::story;
 use super::text::{clean, counted, fold, pad, pad_left, seconds, thousands, width};
 use super::{Detail, Look, Tone};
+use crate::find;
 use pinfold::rules::Difference;
 use pinfold_lab::Model;
 use pinfold_lab::history::{Cure, Cures, Era};
@@ -41,7 +42,7 @@ impl Asked<'_> {
             false => [fold(&subject, room, 2), fold(&path, room, 2)].concat(),
         };
         let mut facts = facts.to_vec();
-        facts.insert(0, format!("model {}", model(self.model)));
+        facts.insert(0, format!("model {}", self.model));
         facts.push(seconds(self.seconds));
         lines.extend(fold(&facts.join(" | "), room, 0));
         let mut front = look.paint(Tone::Head, &pad(what, WORD));
@@ -50,14 +51,6 @@ impl Asked<'_> {
             headed.push(format!("{}{line}", std::mem::replace(&mut front, " ".repeat(WORD))));
         }
         headed
-    }
-}
-
-fn model(model: Model) -> &'static str {
-    match model {
-        Model::Sc => "sc",
-        Model::Tso => "tso",
-        Model::Weak => "weak",
     }
 }
 
@@ -84,9 +77,9 @@ pub(crate) fn history(asked: &Asked<'_>, eras: &[Era], look: &Look) -> String {
     }
     lines.push(String::new());
     if asked.ended {
-        lines.push(look.paint(Tone::Doubt, "interrupted: later releases were not searched"));
+        doubt("interrupted: later releases were not searched", look, &mut lines);
     }
-    lines.extend(next(asked.name, eras, look));
+    lines.extend(next(asked, eras, look));
     finish(&lines)
 }
 
@@ -97,8 +90,9 @@ fn era(era: &Era, look: &Look) -> Vec<String> {
     };
     let (word, tone) = verdict(&era.report);
     let head = format!("{}{}", pad(&span, ERA), look.paint(tone, &pad(word, VERDICT)));
-    let broken = era.report.broken.is_some();
-    let told = if broken { clean(&story(&era.report), look) } else { String::new() };
+    // What a search took says nothing, but why it is none or not a whole one does.
+    let plain = era.report.broken.is_none() && era.report.verdict == Verdict::Pass;
+    let told = if plain { String::new() } else { clean(&story(&era.report), look) };
     let left = ERA + VERDICT;
     let mut lines: Vec<String> = Vec::new();
     let mut front = head;
@@ -112,7 +106,9 @@ fn era(era: &Era, look: &Look) -> Vec<String> {
 }
 
 /// What goes on from here.
-fn next(name: &str, eras: &[Era], look: &Look) -> Vec<String> {
+fn next(asked: &Asked<'_>, eras: &[Era], look: &Look) -> Vec<String> {
+    let name = find::argument(asked.name, asked.path);
+    let holds = |era: &Era| era.report.verdict == Verdict::Pass || era.report.is_absent();
     let bad = eras.iter().rev().find(|era| era.report.verdict == Verdict::Fail);
     let text = match bad {
         Some(era) => format!(
@@ -121,9 +117,11 @@ fn next(name: &str, eras: &[Era], look: &Look) -> Vec<String> {
              what was taken over into it: `--rules {},switch=variant`",
             era.first, era.first, era.first
         ),
-        None => "no release breaks it".to_owned(),
+        None if asked.ended || eras.is_empty() => return Vec::new(),
+        None if eras.iter().all(holds) => "no release breaks it".to_owned(),
+        None => "nothing broke, but not every release was searched to the end".to_owned(),
     };
-    fold(&text, look.width, 0)
+    fold(&clean(&text, look), look.width, 0)
 }
 
 /// Draws what was found.
@@ -139,8 +137,13 @@ pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
     lines.push(String::new());
     if !broken {
         let word = asked.base.map_or("ok", |base| verdict(base).0);
-        let text = format!("{word} under {rules}: there is nothing to cure");
-        lines.extend(fold(&text, look.width, 0));
+        let text = match asked.base {
+            Some(base) if base.verdict != Verdict::Pass => {
+                format!("{word} under {rules}: {}", story(base))
+            }
+            _ => format!("{word} under {rules}: there is nothing to cure"),
+        };
+        lines.extend(fold(&clean(&text, look), look.width, 0));
         return finish(&lines);
     }
     let (released, never): (Vec<&Cure>, Vec<&Cure>) =
@@ -149,20 +152,35 @@ pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
     lines.extend(group("what no release has had", &never, look));
     let undecided: Vec<&Cure> = cures.undecided.iter().collect();
     lines.extend(group("nothing broke before a bound ended the search", &undecided, look));
-    if cures.found.is_empty() {
-        lines.push(look.paint(Tone::Doubt, &format!("no set of up to {size} saves it")));
+    if cures.found.is_empty() && cures.size > 0 {
+        let what = match cures.undecided.is_empty() {
+            true => format!("no set of up to {size} saves it"),
+            false => format!("no set of up to {size} is known to save it"),
+        };
+        doubt(&what, look, &mut lines);
         lines.push(String::new());
     }
     if cures.ended {
-        lines.push(look.paint(Tone::Doubt, "interrupted: larger sets were not all looked at"));
+        doubt("interrupted: not all sets were looked at", look, &mut lines);
         lines.push(String::new());
     }
     if !cures.found.is_empty() {
-        let text = "any one of them is enough, and nothing smaller is; every execution was searched \
-                    under each; -v says what each rule is";
-        lines.extend(fold(text, look.width, 0));
+        let smaller = match cures.undecided.is_empty() {
+            true => ", and nothing smaller is",
+            false => "",
+        };
+        let text = format!(
+            "any one of them is enough{smaller}; every execution was searched under each; -v says \
+             what each rule is"
+        );
+        lines.extend(fold(&text, look.width, 0));
     }
     finish(&lines)
+}
+
+/// A line of doubt, or as many as it takes.
+fn doubt(text: &str, look: &Look, lines: &mut Vec<String>) {
+    lines.extend(fold(text, look.width, 0).iter().map(|line| look.paint(Tone::Doubt, line)));
 }
 
 fn group(title: &str, cures: &[&Cure], look: &Look) -> Vec<String> {

@@ -6,6 +6,7 @@
 
 use super::text::{clean, counted, cut, flow, fold, pad, seconds, thousands, width};
 use super::{Look, Tone};
+use pinfold::Rules;
 use pinfold_lab::report::Verdict;
 use std::ops::Range;
 
@@ -156,10 +157,11 @@ impl Cell {
 }
 
 /// What is said of a scenario that breaks in each of several columns.
-const BAD_EVERYWHERE: &str =
-    "BAD under every rule set here: the program's own fault, or what no release has mended yet";
+const BAD_EVERYWHERE: &str = "BAD under every rule set here";
 /// The same where some of the rule sets lack what it needs.
-const BAD_WHERE_ASKED: &str = "BAD wherever there is what it needs: the program's own fault, or what no release has mended yet";
+const BAD_WHERE_ASKED: &str = "BAD wherever there is what it needs";
+/// What follows from that if the newest rules are among them.
+const WHOSE_FAULT: &str = ": the program's own fault, or what no release has mended yet";
 
 /// The word for a question that a release does not have. No outcome can be called so.
 const ABSENT: &str = "n/a";
@@ -349,8 +351,11 @@ impl<'a> Drawing<'a> {
         }
         for row in self.broken_everywhere() {
             let absent = row.cells.iter().any(Cell::is_absent);
-            let meaning = if absent { BAD_WHERE_ASKED } else { BAD_EVERYWHERE };
-            items.push((clean(&row.name, self.look), meaning.to_owned()));
+            let mut meaning = if absent { BAD_WHERE_ASKED } else { BAD_EVERYWHERE }.to_owned();
+            if self.newest_breaks(row) {
+                meaning.push_str(WHOSE_FAULT);
+            }
+            items.push((clean(&row.name, self.look), meaning));
         }
         if let Some(other) = other_model(self.matrix.model) {
             items.push((self.matrix.model.to_owned(), other.to_owned()));
@@ -389,6 +394,14 @@ impl Drawing<'_> {
             asked().count() > 1 && asked().all(|cell| cell.verdict == Verdict::Fail)
         };
         self.matrix.rows.iter().filter(everywhere)
+    }
+
+    /// Whether a scenario breaks under the rules of the newest release, or those that would follow.
+    fn newest_breaks(&self, row: &Row) -> bool {
+        let newest = [Rules::linux("latest").ok(), Some(Rules::default())];
+        let is_newest = |name: &String| newest.contains(&Rules::parse(name).ok());
+        let mut columns = self.matrix.rules.iter().zip(&row.cells);
+        columns.any(|(name, cell)| cell.verdict == Verdict::Fail && is_newest(name))
     }
 
     /// What a cell that is not done says.

@@ -37,7 +37,7 @@ fn head(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
         report.seconds,
         counted(u64::from(report.threads), "thread", "threads")
     );
-    lines.push(format!("{}{}", look.paint(tone, &pad(word, LABEL)), clean(&said, look)));
+    marked((word, tone), &said, look, lines);
     let frames = report.frames.all;
     let machine = format!(
         "{} of {} pages each on {} frames",
@@ -88,7 +88,7 @@ fn table(rows: &[OperationRow], look: &Look, lines: &mut Vec<String>) {
 fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
     let (counted, swap) = (&report.counted, &report.swap);
     let at_end = |end: Option<u64>| end.map_or_else(|| "not reached".to_owned(), thousands);
-    let each = |count: u64| thousands((count as f64 / report.seconds.max(1e-3)).round() as u64);
+    let each = |rate: f64| thousands(rate.round() as u64);
     let checked = format!(
         "{} words held against what their writer wrote, {} wrong",
         thousands(report.checked),
@@ -98,9 +98,9 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
     let moved = format!(
         "{} out ({} a second), {} in ({}); {} looked at and {} freed",
         thousands(counted.pswpout),
-        each(counted.pswpout),
+        each(swap.written_each_second),
         thousands(counted.pswpin),
-        each(counted.pswpin),
+        each(swap.read_each_second),
         thousands(counted.pgscan_anon),
         thousands(counted.pgsteal_anon)
     );
@@ -140,10 +140,15 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
 }
 
 fn labelled(label: &str, text: &str, look: &Look, lines: &mut Vec<String>) {
+    marked((label, Tone::Faint), text, look, lines);
+}
+
+/// A text behind a word, in as many lines as it takes.
+fn marked((word, tone): (&str, Tone), text: &str, look: &Look, lines: &mut Vec<String>) {
     let room = look.width.saturating_sub(LABEL).max(20);
     for (at, line) in fold(&clean(text, look), room, 0).iter().enumerate() {
-        let label = if at == 0 { label } else { "" };
-        let line = format!("{}{line}", look.paint(Tone::Faint, &pad(label, LABEL)));
+        let word = if at == 0 { word } else { "" };
+        let line = format!("{}{line}", look.paint(tone, &pad(word, LABEL)));
         lines.push(line.trim_end().to_owned());
     }
 }

@@ -285,6 +285,22 @@ fn a_table_of_releases_that_lack_something() {
     assert_data_eq!(matrix::draw(&releases(), &look(100)), file!["tests/matrix-absent.txt"].raw());
 }
 
+/// Whose fault it is that a scenario breaks can be told only if the newest rules were asked, too.
+#[test]
+fn a_table_without_the_newest_rules_does_not_say_whose_fault_it_is() {
+    let mut old = releases();
+    let drawn = matrix::draw(&old, &look(100));
+    assert!(drawn.contains("no release has mended"), "{drawn}");
+    old.rules.pop();
+    old.rows.iter_mut().for_each(|row| drop(row.cells.pop()));
+    let drawn = matrix::draw(&old, &look(100));
+    assert!(
+        drawn.lines().any(|line| line == "rdma-fork-get  BAD under every rule set here"),
+        "{drawn}"
+    );
+    assert!(!drawn.contains("no release has mended"), "{drawn}");
+}
+
 /// What does not fit shows neighbours that are the same as one, and only then goes on below.
 #[test]
 fn a_table_that_is_too_wide_shows_neighbours_that_are_the_same_as_one() {

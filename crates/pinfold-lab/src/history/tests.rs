@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use pinfold::rules::{Difference, Rules};
+use pinfold::rules::{Difference, Release, Rules};
 
 use super::{Cure, Cures, Era, cures, eras, subsets};
 use crate::answers::Answers;
@@ -62,6 +62,24 @@ fn an_era_begins_with_the_release_and_the_switch_that_turn_the_verdict() {
         history("rdma-fork"),
         ["3.1-5.5 n/a ", "5.6-5.8 BAD interfaces=pin-user-pages", "5.9-7.3 ok fork-pin=copy",]
     );
+}
+
+/// A search that was stopped, for an era or for what turned it, tells nothing of its release.
+#[test]
+fn a_search_that_may_have_been_stopped_makes_no_era() {
+    for most in 1..=3 {
+        let mut calls = 0;
+        let progress = |release: Release| {
+            calls += usize::from(release.to_string() == "5.9");
+            match calls == most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let eras = asked("bug-215616", |answers| eras(answers, progress));
+        let spans: Vec<_> = eras.iter().map(|era| format!("{}-{}", era.first, era.last)).collect();
+        assert_eq!((spans.join(" ").as_str(), calls), ("3.1-5.5 5.6-5.8", most));
+    }
 }
 
 #[test]

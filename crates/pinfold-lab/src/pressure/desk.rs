@@ -6,6 +6,7 @@
 
 use super::board::locked;
 use serde::Serialize;
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -66,8 +67,21 @@ pub(super) enum Trouble {
     Frames,
     /// The swap device could not give a page: a process would get SIGBUS.
     Device,
+    /// There was nothing that it could be done to: it counts as not asked for.
+    Nothing,
     /// What nothing here explains.
     Other(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frames => f.write_str("there are no frames"),
+            Self::Device => f.write_str("the swap device fails"),
+            Self::Nothing => f.write_str("there is nothing to do"),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
 }
 
 /// How often a thread did something, and what came of it.
@@ -126,6 +140,15 @@ pub struct Hung {
 /// Bits for the number of an operation; those above are when it began.
 const KIND_BITS: u32 = 8;
 
+/// What a thread does until this is dropped, by a panic, too: who has panicked does not hang.
+struct Doing<'d>(&'d AtomicU64);
+
+impl Drop for Doing<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
 /// A thread's place.
 pub(super) struct Desk {
     name: String,
@@ -153,15 +176,19 @@ impl Desk {
         let began = self.clock.elapsed();
         let number = kind as u64 + 1;
         self.doing.store((began.as_millis() as u64) << KIND_BITS | number, Ordering::Relaxed);
+        let doing = Doing(&self.doing);
         let ended = run();
-        self.doing.store(0, Ordering::Relaxed);
+        drop(doing);
+        if let Err(Trouble::Nothing) = ended {
+            return ended;
+        }
         let mut tally = locked(&self.tally);
         let row = &mut tally.rows[kind as usize];
         match &ended {
             Ok(_) => row.done += 1,
             Err(Trouble::Frames) => row.refused += 1,
             Err(Trouble::Device) => row.failed += 1,
-            Err(Trouble::Other(_)) => {}
+            Err(Trouble::Nothing | Trouble::Other(_)) => {}
         }
         row.longest = row.longest.max(self.clock.elapsed() - began);
         ended

@@ -73,7 +73,7 @@ impl Worker {
 
     /// One transfer.
     pub(super) fn transfer(&mut self) -> Result<(), Trouble> {
-        let Some((seat, pages)) = self.target() else { return Ok(()) };
+        let (seat, pages) = self.target().ok_or(Trouble::Nothing)?;
         let seats = self.seats.clone();
         let process = seats[seat].read();
         let pins = self.pin(&process, &pages, Term::Short)?;
@@ -85,9 +85,9 @@ impl Worker {
     /// Begins a long transfer, if the device has not as many pages as it may.
     pub(super) fn hold(&mut self) -> Result<(), Trouble> {
         let pinned: u64 = self.held.iter().map(Held::pages).sum();
-        let Some((seat, pages)) = self.target() else { return Ok(()) };
+        let (seat, pages) = self.target().ok_or(Trouble::Nothing)?;
         if pinned + RUN > self.world.most_pinned {
-            return Ok(());
+            return Err(Trouble::Nothing);
         }
         let seats = self.seats.clone();
         let process = seats[seat].read();

@@ -14,7 +14,7 @@ pub struct OperationRow {
     pub operation: &'static str,
     /// How often it was done.
     pub done: u64,
-    /// The same for each second.
+    /// The same for each second in which the threads worked, without the looks after these.
     pub each_second: f64,
     /// How often it was refused for want of frames, as by a kernel without an OOM killer.
     pub refused: u64,
@@ -35,6 +35,10 @@ pub struct SwapRow {
     pub fail_every: Option<u64>,
     /// What it has done.
     pub transfers: Transfers,
+    /// Pages written for each second in which the threads worked.
+    pub written_each_second: f64,
+    /// Pages read, likewise.
+    pub read_each_second: f64,
     /// The most slots that were seen in use.
     pub most_in_use: u64,
     /// Slots that are in use when every process is gone; nothing, if that was not reached.
@@ -141,14 +145,14 @@ pub struct PressureReport {
 }
 
 impl PressureReport {
-    /// The rows of the operations.
-    pub(super) fn rows(tally: &Tally, seconds: f64) -> Vec<OperationRow> {
+    /// The rows of the operations, of which `worked` had been done after so many seconds.
+    pub(super) fn rows(tally: &Tally, (worked, seconds): (&Tally, f64)) -> Vec<OperationRow> {
         let row = |kind: &Kind| {
             let row = tally.row(*kind);
             OperationRow {
                 operation: kind.name(),
                 done: row.done,
-                each_second: row.done as f64 / seconds.max(1e-3),
+                each_second: each_second(worked.row(*kind).done, seconds),
                 refused: row.refused,
                 failed: row.failed,
                 longest_ms: row.longest.as_secs_f64() * 1e3,
@@ -157,4 +161,9 @@ impl PressureReport {
         let came = |row: &OperationRow| row.done + row.refused + row.failed > 0;
         Kind::ALL.iter().map(row).filter(came).collect()
     }
+}
+
+/// How many of them come in a second.
+pub(super) fn each_second(count: u64, seconds: f64) -> f64 {
+    count as f64 / seconds.max(1e-3)
 }

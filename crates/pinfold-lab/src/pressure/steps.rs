@@ -83,7 +83,7 @@ impl Worker {
         }
     }
 
-    fn step(&mut self, kind: Kind) -> Result<(), Trouble> {
+    pub(super) fn step(&mut self, kind: Kind) -> Result<(), Trouble> {
         match kind {
             Kind::Load => self.load(),
             Kind::Store => self.store(),
@@ -92,7 +92,7 @@ impl Worker {
             Kind::ShortPin => self.transfer(),
             Kind::LongPin => self.hold(),
             Kind::Unpin => match self.held.is_empty() {
-                true => Ok(()),
+                true => Err(Trouble::Nothing),
                 false => {
                     let held = self.dice.roll(self.held.len() as u64) as usize;
                     let held = self.held.swap_remove(held);
@@ -100,26 +100,24 @@ impl Worker {
                 }
             },
             Kind::Fork => self.fork(),
-            Kind::ChildExit => match self.children.is_empty() {
-                true => Ok(()),
-                false => self.end_child(0),
-            },
+            Kind::ChildExit => self.end_child(),
             Kind::HandOver => self.hand_over(),
             Kind::Exit => self.exit(),
             Kind::DontNeed => self.drop_pages(),
             Kind::Migrate => {
                 let node = NodeId(self.dice.roll(2) as u8);
                 let pages = self.run_of(16);
-                self.process(|process| process.space.migrate(pages(process.area), node));
-                Ok(())
+                let moved =
+                    self.process(|process| process.space.migrate(pages(process.area), node));
+                something(moved.moved)
             }
             Kind::Scan => {
                 let pages = self.run_of(64);
-                self.process(|process| process.space.numa_scan(pages(process.area)));
-                Ok(())
+                let changed = self.process(|process| process.space.numa_scan(pages(process.area)));
+                something(changed)
             }
             // Others do these.
-            Kind::Reclaim | Kind::Verify => Ok(()),
+            Kind::Reclaim | Kind::Verify => Err(Trouble::Nothing),
         }
     }
 
@@ -161,15 +159,18 @@ impl Worker {
     }
 
     /// One of the children, if there are any.
-    fn child(&mut self) -> Option<usize> {
-        let children = self.children.len() as u64;
-        (children > 0).then(|| self.dice.roll(children) as usize)
+    fn child(&mut self) -> Result<usize, Trouble> {
+        match self.children.len() as u64 {
+            0 => Err(Trouble::Nothing),
+            children => Ok(self.dice.roll(children) as usize),
+        }
     }
 
     fn child_load(&mut self) -> Result<(), Trouble> {
         let page = self.page();
         let by = if self.dice.roll(4) == 0 { By::Device } else { By::Cpu };
-        let Some(child) = self.child().map(|child| &self.children[child]) else { return Ok(()) };
+        let child = self.child()?;
+        let child = &self.children[child];
         let found = self.world.load(&child.space, at(child.area, page), self.lane(by))?;
         self.compare((Kind::ChildLoad, page), by, found, child.known.of(page, by));
         Ok(())
@@ -177,7 +178,7 @@ impl Worker {
 
     fn child_store(&mut self) -> Result<(), Trouble> {
         let page = self.page();
-        let Some(child) = self.child() else { return Ok(()) };
+        let child = self.child()?;
         let (lane, stamp) = (self.lane(By::Cpu), self.next_stamp(By::Cpu, page));
         let child = &mut self.children[child];
         self.world.store(&child.space, at(child.area, page), lane, stamp)?;
@@ -188,7 +189,7 @@ impl Worker {
     /// A child that this thread alone knows: it has what the thread knew when it forked.
     fn fork(&mut self) -> Result<(), Trouble> {
         if self.children.len() == CHILDREN {
-            self.end_child(0)?;
+            self.end_child()?;
         }
         let seat = self.seat();
         let process = self.seats[seat].read();
@@ -200,14 +201,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at some of the pages of a child, which exits.
-    fn end_child(&mut self, child: usize) -> Result<(), Trouble> {
-        let child = self.children.swap_remove(child);
+    /// Looks at some of the pages of the oldest child, which exits; not if the device refuses one:
+    /// a child that was not looked at stays.
+    fn end_child(&mut self) -> Result<(), Trouble> {
         for _ in 0..LAST_LOOKS {
             let page = self.page();
+            let child = self.children.first().ok_or(Trouble::Nothing)?;
             let found = self.world.load(&child.space, at(child.area, page), self.lane(By::Cpu))?;
             self.compare((Kind::ChildExit, page), By::Cpu, found, child.known.of(page, By::Cpu));
         }
+        drop(self.children.remove(0));
         Ok(())
     }
 
@@ -245,6 +248,11 @@ impl Worker {
     }
 }
 
+/// Whether something came of it.
+fn something(count: u64) -> Result<(), Trouble> {
+    (count > 0).then_some(()).ok_or(Trouble::Nothing)
+}
+
 /// The last look at pages, by whoever has a CPU.
 pub(super) struct Looks<'w> {
     pub(super) world: &'w World,
@@ -275,7 +283,7 @@ impl Looks<'_> {
                     let found_by = (self.desk, Kind::Verify);
                     self.world.compare(found_by, (lane, page), found, known.of(page, by));
                 }
-                Err(why) => self.world.unexpected(format!("page {page} is lost: {why:?}")),
+                Err(why) => self.world.unexpected(format!("page {page} is lost: {why}")),
             }
         }
     }

@@ -44,7 +44,8 @@ fn every_word_is_what_its_writer_wrote() {
     assert!(counted.pswpout > 512 && counted.pswpin > 512, "{counted:?}");
     assert!(counted.pgmigrate_success > 0 && counted.cow_copy > 0, "{counted:?}");
     let done = |name| report.operations.iter().any(|row| row.operation == name && row.done > 0);
-    for kind in [Kind::Load, Kind::Fork, Kind::ShortPin, Kind::LongPin, Kind::Unpin] {
+    let often = [Kind::Load, Kind::Fork, Kind::ShortPin, Kind::LongPin, Kind::Unpin];
+    for kind in often.into_iter().chain([Kind::ChildExit, Kind::Migrate, Kind::Scan]) {
         assert!(done(kind.name()), "{}: {:#?}", kind.name(), report.operations);
     }
 }
@@ -126,6 +127,74 @@ fn a_thread_that_panics_is_told() {
     crew.start(desk, || panic!("on purpose")).unwrap();
     assert!(matches!(crew.watch(Duration::from_secs(60), || {}), Watched::Ended));
     assert_eq!(crew.join(), ["thread 3 panicked: on purpose"]);
+}
+
+#[test]
+fn who_panics_inside_an_operation_has_not_hung_and_is_told_beside_who_does() {
+    let mut crew = Crew::default();
+    let desk = |name: &str| Arc::new(Desk::new(name.to_owned(), Instant::now()));
+    let (panics, waits) = (desk("thread 0"), desk("thread 1"));
+    let (go_on, wait) = mpsc::channel::<()>();
+    let (one, other) = (panics.clone(), waits.clone());
+    let panic = move || drop(one.carry_out::<()>(Kind::Migrate, || panic!("on purpose")));
+    crew.start(panics, panic).unwrap();
+    let hang =
+        move || drop(other.carry_out(Kind::Load, || wait.recv().map_err(|_| Trouble::Nothing)));
+    crew.start(waits, hang).unwrap();
+    let Watched::Hung(hung) = crew.watch(Duration::from_millis(200), || {}) else {
+        panic!("it waits")
+    };
+    let named: Vec<_> = hung.iter().map(|hung| (hung.thread.as_str(), hung.operation)).collect();
+    assert_eq!(named, [("thread 1", "load")]);
+    assert_eq!(crew.join(), ["thread 0 panicked: on purpose"]);
+    drop(go_on);
+}
+
+#[test]
+fn a_panic_of_one_thread_stops_all() {
+    let mut plan = plan("pinfold");
+    let store = World::medium(&mut plan).unwrap();
+    let world = World::new(&plan, store, Gauge::default()).unwrap();
+    drop(world.stops_all());
+    assert!(!world.is_over(), "nothing has panicked");
+    let panicked = thread::scope(|scope| {
+        let run = || {
+            let _stops = world.stops_all();
+            panic!("on purpose")
+        };
+        scope.spawn(run).join().is_err()
+    });
+    assert!(panicked && world.is_over());
+}
+
+/// An operation that found nothing to do is not counted, and one that did something is.
+#[test]
+fn what_did_nothing_is_not_done() {
+    let desk = Desk::new("thread 0".to_owned(), Instant::now());
+    let nothing = desk.carry_out::<()>(Kind::Unpin, || Err(Trouble::Nothing));
+    assert_eq!((nothing, desk.tally().ended()), (Err(Trouble::Nothing), 0));
+    assert_eq!(desk.carry_out(Kind::Unpin, || Ok(())), Ok(()));
+    assert_eq!((desk.tally().row(Kind::Unpin).done, desk.tally().ended()), (1, 1));
+}
+
+/// A device that refuses a page of a child must not have the child go unchecked.
+#[test]
+fn a_child_whose_pages_the_device_refuses_stays() {
+    let mut plan = Plan { threads: 1, ..plan("pinfold") };
+    let store = World::medium(&mut plan).unwrap();
+    let world = Arc::new(World::new(&plan, store, Gauge::default()).unwrap());
+    sit_at(0);
+    let seats = world.settle(1).unwrap();
+    let desk = Arc::new(Desk::new("thread 0".to_owned(), Instant::now()));
+    let mut worker = Worker::new((world.clone(), seats), desk, 0, 1);
+    assert_eq!(worker.step(Kind::ChildExit), Err(Trouble::Nothing), "there is none");
+    assert_eq!(worker.step(Kind::ChildLoad), Err(Trouble::Nothing));
+    worker.step(Kind::Fork).unwrap();
+    // As a device that fails: nothing of the child can be read any more.
+    let child = &worker.children[0];
+    child.space.unmap(child.area).unwrap();
+    assert!(matches!(worker.step(Kind::ChildExit), Err(Trouble::Other(_))));
+    assert_eq!(worker.children.len(), 1);
 }
 
 /// A machine of one CPU with a process of two pages.

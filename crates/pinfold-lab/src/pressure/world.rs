@@ -20,6 +20,7 @@ use serde::Serialize;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
 
 /// Pages that gather in a CPU's batch before they are on a list, as in Linux for long.
 const LRU_BATCH: u32 = 15;
@@ -112,8 +113,21 @@ pub(super) struct World {
     pub(super) most_pinned: u64,
     pub(super) free_at_start: u64,
     swap: SwapId,
+    /// The most slots that were seen in use.
+    most_slots: AtomicU64,
     generations: AtomicU64,
     findings: Mutex<Findings>,
+}
+
+/// Has all threads stop when its own panics: the others may wait for what it had.
+pub(super) struct StopsAll<'w>(&'w World);
+
+impl Drop for StopsAll<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl World {
@@ -149,6 +163,7 @@ impl World {
             threads,
             most_pinned: plan.frames / 8 / u64::from(plan.threads),
             swap,
+            most_slots: AtomicU64::new(0),
             generations: AtomicU64::new(0),
             findings: Mutex::default(),
         })
@@ -161,11 +176,8 @@ impl World {
     /// When their tables have no frames.
     pub(super) fn settle(&self, processes: u32) -> Result<Arc<[Seat]>, PressureError> {
         let seats = (0..processes).map(|_| self.begin().map(|new| Seat(RwLock::new(new))));
-        let seats = seats.collect::<Result<Vec<_>, _>>().map_err(|why| match why {
-            Trouble::Frames => refused("its processes have no frames for their tables"),
-            Trouble::Device => refused("its swap device fails before it is used"),
-            Trouble::Other(why) => refused(why),
-        })?;
+        let seats = seats.collect::<Result<Vec<_>, _>>();
+        let seats = seats.map_err(|why| refused(format!("a process cannot begin: {why}")))?;
         Ok(seats.into())
     }
 
@@ -281,6 +293,22 @@ impl World {
     pub(super) fn findings(&self) -> (Vec<Wrong>, u64, Vec<String>) {
         let findings = locked(&self.findings);
         (findings.wrong.clone(), findings.wrongs, findings.unexpected.clone())
+    }
+
+    /// For each thread, as long as it runs.
+    pub(super) fn stops_all(&self) -> StopsAll<'_> {
+        StopsAll(self)
+    }
+
+    /// Looks how many slots are in use now. That takes a lock of the manager, so whoever watches
+    /// for hangs asks for [`Self::most_slots`] instead.
+    pub(super) fn note_slots(&self) {
+        self.most_slots.fetch_max(self.slots_in_use(), Ordering::Relaxed);
+    }
+
+    /// The most slots that were seen in use.
+    pub(super) fn most_slots(&self) -> u64 {
+        self.most_slots.load(Ordering::Relaxed)
     }
 
     /// How many slots of the swap device are in use.
