@@ -8,6 +8,7 @@
 
 mod common;
 
+use common::Operation;
 use pinfold_lab::report::Verdict;
 use pinfold_lab::{CheckOptions, Config, Model};
 
@@ -22,7 +23,7 @@ const STATES: [(&str, &str); 6] = [
 ];
 
 /// What the other lane does, what runs afterwards, and what must hold then.
-const OPERATIONS: [(&str, &str, &str); 16] = [
+const OPERATIONS: [Operation; 16] = [
     ("read A expect \"v1\"", "", "P:A sees \"v1\""),
     ("write A \"v2\"", "", "P:A sees \"v2\""),
     ("fork C", "P: write A \"v2\"", "C:A sees \"v1\"\nP:A sees \"v2\""),
@@ -44,7 +45,7 @@ const OPERATIONS: [(&str, &str, &str); 16] = [
 const IN_STEP: &str = "h0 sees \"v2\"\nh0 is P:A";
 
 /// The scenario in which `operation` meets a swap-out.
-fn scenario((state, before): (&str, &str), (act, after, holds): (&str, &str, &str)) -> String {
+fn scenario((state, before): (&str, &str), (act, after, holds): Operation) -> String {
     let gone = if act == "unmap A" { " may fail not-mapped" } else { "" };
     let after = if after.is_empty() { String::new() } else { format!("after\n{after}\n") };
     let kept = if state.ends_with("shared") { "K:A sees \"v1\"\n" } else { "" };
@@ -59,11 +60,7 @@ fn scenario((state, before): (&str, &str), (act, after, holds): (&str, &str, &st
 
 /// Searches every cell until so many executions; how many cells were searched to the end.
 fn every_cell(rules: &str, model: Model, most: u64, wanted: impl Fn(&str) -> bool) -> usize {
-    let operations = OPERATIONS.into_iter().filter(|(act, ..)| wanted(act));
-    let meetings = operations.flat_map(|operation| {
-        STATES.map(|state| (format!("{}: {}", state.0, operation.0), scenario(state, operation)))
-    });
-    common::searched_some(meetings, rules, model, most)
+    common::every_cell((&STATES, &OPERATIONS), scenario, (rules, model, most), wanted)
 }
 
 #[test]

@@ -141,6 +141,27 @@ pub fn searched_some(
     exhausted
 }
 
+/// An operation as a lane does it, what runs afterwards, and what must hold then.
+pub type Operation = (&'static str, &'static str, &'static str);
+
+/// Has each of the operations that are wanted meet each state, given with the steps that lead
+/// there, and searches the scenario of the two until so many executions: none breaks. How many were
+/// searched to the end.
+pub fn every_cell(
+    (states, operations): (&[(&str, &str)], &[Operation]),
+    scenario: fn((&str, &str), Operation) -> String,
+    (rules, model, most): (&str, Model, u64),
+    wanted: impl Fn(&str) -> bool,
+) -> usize {
+    let meetings = operations.iter().filter(|(act, ..)| wanted(act)).flat_map(|operation| {
+        let named = |state: &(&str, &str)| {
+            (format!("{}: {}", state.0, operation.0), scenario(*state, *operation))
+        };
+        states.iter().map(named).collect::<Vec<_>>()
+    });
+    searched_some(meetings, rules, model, most)
+}
+
 /// The same without the story. Rule sets that agree in all that the search asks for share the
 /// answer (`tests/answers.rs`), which then took no time.
 fn answered(name: &str, text: &str, rules: &str, model: Model) -> Report {
