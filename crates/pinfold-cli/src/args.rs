@@ -62,9 +62,9 @@ pub(crate) enum Command {
     ///
     /// Processes that have three times the machine's memory load, store, fork and exit, and their
     /// pages are pinned, moved and reclaimed, on threads of this system: nothing is explored. The
-    /// exit status is 1 if a word is wrong, an operation hangs or a thread panics, or a frame or swap
-    /// slot is missing at the end, and 3 if all is well but the run was too short, or too quiet, to
-    /// show it.
+    /// exit status is 1 if a word is wrong, an operation hangs or a thread panics, or a frame or
+    /// swap slot is missing at the end, and 3 if all is well but the run was too short, or too
+    /// quiet, to show it.
     Pressure(PressureArgs),
     /// Carry out scenarios for `check --on linux`, which starts this
     #[command(hide = true)]

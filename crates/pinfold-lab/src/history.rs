@@ -120,8 +120,8 @@ fn turn(
 
 /// The smallest sets of changes under which a scenario holds that breaks under `rules`: of one
 /// switch, or if none is enough of two, and so on up to `most`; none, if it does not break there.
-/// `progress` is asked after each set, with how many were looked at and found before it, and can end
-/// the search: then that set counts as not looked at.
+/// `progress` is asked after each set, with how many were looked at and found before it, and can
+/// end the search: then that set counts as not looked at.
 ///
 /// No set changes what there is ([`Switch::Interfaces`]): a step that cannot be asked for is no
 /// cure. A set of which one change is of a switch that the search with the others never asks for
