@@ -47,7 +47,7 @@ fn shipped_cells_are_the_same_whether_answers_are_shared_or_not() {
     for name in all_shipped() {
         let scenario = parse(&shipped(&name)).expect("shipped scenarios parse");
         cells += sets.len();
-        shared += compare(&scenario, &options(Model::Tso, 200), &sets);
+        shared += compare(&scenario, &options(Model::Tso, 120), &sets);
     }
     println!("{shared} of {cells} cells shared an answer");
     assert!(shared > cells / 4 && shared < cells, "{shared} of {cells}");
@@ -67,7 +67,7 @@ fn one_switch_alone_is_not_missed() {
     for name in all_shipped() {
         let scenario = parse(&shipped(&name)).expect("shipped scenarios parse");
         cells += sets.len();
-        shared += compare(&scenario, &options(Model::Sc, 20), &sets);
+        shared += compare(&scenario, &options(Model::Sc, 12), &sets);
     }
     println!("{shared} of {cells} cells shared an answer");
     assert!(shared > cells / 3 && shared < cells, "{shared} of {cells}");

@@ -58,7 +58,7 @@ fn compare(model: Model, bounds: &Config) -> (usize, usize) {
 
 /// Most cells come to a verdict in few executions.
 fn most_are_the_same(model: Model) {
-    let bounds = Config { max_executions: Some(400), ..Config::default() };
+    let bounds = Config { max_executions: Some(300), ..Config::default() };
     let (decided, cells) = compare(model, &bounds);
     assert!(2 * decided > cells, "only {decided} of {cells} cells came to a verdict");
 }
