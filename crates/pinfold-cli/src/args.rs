@@ -26,6 +26,12 @@ pub(crate) enum Command {
     Merge(MergeArgs),
     /// Repeat a failing execution that `check` saved, or one that a schedule describes
     Replay(ReplayArgs),
+    /// Explain an execution: every decision, step by step
+    ///
+    /// Of a saved execution, or with --rules of a scenario: what its words mean, what happens in
+    /// each step, how entries, frames, devices and translations look afterwards, and what the rules
+    /// that decided have been since when. --html makes a page of it.
+    Explain(ExplainArgs),
     /// Compare scenarios under several rule sets, in a table
     ///
     /// A cell ends after 100000 executions unless --max-executions, --time or another way to search
@@ -82,6 +88,7 @@ impl Command {
             Self::Check(args) => args.format,
             Self::Merge(args) => args.format,
             Self::Replay(args) => args.format,
+            Self::Explain(args) => args.format,
             Self::Matrix(args) => args.format,
             Self::When(args) => args.format,
             Self::Cure(args) => args.format,
@@ -368,6 +375,7 @@ pub(crate) struct FmtArgs {
 }
 
 mod common;
+mod explain;
 mod history;
 mod model;
 mod place;
@@ -378,6 +386,7 @@ mod search;
 mod tests;
 
 pub(crate) use common::Format;
+pub(crate) use explain::ExplainArgs;
 pub(crate) use history::{CureArgs, WhenArgs};
 pub(crate) use model::ModelArg;
 pub(crate) use place::{SAVED, Where};

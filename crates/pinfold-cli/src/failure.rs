@@ -201,7 +201,8 @@ impl fmt::Display for Failure {
             Self::NoReplay { asked: Some(asked), directory } => write!(
                 f,
                 "no saved execution `{}`: there is no such file, nor that id in {directory}\n\
-                 help: `pinfold check FILE` saves what fails; for a scenario give --schedule, too",
+                 help: `pinfold check FILE` saves what fails; for a scenario give --schedule, or to \
+                 `explain` --rules, too",
                 show::word(asked)
             ),
             Self::NoReplay { asked: None, directory } => write!(

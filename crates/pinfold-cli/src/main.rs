@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Check(args) => cmd::check::check(&args, &mut console),
         Command::Merge(args) => cmd::campaign::merge(&args, &mut console),
         Command::Replay(args) => cmd::replay::replay(&args, &mut console),
+        Command::Explain(args) => cmd::explain::explain(&args, &mut console),
         Command::Matrix(args) => cmd::matrix::matrix(&args, &mut console),
         Command::When(args) => cmd::history::when(&args, &mut console),
         Command::Cure(args) => cmd::history::cure(&args, &mut console),

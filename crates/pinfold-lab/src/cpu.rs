@@ -18,7 +18,7 @@ use pinfold::{AddressSpace, Cause, FaultError, Format, Memory, PAGE_SIZE, Pfn, P
 use crate::about::About;
 use crate::folios;
 use crate::hardware::{Level, Tables};
-use crate::journal::{Touch, What};
+use crate::journal::{Sight, Touch, What};
 use crate::machine::Machine;
 use crate::report::Oracle;
 use crate::tlb::Translation;
@@ -126,12 +126,15 @@ impl Machine {
                 let (pte, pages) = self.walk(space.root(), target.page, store)?;
                 let frame = |page: u64| Pfn(pte.pfn().0 + (page - pages.start));
                 for page in pages.clone() {
-                    tlb.remember(Translation {
+                    let translation = Translation {
                         page,
                         frame: frame(page),
                         writable: pte.is_writable(),
                         dirty: pte.is_dirty(),
-                    });
+                    };
+                    tlb.remember(translation);
+                    let (cpu, space) = (self.cpu(), space.id());
+                    self.record().sees(|| Sight::Remembers { cpu, space, translation });
                 }
                 frame(target.page)
             }

@@ -13,15 +13,21 @@
 //! - INV-JOURNAL-3: nothing that a lane does depends on the journal, which only some executions
 //!   keep.
 //! - INV-JOURNAL-4: a change belongs to a line of the lane that made it.
+//!
+//! For pictures the journal has, beside its lines, what frames hold and what CPUs remember
+//! ([`Sight`]): of each frame that a watched page or a handle has led to, whenever it is looked at.
 
+use std::collections::BTreeMap;
 use std::sync::Weak;
 
-use pinfold::{Entry, Event, MigrationKind, Pfn, Pte, SpaceId, VirtRange};
+use pinfold::platform::FlushScope;
+use pinfold::{Entry, Event, MigrationKind, NodeId, Pfn, Pte, SpaceId, VirtRange};
 
 use crate::access::Places;
 use crate::folios::Counted;
 use crate::hardware::{Level, Tables};
 use crate::scenario::Action;
+use crate::tlb::Translation;
 
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +197,26 @@ impl PageView {
     }
 }
 
+/// A frame as a picture shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FrameView {
+    pub(crate) node: NodeId,
+    pub(crate) counts: Counted,
+    /// The words of data in it.
+    pub(crate) words: Vec<u64>,
+}
+
+/// What became different outside entries, for a picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// A frame looks so.
+    Frame(Pfn, FrameView),
+    /// A CPU remembers a translation.
+    Remembers { cpu: usize, space: SpaceId, translation: Translation },
+    /// A CPU has forgotten what it remembered of a space.
+    Forgets { cpu: usize, space: SpaceId, scope: FlushScope },
+}
+
 /// A page whose entry and frame a trace shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
@@ -204,8 +230,13 @@ pub(crate) struct Watched {
     view: PageView,
 }
 
-/// Describes the current entry and frame of a page, given the root of its tables and its number.
-pub(crate) type Describe = dyn Fn(Pfn, u64) -> PageView + Send + Sync;
+/// Describes memory as it is, which is no step of an exploration.
+pub(crate) trait Describe: Send + Sync {
+    /// The entry and the frame of a page, given the root of its tables and its number.
+    fn page(&self, root: Pfn, page: u64) -> PageView;
+    /// A frame.
+    fn frame(&self, frame: Pfn) -> FrameView;
+}
 
 /// Everything that happened in one execution.
 #[derive(Default)]
@@ -213,8 +244,12 @@ pub(crate) struct Journal {
     pub(crate) lines: Vec<Line>,
     pub(crate) watched: Vec<Watched>,
     pub(crate) places: Places,
+    /// Each with the number of lines that there were.
+    pub(crate) sights: Vec<(usize, Sight)>,
+    /// The frames that are looked at, as they were last; none before the first look.
+    pub(crate) frames: BTreeMap<Pfn, Option<FrameView>>,
     /// Belongs to the world, which owns the memory that it inspects.
-    pub(crate) describe: Option<Weak<Describe>>,
+    pub(crate) describe: Option<Weak<dyn Describe>>,
 }
 
 impl Journal {
@@ -264,6 +299,11 @@ impl Journal {
     pub(crate) fn push(&mut self, lane: Option<usize>, what: What, after: u64) {
         // Outside an execution of the explorer there are no accesses.
         let after = self.lines.last().map_or(after, |last| after.max(last.after));
+        if let What::Holds(held) = &what {
+            for frame in &held.frames {
+                self.frames.entry(*frame).or_default();
+            }
+        }
         match self.lines.last_mut() {
             Some(last) if last.lane == lane && last.what == what && last.changes.is_empty() => {
                 last.times += 1;
@@ -278,13 +318,34 @@ impl Journal {
         let mut changes = Vec::new();
         for (at, page) in self.watched.iter_mut().enumerate() {
             let Some(root) = page.root else { continue };
-            let view = describe(root, page.page);
+            let view = describe.page(root, page.page);
             if view != page.view {
                 page.view = view;
                 changes.push(Change { page: at, view });
+                // The zero page has no counts, and holds nothing to look at.
+                if let Some(frame) = view.frame().filter(|_| !view.is_zero_page()) {
+                    self.frames.entry(frame).or_default();
+                }
             }
         }
         self.changed(lane, changes, after);
+        self.look_at_frames(&*describe);
+    }
+
+    /// Notes which frames look different.
+    fn look_at_frames(&mut self, describe: &dyn Describe) {
+        for (frame, known) in &mut self.frames {
+            let view = describe.frame(*frame);
+            if known.as_ref() != Some(&view) {
+                self.sights.push((self.lines.len(), Sight::Frame(*frame, view.clone())));
+                *known = Some(view);
+            }
+        }
+    }
+
+    /// Notes what a CPU remembers, or has forgotten.
+    pub(crate) fn sees(&mut self, sight: Sight) {
+        self.sights.push((self.lines.len(), sight));
     }
 
     /// Gives changes that `lane` has made to its line (INV-JOURNAL-4).

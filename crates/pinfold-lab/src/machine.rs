@@ -32,7 +32,7 @@ use crate::about::About;
 use crate::asked::Asked;
 use crate::follower::Followers;
 use crate::hardware::{DataWord, Hardware, STEP_STARTS, Tables};
-use crate::journal::{Touch, What};
+use crate::journal::{Sight, Touch, What};
 use crate::record::Record;
 use crate::report::Oracle;
 use crate::tlb::Tlbs;
@@ -164,6 +164,13 @@ impl Machine {
         self.record().note(lane, || what(touch));
     }
 
+    /// Makes a CPU forget translations.
+    fn forget(&self, cpu: usize, space: SpaceId, scope: FlushScope) {
+        if self.tlbs.flush(cpu, space, scope) {
+            self.record().sees(|| Sight::Forgets { cpu, space, scope });
+        }
+    }
+
     /// Ends the execution as a failure of `oracle`, unless the search is to go on after failures;
     /// when running alone, remembers it for the judge.
     pub(crate) fn broken(&self, oracle: Oracle, message: String) {
@@ -249,13 +256,11 @@ unsafe impl Platform for Machine {
     }
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {
-        for cpu in 0..self.tlbs.cpus() {
-            self.tlbs.flush(cpu, space, scope);
-        }
+        (0..self.tlbs.cpus()).for_each(|cpu| self.forget(cpu, space, scope));
     }
 
     fn flush_local(&self, space: SpaceId, page: VirtRange) {
-        self.tlbs.flush(self.cpu(), space, FlushScope::Range(page));
+        self.forget(self.cpu(), space, FlushScope::Range(page));
     }
 
     fn prepare_root(&self, space: SpaceId, _root: Pfn) {

@@ -12,7 +12,7 @@ use crate::about::About;
 use crate::access::Places;
 use crate::folios::Run;
 use crate::hardware::Tables;
-use crate::journal::{Describe, Journal, What};
+use crate::journal::{Describe, Journal, Sight, What};
 use crate::report::{Finding, Oracle};
 use crate::scenario::{Activity, Verb};
 
@@ -141,7 +141,7 @@ impl Record {
     }
 
     /// Lets the journal describe pages for as long as `describe` exists.
-    pub(crate) fn open(&mut self, describe: &Arc<Describe>) {
+    pub(crate) fn open(&mut self, describe: &Arc<dyn Describe>) {
         if let Some(journal) = &mut self.journal {
             journal.describe = Some(Arc::downgrade(describe));
         }
@@ -299,6 +299,13 @@ impl Record {
     pub(crate) fn note(&mut self, lane: Option<usize>, what: impl FnOnce() -> What) {
         if let Some(journal) = &mut self.journal {
             journal.push(lane, what(), hook::step());
+        }
+    }
+
+    /// Notes for a picture what a CPU remembers, or has forgotten.
+    pub(crate) fn sees(&mut self, sight: impl FnOnce() -> Sight) {
+        if let Some(journal) = &mut self.journal {
+            journal.sees(sight());
         }
     }
 

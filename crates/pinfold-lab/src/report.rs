@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::Code;
 
 mod chosen;
+mod explained;
 mod hash;
 mod oracle;
 #[cfg(test)]
@@ -23,6 +24,9 @@ mod tests;
 
 pub(crate) use chosen::by_name;
 pub use chosen::{Chosen, ParseChosenError, Way};
+pub use explained::{
+    Decision, Explained, FrameScene, HandleScene, PageScene, Scene, TranslationScene,
+};
 pub use hash::{content_hash, id};
 pub use oracle::{Finding, Oracle, UnknownOracle};
 
@@ -93,6 +97,12 @@ pub struct Report {
     /// Its shared accesses, in order; only a replay lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accesses: Vec<AccessRow>,
+    /// What the scenario says of itself; only a run and a replay repeat it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<String>,
+    /// What there is to say of each row of the trace, in order; only a run and a replay say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<Explained>,
     /// The rule decisions that matter for [`Report::trace`].
     pub decisions: Vec<Decision>,
     /// How often each outcome was seen.
@@ -375,20 +385,6 @@ pub struct AccessRow {
     pub after: Option<String>,
     /// How many stores back from the latest it read or was placed.
     pub behind: u32,
-}
-
-/// A rule's decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Decision {
-    /// The rule.
-    pub rule: String,
-    /// What it decided, and on what grounds.
-    pub text: String,
-    /// The rule's variant in force, and since when it is.
-    pub in_force: String,
-    /// Whether the explanation of a failure names the rule.
-    pub told: bool,
 }
 
 /// How often an outcome was seen.

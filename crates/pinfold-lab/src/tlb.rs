@@ -14,7 +14,7 @@ use pinfold::{Pfn, SpaceId, VirtAddr};
 use pinfold_explore::hook;
 
 /// A cached translation.
-#[derive(Clone, Copy, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Translation {
     pub(crate) page: u64,
     pub(crate) frame: Pfn,
@@ -23,7 +23,7 @@ pub(crate) struct Translation {
 }
 
 impl Translation {
-    fn is_within(&self, scope: FlushScope) -> bool {
+    pub(crate) fn is_within(&self, scope: FlushScope) -> bool {
         match scope {
             FlushScope::All => true,
             FlushScope::Range(range) => range.contains(VirtAddr::of_page(self.page)),
@@ -83,13 +83,16 @@ impl Tlbs {
     }
 
     /// Makes `cpu` forget its translations of `space` within `scope`. A cache that has none there
-    /// is looked at and not written: who flushed it last makes no difference.
-    pub(crate) fn flush(&self, cpu: usize, space: SpaceId, scope: FlushScope) {
+    /// is looked at and not written: who flushed it last makes no difference. Whether there were
+    /// any.
+    pub(crate) fn flush(&self, cpu: usize, space: SpaceId, scope: FlushScope) -> bool {
         let cache = self.of(cpu, space);
         let mut cache = cache.lock();
-        if cache.covers(scope) {
+        let covers = cache.covers(scope);
+        if covers {
             cache.flush(scope);
         }
+        covers
     }
 
     /// The translations of `space` that `cpu` has cached.

@@ -23,7 +23,7 @@ use crate::exits;
 use crate::files::{self, Disk, NamedFile};
 use crate::folios::{self, Counted, Run};
 use crate::hardware::{Hardware, Level, Tables};
-use crate::journal::{Describe, PageView};
+use crate::journal::{Describe, FrameView, PageView};
 use crate::locks::Locks;
 use crate::machine::Machine;
 use crate::named::Named;
@@ -170,7 +170,7 @@ pub(crate) struct World {
     pub(crate) memory: Shared<Memory<Machine>>,
     pub(crate) state: RefCell<State>,
     /// What the journal, if there is one, asks about pages.
-    _describe: Option<Arc<Describe>>,
+    _describe: Option<Arc<dyn Describe>>,
     pub(crate) words: Arc<Words>,
     /// What lanes wait for.
     pub(crate) waits: Waits,
@@ -199,6 +199,25 @@ fn limits(machine: &scenario::Machine) -> Limits {
         areas: machine.areas.map_or(usual.areas, |areas| areas.value as usize),
         stack: machine.stack.map_or(usual.stack, |pages| u64::from(pages.value)),
         ..usual
+    }
+}
+
+/// The memory that a journal describes.
+struct Described(Shared<Memory<Machine>>);
+
+impl Describe for Described {
+    fn page(&self, root: Pfn, page: u64) -> PageView {
+        page_view(&self.0, root, page)
+    }
+
+    fn frame(&self, frame: Pfn) -> FrameView {
+        let memory = &self.0;
+        let machine = memory.platform();
+        FrameView {
+            node: memory.frames().node(frame),
+            counts: folios::counted(memory.frames(), frame, memory.rules().tail_refs),
+            words: (0..machine.words()).map(|word| machine.word(frame, word).peek()).collect(),
+        }
     }
 }
 
@@ -418,9 +437,7 @@ impl Plan {
         let swap = self.swap_on(&memory)?;
         let free_at_start = memory.frames().total_free();
         let describe = keeps_journal.then(|| {
-            let memory = memory.clone();
-            let describe: Arc<Describe> =
-                Arc::new(move |root, page| page_view(&memory, root, page));
+            let describe: Arc<dyn Describe> = Arc::new(Described(memory.clone()));
             describe
         });
         if let Some(describe) = &describe {

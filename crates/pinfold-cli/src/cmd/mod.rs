@@ -3,6 +3,7 @@
 pub(crate) mod campaign;
 pub(crate) mod check;
 mod expect;
+pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod fuzz;
 pub(crate) mod history;

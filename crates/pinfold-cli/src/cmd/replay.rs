@@ -21,12 +21,15 @@ use std::path::Path;
 pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
     let mut found = match (&args.what, &args.schedule) {
         (Some(scenario), Some(schedule)) => scheduled(scenario, schedule, args, console)?,
-        (what, _) => from_file(what.as_deref(), args, console)?,
+        (what, _) => {
+            let saved = Saved { directory: &args.saved, any_version: args.any_version };
+            from_file(what.as_deref(), saved, console)?
+        }
     };
     if !args.accesses {
         found.accesses.clear();
     }
-    show(&found, args.format, console)
+    show(found, args.format, console)
 }
 
 /// Runs a scenario according to `schedule`.
@@ -44,11 +47,25 @@ fn scheduled(
         .map_err(Failure::Schedule)
 }
 
+/// Where executions are saved, and which of them may be run.
+pub(super) struct Saved<'a> {
+    pub(super) directory: &'a Path,
+    /// Also those that another version of the engine found.
+    pub(super) any_version: bool,
+}
+
 /// Runs the execution that a file holds.
-fn from_file(what: Option<&Path>, args: &ReplayArgs, console: &Console) -> Result<Report, Failure> {
-    let path = saved::find(what, &args.saved)?;
+///
+/// # Errors
+/// When it cannot be found, read or run.
+pub(super) fn from_file(
+    what: Option<&Path>,
+    saved: Saved<'_>,
+    console: &Console,
+) -> Result<Report, Failure> {
+    let path = saved::find(what, saved.directory)?;
     let source = Source { text: files::read(&path, MOST_SAVED)?, path: show::path(&path) };
-    let engines = if args.any_version { Engines::Any } else { Engines::Same };
+    let engines = if saved.any_version { Engines::Any } else { Engines::Same };
     let wrong = |why| Failure::Replay { path: source.path.clone(), why };
     let file = ReplayFile::parse(&source.text, engines).map_err(wrong)?;
     if file.engine != ENGINE {

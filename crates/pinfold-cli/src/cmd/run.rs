@@ -20,17 +20,19 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
         Ok(prepared) => prepared.run(order),
         Err(_) => pinfold_lab::run(&loaded.scenario, &loaded.path, &rules.rules, order),
     };
-    show(&found, args.format, console)
+    show(found, args.format, console)
 }
 
-/// Prints the report of one execution.
+/// Prints the report of one execution, without what `pinfold explain` says.
 ///
 /// # Errors
 /// When the result cannot be written.
-pub(super) fn show(found: &Report, format: Format, console: &mut Console) -> Answer {
+pub(super) fn show(mut found: Report, format: Format, console: &mut Console) -> Answer {
+    found.explained.clear();
+    found.about.clear();
     let text = match format {
-        Format::Human => report::draw(found, console.look()),
-        Format::Json => json::reports(std::slice::from_ref(found), 1)?,
+        Format::Human => report::draw(&found, console.look()),
+        Format::Json => json::reports(std::slice::from_ref(&found), 1)?,
     };
     console.print(&text)?;
     Ok(found.exit_code())

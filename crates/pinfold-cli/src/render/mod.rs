@@ -7,7 +7,9 @@
 mod accesses;
 mod choose;
 mod evidence;
+pub(crate) mod explain;
 pub(crate) mod history;
+pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod kernel;
 mod lanes;

@@ -167,7 +167,7 @@ pub(crate) fn word(verdict: Verdict) -> (&'static str, Tone) {
     }
 }
 
-fn head(report: &Report, look: &Look) -> Vec<String> {
+pub(super) fn head(report: &Report, look: &Look) -> Vec<String> {
     let (verdict, tone) = match (report.mode, report.verdict) {
         // One order that went well does not amount to a pass.
         (Mode::Run, Verdict::Pass) => ("run", Tone::Head),
@@ -294,7 +294,7 @@ fn work(search: &Search) -> Vec<String> {
 }
 
 /// Lines with a word in front of the first.
-fn section(word: &str, lines: &[String], look: &Look) -> Vec<String> {
+pub(super) fn section(word: &str, lines: &[String], look: &Look) -> Vec<String> {
     section_painted(word, Tone::Head, lines, look)
 }
 
@@ -305,7 +305,7 @@ fn section_painted(word: &str, tone: Tone, lines: &[String], look: &Look) -> Vec
     lines.iter().enumerate().map(|(at, line)| format!("{}{line}", front(at))).collect()
 }
 
-fn what(broken: &Broken, look: &Look) -> Vec<String> {
+pub(super) fn what(broken: &Broken, look: &Look) -> Vec<String> {
     let statement = broken.what.first().map(String::as_str).unwrap_or_default();
     let text = clean(&format!("{}: {statement}", broken.title()), look);
     let mut lines = section("WHAT", &fold(&text, look.width - WORD, 2), look);
@@ -321,7 +321,7 @@ fn what(broken: &Broken, look: &Look) -> Vec<String> {
     lines
 }
 
-fn why(report: &Report, look: &Look) -> Vec<String> {
+pub(super) fn why(report: &Report, look: &Look) -> Vec<String> {
     let sentences = report.broken.iter().flat_map(|broken| &broken.why);
     let lines: Vec<String> =
         sentences.flat_map(|sentence| fold(&clean(sentence, look), look.width - WORD, 2)).collect();
@@ -370,6 +370,10 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
             "one order proves nothing: what of the others?",
         )),
         (Mode::Check, Verdict::Fail) => {
+            commands.extend(place.map(|place| {
+                let explain = format!("pinfold explain {}", place.argument());
+                (explain, "every decision, step by step (--html FILE: a picture)")
+            }));
             commands.extend(place.map(|place| {
                 let replay = format!("pinfold replay {}", place.argument());
                 (replay, "the same execution (--accesses: in detail)")

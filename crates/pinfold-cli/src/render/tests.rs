@@ -85,6 +85,8 @@ fn passed() -> Report {
         broken: None,
         trace: None,
         accesses: Vec::new(),
+        about: Vec::new(),
+        explained: Vec::new(),
         decisions: Vec::new(),
         outcomes: vec![outcome("in-step", 18_204), outcome("parted", 0)],
         reached: vec![

@@ -13,7 +13,7 @@ use super::options::{CheckOptions, Detail};
 use super::trial::{Found, Keep, Kept, Trial, oracle_of};
 use crate::counted::counted;
 use crate::report::{
-    Broken, Chosen, Elsewhere, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report,
+    Broken, Chosen, Elsewhere, Explained, FORMAT, Finding, Mode, Oracle, Outcome, Reached, Report,
     ScenarioHead, Verdict, id,
 };
 use crate::scenario::{Code, Scenario, ScenarioError, Thp};
@@ -60,6 +60,8 @@ pub(super) fn empty(
         broken: None,
         trace: None,
         accesses: Vec::new(),
+        about: Vec::new(),
+        explained: Vec::new(),
         decisions: Vec::new(),
         outcomes: Vec::new(),
         reached: Vec::new(),
@@ -95,7 +97,7 @@ pub(super) fn explain(report: &mut Report, plan: &Arc<Plan>, options: &CheckOpti
         if again.is_some() {
             kept = trial.kept;
         }
-        why = fill(report, plan, kept, (Broke::Yes, again.as_ref()));
+        why = fill(report, plan, kept, (Broke::Yes, again.as_ref())).why;
         report.search.elsewhere = again.and_then(|again| elsewhere(report, plan, options, &again));
     }
     report.broken = Some(failed(&failure, &findings, why));
@@ -149,14 +151,21 @@ pub(super) enum Broke {
     No,
 }
 
-/// Fills in the story of an execution, and gives the explanation of what it broke; `again` has its
-/// accesses, if they were recorded.
+/// What is not part of every report of an execution.
+pub(super) struct Filled {
+    /// The explanation of what it broke.
+    pub(super) why: Vec<String>,
+    /// What there is to say of each row.
+    pub(super) explained: Vec<Explained>,
+}
+
+/// Fills in the story of an execution; `again` has its accesses, if they were recorded.
 pub(super) fn fill(
     report: &mut Report,
     plan: &Plan,
     kept: Kept,
     (broke, again): (Broke, Option<&Replay>),
-) -> Vec<String> {
+) -> Filled {
     let told = Telling {
         scenario: &plan.scenario,
         rules: &plan.rules,
@@ -173,7 +182,7 @@ pub(super) fn fill(
     report.decisions = told.decisions;
     report.ends = kept.ends;
     report.costs = kept.costs;
-    told.why
+    Filled { why: told.why, explained: told.explained }
 }
 
 /// What an execution has broken: `findings` if there are any, otherwise `message`, according to

@@ -29,7 +29,9 @@ use pinfold_explore::{
 use crate::report::{Broken, Chosen, Mode, Oracle, Report, Verdict, Way};
 use crate::scenario::{Code, Scenario};
 
-use fill::{Broke, bounds, broken, empty, explain, failed, fill, list_accesses, not_covered};
+use fill::{
+    Broke, Filled, bounds, broken, empty, explain, failed, fill, list_accesses, not_covered,
+};
 use look::Searched;
 
 pub use ends::{Ended, Ends, FAILED, Met};
@@ -170,7 +172,7 @@ impl Prepared {
         }
     }
 
-    /// Makes one execution and keeps all of it.
+    /// Makes one execution and keeps all of it, including what there is to say of each row.
     pub fn run(&self, order: Order) -> Report {
         let (scenario, rules) = (self.scenario(), self.rules());
         let mut report = one_run(scenario, &self.path, rules, order);
@@ -195,7 +197,10 @@ impl Prepared {
             (None, _) => Verdict::Partial,
         };
         let broke = if found.failure.is_some() { Broke::Yes } else { Broke::No };
-        let why = fill(&mut report, &self.plan, std::mem::take(&mut trial.kept), (broke, None));
+        let kept = std::mem::take(&mut trial.kept);
+        let Filled { why, explained } = fill(&mut report, &self.plan, kept, (broke, None));
+        report.explained = explained;
+        report.about = about(scenario);
         if let Some(failure) = &found.failure {
             report.broken = Some(failed(failure, &trial.findings, why));
         }
@@ -203,7 +208,8 @@ impl Prepared {
         report
     }
 
-    /// Runs a recorded schedule again and keeps all of it, including its shared accesses.
+    /// Runs a recorded schedule again and keeps all of it, including its shared accesses and what
+    /// there is to say of each row.
     pub fn replay(&self, semantics: (Model, LockForm), schedule: &Schedule) -> Report {
         let (scenario, rules) = (self.scenario(), self.rules());
         let mut report = repetition(scenario, &self.path, rules, semantics);
@@ -219,7 +225,9 @@ impl Prepared {
             Judgement::Fail { .. } => Broke::Yes,
         };
         let kept = std::mem::take(&mut trial.kept);
-        let why = fill(&mut report, &self.plan, kept, (broke, Some(&again)));
+        let told = fill(&mut report, &self.plan, kept, (broke, Some(&again)));
+        report.explained = told.explained;
+        report.about = about(scenario);
         report.verdict = match (&again.judgement, again.diverged_at) {
             (Judgement::Pass { .. }, None) => Verdict::Pass,
             (_, Some(_)) => Verdict::Error,
@@ -227,11 +235,20 @@ impl Prepared {
         };
         if let Judgement::Fail { message, .. } = &again.judgement {
             let kind = FailureKind::Failed;
-            report.broken = Some(broken(&trial.findings, kind, message, schedule, why));
+            report.broken = Some(broken(&trial.findings, kind, message, schedule, told.why));
         }
         report.id = identify(scenario, rules, &report);
         report
     }
+}
+
+/// What a scenario says of itself, as one paragraph, and what it is based on.
+fn about(scenario: &Scenario) -> Vec<String> {
+    let lines: Vec<&str> = scenario.about.iter().map(|line| line.as_str()).collect();
+    let about = (!lines.is_empty()).then(|| lines.join(" "));
+    let facts = scenario.facts.iter().map(|facts| format!("Rules: facts {}.", facts.as_str()));
+    let source = scenario.source.iter().map(|source| format!("Source: {}", source.as_str()));
+    about.into_iter().chain(facts).chain(source).collect()
 }
 
 /// The report of a search, or, where it was vacuous with memory, that of another one without:

@@ -6,7 +6,8 @@
 //! 1. `ledger` gives each line its step, and says what a page mapped and who held a frame at it;
 //! 2. `stale` finds the accesses that were not up to date;
 //! 3. `why` follows the chain that parted the two sides of a finding;
-//! 4. `rows` draws the lanes, and marks what the explanation cites.
+//! 4. `rows` draws the lanes, and marks what the explanation cites;
+//! 5. `scenes` shows the machine at each row.
 
 use std::collections::BTreeSet;
 
@@ -15,16 +16,18 @@ use pinfold_explore::Access;
 
 use crate::about::{About, Cause};
 use crate::journal::{Journal, What};
-use crate::report::{Decision, Trace};
+use crate::report::{Decision, Explained, Trace};
 use crate::scenario::Scenario;
 use crate::words::Words;
 
 use ledger::Ledger;
 use rows::Rows;
-use why::{Explained, Teller, in_force};
+use scenes::Scenes;
+use why::{Teller, in_force};
 
 mod ledger;
 mod rows;
+mod scenes;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -50,6 +53,8 @@ pub(crate) struct Telling<'a> {
 /// An execution as a report has it.
 pub(crate) struct Told {
     pub(crate) trace: Trace,
+    /// What there is to say of each row.
+    pub(crate) explained: Vec<Explained>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) why: Vec<String>,
 }
@@ -64,7 +69,7 @@ impl Telling<'_> {
             &self.journal.places,
             self.words,
         );
-        let Explained { sentences, cited, blamed } = if self.broke {
+        let why::Explained { sentences, cited, blamed } = if self.broke {
             let mut teller = Teller::new(&ledger, self.rules, self.words, (&stale, self.cause));
             self.about.iter().for_each(|about| teller.explain(about));
             if self.about.is_empty() {
@@ -72,7 +77,7 @@ impl Telling<'_> {
             }
             teller.finish()
         } else {
-            Explained { sentences: Vec::new(), cited: BTreeSet::new(), blamed: BTreeSet::new() }
+            why::Explained::default()
         };
         let marks = self.rules.knows_exclusive_mark();
         let rows = Rows {
@@ -83,8 +88,10 @@ impl Telling<'_> {
             stale: &stale,
             cited: &cited,
         };
-        let trace = rows.draw();
-        Told { trace, decisions: decisions(self.journal, self.rules, &blamed), why: sentences }
+        let (trace, spans) = rows.draw();
+        let explained = Scenes::new(self.journal, self.words, self.rules).explain(&spans);
+        let decisions = decisions(self.journal, self.rules, &blamed);
+        Told { trace, explained, decisions, why: sentences }
     }
 }
 

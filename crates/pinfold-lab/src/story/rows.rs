@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pinfold::{Pfn, Weight};
 
 use super::ledger::{Ledger, Step};
+use super::scenes::Span;
 use super::stale::Stale;
 use crate::journal::{Change, FolioCounts, Line, Touch, What};
 use crate::report::{LaneHead, Row, RowKind, Trace};
@@ -27,6 +28,8 @@ pub(super) struct Rows<'a> {
 #[derive(Default)]
 struct Drawn {
     rows: Vec<Row>,
+    /// The lines of each row.
+    spans: Vec<Span>,
     /// What the state column shows in each row: the pages, each once, with their state.
     states: Vec<Vec<(usize, String)>>,
     /// What the state column last showed of each page, without what a large folio counts.
@@ -57,8 +60,9 @@ fn heads(scenario: &Scenario) -> Vec<LaneHead> {
 }
 
 impl Rows<'_> {
-    /// The rows. What ran alone has a lane of its own; what claims did has none.
-    pub(super) fn draw(&self) -> Trace {
+    /// The rows, and the lines of each. What ran alone has a lane of its own; what claims did has
+    /// none.
+    pub(super) fn draw(&self) -> (Trace, Vec<Span>) {
         let lanes = heads(self.scenario);
         let alone = lanes.len() - 1;
         let mut drawn = Drawn {
@@ -73,13 +77,15 @@ impl Rows<'_> {
             }
             let lane = if at >= judging { None } else { Some(line.lane.unwrap_or(alone)) };
             self.switch(&mut drawn, at, lane, alone);
+            drawn.settle(None, at);
             self.line(&mut drawn, at, line, lane);
+            drawn.settle(Some(at), at + 1);
         }
         let mut rows = drawn.rows;
         for (row, states) in rows.iter_mut().zip(&drawn.states) {
             row.state = (!states.is_empty()).then(|| self.tell_states(states));
         }
-        Trace { lanes, rows }
+        (Trace { lanes, rows }, drawn.spans)
     }
 
     fn tell_states(&self, states: &[(usize, String)]) -> String {
@@ -211,6 +217,15 @@ impl Drawn {
     fn push(&mut self, row: Row, states: Vec<(usize, String)>) {
         self.rows.push(row);
         self.states.push(states);
+    }
+
+    /// The rows until here have happened once there are so many lines; those that are new tell the
+    /// line `told`.
+    fn settle(&mut self, told: Option<usize>, until: usize) {
+        self.spans.resize(self.rows.len(), Span { told, until });
+        if let Some(last) = self.spans.last_mut() {
+            last.until = until;
+        }
     }
 
     /// Adds states to the last row, if it is of the same lane, or a row for them.

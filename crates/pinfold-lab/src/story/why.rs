@@ -53,6 +53,7 @@ pub(super) struct Teller<'a> {
 }
 
 /// A finished explanation.
+#[derive(Default)]
 pub(super) struct Explained {
     pub(super) sentences: Vec<String>,
     pub(super) cited: BTreeSet<usize>,

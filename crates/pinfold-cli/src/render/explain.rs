@@ -1,0 +1,261 @@
+//! An execution explained: who takes part, what the words mean, every step with its decisions and
+//! what it changes, and the rules that decided.
+//!
+//! It is a text to be read from the beginning, so it takes as many lines as it needs.
+
+mod facts;
+mod terms;
+
+use super::legend;
+use super::report::{head, section, what, why};
+use super::text::{clean, fold, pad, width};
+use super::{Look, Tone};
+use facts::Known;
+use pinfold::Rules;
+use pinfold::rules::{Status, SwitchInfo, VariantInfo};
+use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace};
+
+/// How far what belongs to a step is indented.
+const INDENT: usize = 6;
+/// The lane of what runs before and after the others.
+const ALONE: &str = "alone";
+
+/// Draws the explanation; the text ends with a line break.
+pub(crate) fn draw(report: &Report, look: &Look) -> String {
+    let mut sections = vec![head(report, look)];
+    sections.extend(report.broken.as_ref().map(|broken| what(broken, look)));
+    sections.push(why(report, look));
+    let about = report.about.iter().flat_map(|text| fold(&clean(text, look), room(look), 0));
+    sections.push(section("ABOUT", &about.collect::<Vec<_>>(), look));
+    if let Some(trace) = &report.trace {
+        sections.push(section("WHO", &who(report, trace, look), look));
+        sections.push(section("WORDS", &words(report, trace, look), look));
+        sections.extend(steps(report, trace, look));
+    }
+    sections.push(section("RULES", &rules(report, look), look));
+    sections.push(section("NEXT", &next(report, look), look));
+    sections.retain(|lines| !lines.is_empty());
+    let mut out = String::new();
+    for (position, lines) in sections.iter().enumerate() {
+        if position > 0 {
+            out.push('\n');
+        }
+        for line in lines {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// The columns of a section's text.
+fn room(look: &Look) -> usize {
+    look.width - INDENT
+}
+
+/// Names with what they are, in two columns.
+fn listed(entries: &[(String, String)], look: &Look) -> Vec<String> {
+    let widest = entries.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let hang = widest + 2;
+    let text = |(name, text): &(String, String)| {
+        fold(&clean(&format!("{}{text}", pad(name, hang)), look), room(look), hang)
+    };
+    entries.iter().flat_map(text).collect()
+}
+
+/// The lanes, and the handles that they make.
+fn who(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
+    let lane = |(name, place): (&String, &String)| match (name.as_str(), place.as_str()) {
+        (ALONE, _) => "what comes before the lanes start, and after they have ended".to_owned(),
+        (_, "device") => "a device".to_owned(),
+        (_, place) => match place.split_once(' ') {
+            Some((process, cpu)) => format!("a thread of process {process}, on {cpu}"),
+            None => format!("a thread of process {place}"),
+        },
+    };
+    let lanes = trace.lanes.iter().map(|head| (&head.name, &head.place));
+    let mut all: Vec<(String, String)> = lanes.map(|both| (both.0.clone(), lane(both))).collect();
+    for handle in report.explained.iter().flat_map(|row| &row.scene.handles) {
+        if all.iter().any(|(name, _)| *name == handle.name) {
+            continue;
+        }
+        let kind = if handle.pin { "a pin" } else { "a plain reference" };
+        let text = format!("{kind}: through it a device reaches frames, without page tables");
+        all.push((handle.name.clone(), text));
+    }
+    listed(&all, look)
+}
+
+/// The words of the field that the explanation uses.
+fn words(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
+    let rows = trace.rows.iter().flat_map(|row| [Some(&row.text), row.state.as_ref()]).flatten();
+    let told = report.explained.iter().map(|row| &row.meaning);
+    let broken = report.broken.iter().flat_map(|broken| broken.what.iter().chain(&broken.why));
+    let text: Vec<&str> = rows.chain(told).chain(broken).map(String::as_str).collect();
+    let handles = report.explained.iter().flat_map(|row| &row.scene.handles);
+    let pins = handles.clone().any(|handle| handle.pin);
+    let gets = handles.clone().any(|handle| !handle.pin);
+    let found = terms::used(&text.join("\n"), pins, gets);
+    listed(&found, look)
+}
+
+/// One section for each step, and for each place where another lane goes on.
+fn steps(report: &Report, trace: &Trace, look: &Look) -> Vec<Vec<String>> {
+    let mut known = Known::default();
+    let mut sections: Vec<Vec<String>> = Vec::new();
+    let nothing = Explained::default();
+    for (at, row) in trace.rows.iter().enumerate() {
+        let told = report.explained.get(at).unwrap_or(&nothing);
+        let lines = self::row(row, told, trace, look);
+        match sections.last_mut() {
+            Some(section) if row.kind == RowKind::Note => section.extend(lines),
+            _ => sections.push(lines),
+        }
+        let changes = known.changes(&told.scene);
+        if let Some(section) = sections.last_mut() {
+            section.extend(now(&changes, look));
+        }
+    }
+    let key = legend::draw(trace.rows.iter(), look);
+    if !key.is_empty() {
+        sections.push(key);
+    }
+    sections
+}
+
+/// What a row says.
+fn row(row: &Row, told: &Explained, trace: &Trace, look: &Look) -> Vec<String> {
+    let lane = row.lane.and_then(|lane| trace.lanes.get(lane)).map(|lane| lane.name.as_str());
+    match (row.kind, row.step) {
+        (RowKind::Step, Some(number)) => {
+            let title = match lane {
+                None | Some(ALONE) => format!("STEP {number}  {}", row.text),
+                Some(lane) => format!("STEP {number}  {lane}: {}", row.text),
+            };
+            let mut lines = painted(&title, Tone::Head, look.width, look);
+            lines.extend(indented(&told.meaning, look));
+            lines
+        }
+        (RowKind::Switch, _) => {
+            vec![look.paint(Tone::Doubt, &clean(&switched(&row.text), look))]
+        }
+        (RowKind::Claims, _) => painted("The end: the claims look", Tone::Head, look.width, look),
+        _ => note(row, told, lane, look),
+    }
+}
+
+/// `switch: step 5 is not finished, step 6 goes on`, as a sentence would have it.
+fn switched(text: &str) -> String {
+    let text = text.trim_matches(['~', ' ']);
+    let text = text.strip_prefix("switch: ").unwrap_or(text);
+    match text {
+        "switch" => "~ another lane goes on".to_owned(),
+        parts => format!("~ here another lane goes on: {parts}"),
+    }
+}
+
+/// Something that a step brought about.
+fn note(row: &Row, told: &Explained, lane: Option<&str>, look: &Look) -> Vec<String> {
+    if row.text.is_empty() {
+        return Vec::new();
+    }
+    let mark = if row.cited { "*" } else { "-" };
+    let lane = lane.filter(|lane| *lane != ALONE).map(|lane| format!("{lane}: "));
+    let text = format!("{mark} {}{}", lane.unwrap_or_default(), row.text);
+    let tone = if row.cited { Tone::Head } else { Tone::Faint };
+    let mut lines: Vec<String> = painted(&text, tone, room(look) + 2, look)
+        .into_iter()
+        .map(|line| format!("{:1$}{line}", "", INDENT - 2))
+        .collect();
+    lines.extend(indented(&told.meaning, look));
+    if let Some(Decision { text, in_force, .. }) = &told.decision {
+        lines.extend(indented(&format!("Rule {in_force}: {text}."), look));
+    }
+    lines
+}
+
+/// What is different now.
+fn now(changes: &[String], look: &Look) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (position, change) in changes.iter().enumerate() {
+        let front = if position == 0 { "now   " } else { "      " };
+        let folded = fold(&clean(change, look), room(look) - front.len(), 2);
+        for (at, line) in folded.iter().enumerate() {
+            let front = if at == 0 { front } else { "      " };
+            lines.push(format!("{:INDENT$}{front}{line}", ""));
+        }
+    }
+    lines
+}
+
+fn painted(text: &str, tone: Tone, columns: usize, look: &Look) -> Vec<String> {
+    let lines = fold(&clean(text, look), columns, 2);
+    lines.iter().map(|line| look.paint(tone, line)).collect()
+}
+
+fn indented(text: &str, look: &Look) -> Vec<String> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let lines = fold(&clean(text, look), room(look), 0);
+    lines.iter().map(|line| format!("{:INDENT$}{line}", "")).collect()
+}
+
+/// The switches that decided, each with its variant in force and those that came after it.
+fn rules(report: &Report, look: &Look) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (switch, variant) in deciding(report) {
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines.push(look.paint(Tone::Head, switch.name));
+        lines.extend(fold(switch.doc, room(look), 0));
+        lines.extend(fold(&format!("In force: {}", told(variant)), room(look), 2));
+        let later = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
+        for next in later.filter(|next| next.status == Status::Released) {
+            lines.extend(fold(&format!("Later: {}", told(next)), room(look), 2));
+        }
+    }
+    lines
+}
+
+fn told(variant: &VariantInfo) -> String {
+    let since = match variant.status {
+        Status::Released => format!("since {}", variant.since),
+        Status::NeverReleased => "never released".to_owned(),
+    };
+    format!("{} ({since}). {}", variant.name, variant.doc)
+}
+
+/// The switches that WHY names, with their variants in force, in order: not every rule that decided
+/// did so in an event.
+pub(super) fn deciding(report: &Report) -> Vec<(&'static SwitchInfo, &'static VariantInfo)> {
+    let mut found: Vec<(&SwitchInfo, &VariantInfo)> = Vec::new();
+    let sentences = report.broken.iter().flat_map(|broken| &broken.why);
+    for words in sentences.flat_map(|sentence| sentence.split("rule ").skip(1)) {
+        let named = words.split([',', ' ', ')']).next().and_then(|named| named.split_once('='));
+        let Some((switch, variant)) = named else { continue };
+        let Some(switch) = Rules::switches().find(|known| known.name == switch) else { continue };
+        let variant = switch.variants.iter().find(|known| known.name == variant);
+        if let Some(variant) = variant
+            && found.iter().all(|(known, _)| known.name != switch.name)
+        {
+            found.push((switch, variant));
+        }
+    }
+    found
+}
+
+/// Commands to go on with.
+fn next(report: &Report, look: &Look) -> Vec<String> {
+    let scenario = crate::find::argument(&report.scenario.name, &report.scenario.path);
+    let mut commands = Vec::new();
+    if report.broken.is_some() {
+        let rules = &report.rules;
+        let cure = format!("pinfold cure {scenario} --rules {rules}");
+        commands.push((cure, "which switches would have saved it".to_owned()));
+        let when = format!("pinfold when {scenario}");
+        commands.push((when, "which releases break it, and what mended it".to_owned()));
+    }
+    listed(&commands, look)
+}

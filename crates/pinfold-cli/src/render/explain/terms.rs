@@ -1,0 +1,177 @@
+//! The words of the field, for readers who know fork and page tables and not the rest. Each is
+//! explained where an execution uses it.
+
+/// A word, the texts of which any says that it is used, and what it means.
+struct Term {
+    name: &'static str,
+    used: &'static [&'static str],
+    meaning: &'static str,
+}
+
+/// The words, in an order in which each needs only those before it.
+const TERMS: [Term; 22] = [
+    Term {
+        name: "frame",
+        used: &["f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9"],
+        meaning: "a page of physical memory: f3 is the one with number 3",
+    },
+    Term {
+        name: "entry",
+        used: &["entry", " rw ", " ro "],
+        meaning: "what a page table says of an address: the frame, and whether it may be written \
+                  (rw) or only read (ro)",
+    },
+    Term {
+        name: "fault",
+        used: &["fault"],
+        meaning: "an access that the entry does not allow: the kernel is asked, changes the \
+                  entry, and the access is made again",
+    },
+    Term {
+        name: "ref",
+        used: &["ref ", "refs ", "refcount"],
+        meaning: "how many references keep the frame from being freed: one for each entry that \
+                  maps it, and those of everybody else who uses it for a while",
+    },
+    Term {
+        name: "map",
+        used: &["map ", "mapcount"],
+        meaning: "how many entries map the frame: never more than its references",
+    },
+    Term {
+        name: "copy-on-write",
+        used: &["wp fault", "copy-on-write", "cow", "fork"],
+        meaning: "after a fork parent and child map the same frames, read-only; who writes first \
+                  gets a copy, and who is left alone may keep the frame. A write fault has to \
+                  decide between copying and keeping",
+    },
+    Term {
+        name: "fast walk",
+        used: &["fast walk", "lock-free"],
+        meaning: "a pin or get that reads the page tables without any lock, and looks again once \
+                  it has its reference; where it cannot go on, the slow path takes the locks",
+    },
+    Term {
+        name: "exclusive",
+        used: &["excl", "exclusive mark"],
+        meaning: "a mark on a frame: it belongs to one process alone, so a write fault may keep \
+                  it, whatever its references (PageAnonExclusive, since 5.19)",
+    },
+    Term {
+        name: "unshare",
+        used: &["unshare", "Unsharing"],
+        meaning: "before a read pin is given a frame that may be shared, its process gets a copy \
+                  of its own",
+    },
+    Term {
+        name: "NUMA, node",
+        used: &["numa", "node", "hint"],
+        meaning: "memory and the CPUs that are near it. Balancing finds out which node uses a page \
+                  by taking access away now and then (a scan): the next access faults (a hinting \
+                  fault), and may move the page",
+    },
+    Term {
+        name: "protnone",
+        used: &["protnone", "hint"],
+        meaning: "the entry still names its frame, but nobody may use it before a fault",
+    },
+    Term {
+        name: "migration",
+        used: &["migration", "migrate", "Migration"],
+        meaning: "moving a page to another frame. While it lasts a migration entry stands in the \
+                  page's place and remembers whether it could be written. It must find no \
+                  references but those it knows, or it puts everything back",
+    },
+    Term {
+        name: "TLB",
+        used: &["stale", "flush", "translation"],
+        meaning: "what a CPU remembers of page tables. It goes on using that until a flush makes \
+                  it forget, even if the entry has changed: then it is stale",
+    },
+    Term {
+        name: "zap",
+        used: &["zap"],
+        meaning: "taking an entry out, by unmap, MADV_DONTNEED or exit",
+    },
+    Term {
+        name: "zero page",
+        used: &["zero page"],
+        meaning: "one frame of zeroes that all untouched memory is read from; it is never written",
+    },
+    Term {
+        name: "folio",
+        used: &["folio", "huge page", "huge entry", "tail"],
+        meaning: "pages in a row that are managed as one: the first is the head, the others are \
+                  tails, and references count on the head",
+    },
+    Term {
+        name: "tail",
+        used: &["tail"],
+        meaning: "up to 4.4 a tail could count references by itself, which a split had to give to \
+                  the page that it made of it",
+    },
+    Term {
+        name: "split",
+        used: &["split"],
+        meaning: "a folio becomes single pages, each with the references that are its own",
+    },
+    Term {
+        name: "swap",
+        used: &["swap"],
+        meaning: "a page is written to a device and its frame freed; a swap entry stands in its \
+                  place. While it is on its way the swap cache has it, which is a reference",
+    },
+    Term {
+        name: "LRU batch",
+        used: &["batch", "lru"],
+        meaning: "frames on their way to the lists from which reclaim takes: each CPU collects \
+                  some, and has a reference on each until it hands them over",
+    },
+    Term {
+        name: "file, page cache",
+        used: &["writeback", "page cache", "file's page", "truncate"],
+        meaning: "the pages of a file in memory, which processes that map it share; writeback \
+                  stores those that were written",
+    },
+    Term {
+        name: "userfaultfd",
+        used: &["uffd", "monitor"],
+        meaning: "a monitor, another thread, is told of faults and resolves them",
+    },
+];
+
+const PIN: (&str, &str) = (
+    "pin",
+    "a reference by which a device reads and writes a frame for as long as it likes \
+     (pin_user_pages). It counts 1024 references, so that it can be told from others. Owner and \
+     device must stay on one frame: that is what pins are for",
+);
+const GET: (&str, &str) = (
+    "get",
+    "an ordinary reference to a frame (get_user_pages): it keeps the frame from being freed, and \
+     promises no more",
+);
+
+/// The words that `text` uses.
+pub(super) fn used(text: &str, pins: bool, gets: bool) -> Vec<(String, String)> {
+    let terms = TERMS.iter().filter(|term| term.used.iter().any(|word| text.contains(word)));
+    let mut found: Vec<(&str, &str)> = terms.map(|term| (term.name, term.meaning)).collect();
+    let extra = [(pins, PIN), (gets, GET)];
+    found.extend(extra.into_iter().filter(|(used, _)| *used).map(|(_, term)| term));
+    found.iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_used_is_explained() {
+        let names = |text, pins, gets| -> Vec<String> {
+            used(text, pins, gets).into_iter().map(|(name, _)| name).collect()
+        };
+        assert!(names("nothing of that", false, false).is_empty());
+        assert_eq!(names("scan: f3 protnone", true, false), ["frame", "protnone", "pin"]);
+        assert_eq!(names("", false, true), ["get"]);
+    }
+}

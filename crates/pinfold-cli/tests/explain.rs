@@ -1,0 +1,129 @@
+//! `pinfold explain` as people meet it: from an id or a scenario to a text and a page.
+//!
+//! What a browser makes of the page is in `html/check.sh`.
+
+use serde_json::Value;
+use snapbox::cmd::{Command, cargo_bin};
+use snapbox::{file, str};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn pinfold(directory: &Path, arguments: &[&str]) -> Command {
+    Command::new(cargo_bin!("pinfold")).args(arguments).current_dir(directory)
+}
+
+/// A directory of a test's own.
+fn empty_directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explain").join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn printed(command: Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn bug_215616_is_told_from_its_words_to_its_rules() {
+    let here = empty_directory("told");
+    let told = pinfold(&here, &["explain", "bug-215616", "--rules", "5.16"]);
+    told.assert().code(1).stdout_eq(file!["explain/bug-215616.txt"].raw());
+}
+
+#[test]
+fn a_saved_execution_is_explained_by_its_id_and_as_the_latest() {
+    let here = empty_directory("saved");
+    let check = ["check", "rdma-fork", "--rules", "5.8", "--format", "json"];
+    let found: Value = serde_json::from_str(&printed(pinfold(&here, &check), 1)).unwrap();
+    let id = found["id"].as_str().unwrap();
+    let latest = printed(pinfold(&here, &["explain"]), 1);
+    assert_eq!(printed(pinfold(&here, &["explain", id]), 1), latest);
+    assert!(latest.contains(&format!("id {id}")), "{latest}");
+    let searched = printed(pinfold(&here, &["explain", "rdma-fork", "--rules", "5.8"]), 1);
+    assert_eq!(searched, latest);
+}
+
+#[test]
+fn an_order_that_breaks_nothing_is_explained_as_written() {
+    let here = empty_directory("nothing");
+    let told = pinfold(&here, &["explain", "rdma-fork", "--rules", "latest"]);
+    let output = told.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("nothing breaks in any of"), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("order as written") && text.contains("STEP 1  "), "{text}");
+    assert!(!text.contains("pinfold cure"), "there is nothing to cure: {text}");
+}
+
+#[test]
+fn what_a_release_lacks_is_said() {
+    let here = empty_directory("lacks");
+    let told = printed(pinfold(&here, &["explain", "bug-215616", "--rules", "5.5"]), 4);
+    assert!(told.starts_with("SKIP") && !told.contains("STEP"), "{told}");
+}
+
+#[test]
+fn what_cannot_be_explained_is_refused_with_a_remedy() {
+    let here = empty_directory("refused");
+    pinfold(&here, &["explain", "nobody"]).assert().code(2).stderr_eq(str![[r#"
+error: no saved execution `nobody`: there is no such file, nor that id in target/pinfold
+help: `pinfold check FILE` saves what fails; for a scenario give [..]--rules, too
+
+"#]]);
+    pinfold(&here, &["explain", "rdma-fork", "--rules", "5.8", "--html", "no/such/page.html"])
+        .assert()
+        .code(2)
+        .stdout_eq("");
+    pinfold(&here, &["explain", "--rules", "5.8"]).assert().code(2).stdout_eq("");
+    pinfold(&here, &["explain", "rdma-fork", "--rules", "banana"]).assert().code(2).stdout_eq("");
+}
+
+/// A scenario whose words would end a script and open an element.
+const HOSTILE: &str = "\
+scenario s
+title \"</script><img src=x onerror=alert(1)>\"
+
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"</script><b>\"
+
+lane l: P
+  read A
+
+always
+  P:A sees \"&amp;\"
+";
+
+#[test]
+fn a_page_needs_nothing_else_and_shows_words_as_words() {
+    let here = empty_directory("page");
+    fs::write(here.join("s.pf"), HOSTILE).unwrap();
+    pinfold(&here, &["explain", "s.pf", "--rules", "latest", "--html", "s.html"]).assert().code(1);
+    let page = fs::read_to_string(here.join("s.html")).unwrap();
+    assert_eq!(page.matches("</script>").count(), 2, "the two that are its own");
+    assert!(!page.contains("<img") && !page.contains("<b>"));
+    for other in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
+        let own = page.matches(other).count();
+        let told = page.matches(&format!("{other}x onerror")).count();
+        assert_eq!(own, told, "{other} leads out of the page");
+    }
+    assert!(page.contains("&lt;/script&gt;&lt;b&gt;"));
+}
+
+#[test]
+fn a_page_has_a_row_for_each_row_and_its_report() {
+    let here = empty_directory("rows");
+    let page = ["explain", "bug-215616", "--rules", "5.16", "--html", "b.html", "--format", "json"];
+    let report: Value = serde_json::from_str(&printed(pinfold(&here, &page), 1)).unwrap();
+    let rows = report["trace"]["rows"].as_array().unwrap().len();
+    assert_eq!(report["explained"].as_array().unwrap().len(), rows);
+    let page = fs::read_to_string(here.join("b.html")).unwrap();
+    assert_eq!(page.matches("<tr id=\"row").count(), rows);
+    let data = page.split("id=\"report\">").nth(1).unwrap().split("</script>").next().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(data).unwrap(), report);
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The page of `pinfold explain --html` in a real browser: at the width of a desk and of a phone, by
+# keyboard, and as assistive technology sees it. Skipped where there is no Chromium with its driver
+# and Selenium for Python. With a directory as argument it leaves screenshots there.
+set -euo pipefail
+cd "$(dirname "$0")/../../../.."
+
+python=python3
+# Debian has its packages for its own interpreter.
+/usr/bin/python3 -c "import selenium" 2>/dev/null && python=/usr/bin/python3
+if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null \
+    || ! "$python" -c 'import selenium' 2>/dev/null; then
+    printf '\n== SKIPPED crates/pinfold-cli/tests/html: no Chromium, chromedriver or Selenium\n'
+    exit 0
+fi
+
+pages=$(mktemp -d)
+trap 'rm -rf "$pages"' EXIT
+explain() {
+    local code=0
+    cargo run -q -p pinfold-cli -- explain "$1" --rules "$2" --html "$pages/$1.html" \
+        >/dev/null || code=$?
+    # 1 says that the execution breaks something, as all of these do.
+    [ "$code" -eq 1 ]
+}
+explain bug-215616 5.16
+explain torn-fork pinfold
+explain thp-tail-get 3.1
+"$python" crates/pinfold-cli/tests/html/check.py "$pages" "$@"
