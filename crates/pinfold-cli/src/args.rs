@@ -72,6 +72,12 @@ pub(crate) enum Command {
     /// swap slot is missing at the end, and 3 if all is well but the run was too short, or too
     /// quiet, to show it.
     Pressure(PressureArgs),
+    /// Write a scenario to start from, with comments that say what can be changed
+    New(NewArgs),
+    /// Print what a shell needs to complete commands and options
+    Completions(CompletionsArgs),
+    /// Write manual pages, one for each command
+    Man(ManArgs),
     /// Carry out scenarios for `check --on linux`, which starts this
     #[command(hide = true)]
     LinuxAgent(AgentArgs),
@@ -97,6 +103,9 @@ impl Command {
             | Self::Identify(_)
             | Self::Rules(_)
             | Self::Fmt(_)
+            | Self::New(_)
+            | Self::Completions(_)
+            | Self::Man(_)
             | Self::LinuxAgent(_)
             | Self::LinuxGuest => Format::Human,
         }
@@ -382,6 +391,7 @@ mod place;
 mod pressure;
 mod random;
 mod search;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -393,3 +403,4 @@ pub(crate) use place::{SAVED, Where};
 pub(crate) use pressure::PressureArgs;
 pub(crate) use random::{FuzzArgs, IdentifyArgs};
 pub(crate) use search::{CELL_EXECUTIONS, LocksArg, SearchArgs};
+pub(crate) use setup::{CompletionsArgs, ManArgs, NewArgs};

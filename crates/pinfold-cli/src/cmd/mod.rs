@@ -14,6 +14,7 @@ pub(crate) mod pressure;
 pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod run;
+pub(crate) mod setup;
 mod stage;
 
 use crate::console::Console;
