@@ -214,11 +214,7 @@ impl ReplayFile {
     /// # Errors
     /// When the scenario, the rules, the model or the schedule are not understood.
     pub fn replay(&self) -> Result<Report, ReplayFileError> {
-        let scenario = scenario::parse(&self.scenario.text).map_err(|errors| {
-            let first = errors.first().map(|error| error.message.clone());
-            ReplayFileError::Scenario(first.unwrap_or_default())
-        })?;
-        let rules = Rules::parse(&self.rules).map_err(ReplayFileError::Rules)?;
+        let (scenario, rules) = self.subject()?;
         let model = self.model.parse().map_err(ReplayFileError::Model)?;
         let locks = self.locks.parse().map_err(ReplayFileError::Locks)?;
         let path = &self.scenario.path;
@@ -232,6 +228,19 @@ impl ReplayFile {
             }
         }
         Ok(report)
+    }
+
+    /// The scenario of the execution, and the rules that it was under.
+    ///
+    /// # Errors
+    /// When one of them is not understood.
+    pub fn subject(&self) -> Result<(Scenario, Rules), ReplayFileError> {
+        let scenario = scenario::parse(&self.scenario.text).map_err(|errors| {
+            let first = errors.first().map(|error| error.message.clone());
+            ReplayFileError::Scenario(first.unwrap_or_default())
+        })?;
+        let rules = Rules::parse(&self.rules).map_err(ReplayFileError::Rules)?;
+        Ok((scenario, rules))
     }
 
     /// The first difference from the recording: a statement, and both sides.

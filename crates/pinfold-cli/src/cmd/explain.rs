@@ -7,12 +7,21 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
 use crate::progress::{Meter, stop_flag};
+use crate::render::explain::Mend;
 use crate::render::{explain, html, json};
 use crate::{find, rulesets};
+use pinfold::Rules;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
-use pinfold_lab::{CheckOptions, Config, Order};
+use pinfold_lab::scenario::Scenario;
+use pinfold_lab::{Answers, CheckOptions, Config, Detail, Order};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The executions after which it is not asked any longer whether a later rule alone saves a
+/// scenario.
+const MEND_EXECUTIONS: u64 = 20_000;
 
 /// Explains an execution. The exit status is that of its verdict, as `replay` has it.
 ///
@@ -21,57 +30,115 @@ use std::path::Path;
 /// be written.
 pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     let page = args.html.as_deref().map(Output::open).transpose()?;
-    let mut found = match (&args.what, &args.rules) {
-        (Some(scenario), Some(rules)) => searched(scenario, rules, console)?,
+    let stop = stop_flag()?;
+    let (subject, mut found) = match (&args.what, &args.rules) {
+        (Some(scenario), Some(rules)) => searched(scenario, rules, &stop, console)?,
         (what, _) => {
             let saved = Saved { directory: &args.saved, any_version: args.any_version };
-            from_file(what.as_deref(), saved, console)?
+            let (file, found) = from_file(what.as_deref(), saved, console)?;
+            (Subject::of(&file)?, found)
         }
     };
     found.accesses.clear();
+    let mends = mends(&subject, &found, &stop);
     if let Some(page) = page {
-        page.put(&html::page(&found)?)?;
+        page.put(&html::page(&found, &mends)?)?;
     }
     let text = match args.format {
-        Format::Human => explain::draw(&found, console.look()),
+        Format::Human => explain::draw(&found, &mends, console.look()),
         Format::Json => json::reports(std::slice::from_ref(&found), 1)?,
     };
     console.print(&text)?;
     Ok(found.exit_code())
 }
 
+/// The scenario of an execution, and the rules that it was under.
+struct Subject {
+    scenario: Scenario,
+    rules: Rules,
+}
+
+impl Subject {
+    /// Of a file whose execution has been made again, so that it is understood.
+    fn of(file: &ReplayFile) -> Result<Self, Failure> {
+        let wrong = |why| Failure::Replay { path: file.scenario.path.clone(), why };
+        let (scenario, rules) = file.subject().map_err(wrong)?;
+        Ok(Self { scenario, rules })
+    }
+}
+
+/// Which later variants of the switches that WHY names save the scenario, each alone.
+fn mends(subject: &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend> {
+    let mut mends = Vec::new();
+    let mut options = CheckOptions::of(Config { model: found.search.model, ..Config::default() });
+    options.config.max_executions = Some(MEND_EXECUTIONS);
+    options.config.stop = Some(Arc::clone(stop));
+    options.detail = Detail::Verdict;
+    let answers = Answers::new(&subject.scenario, &found.scenario.path, &options);
+    let mut meter = Meter::new();
+    for (switch, variant) in explain::deciding(found) {
+        let after = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
+        for later in after {
+            let mut rules = subject.rules;
+            // Every variant that is listed can be set.
+            if rules.set(switch.name, later.name).is_err() {
+                continue;
+            }
+            let report = answers.under(&rules, &mut |_| {
+                meter.show(|| {
+                    format!("{} with {}={}", found.scenario.name, switch.name, later.name)
+                });
+            });
+            mends.push(Mend {
+                switch: switch.name,
+                variant: later.name,
+                verdict: report.verdict,
+                executions: report.search.executions,
+            });
+        }
+    }
+    mends
+}
+
 /// The execution to explain of a scenario under some rules: one that breaks, or the order as
 /// written.
-fn searched(file: &Path, rules: &str, console: &Console) -> Result<Report, Failure> {
+fn searched(
+    file: &Path,
+    rules: &str,
+    stop: &Arc<AtomicBool>,
+    console: &Console,
+) -> Result<(Subject, Report), Failure> {
     let set = rulesets::one(rules)?;
     let loaded = find::load(file, console.error_style())?;
     let Ok(prepared) = loaded.prepare_or_absent(&set.rules, console.error_style())? else {
         let (scenario, order) = (&loaded.scenario, Order::AsWritten);
-        return Ok(pinfold_lab::run(scenario, &loaded.path, &set.rules, order));
+        let absent = pinfold_lab::run(scenario, &loaded.path, &set.rules, order);
+        return Ok((Subject { scenario: loaded.scenario, rules: set.rules }, absent));
     };
     let mut options = CheckOptions::of(Config::default());
     options.config.max_executions = Some(CELL_EXECUTIONS);
-    options.config.stop = Some(stop_flag()?);
+    options.config.stop = Some(Arc::clone(stop));
     let name = loaded.scenario.name.as_str();
     let mut meter = Meter::new();
     let report = prepared.check(&options, &mut |progress| {
         meter.show(|| format!("{name}: {} executions", progress.search.executions));
     });
     drop(meter);
-    match ReplayFile::record(&loaded.scenario, &set.rules, &report) {
+    let found = match ReplayFile::record(&loaded.scenario, &set.rules, &report) {
         Some(saved) => {
             let wrong = |why| Failure::Replay { path: loaded.path.clone(), why };
-            saved.replay().map_err(wrong)
+            saved.replay().map_err(wrong)?
         }
         // What cannot be searched cannot be run either, and says why.
-        None if matches!(report.verdict, Verdict::Skip | Verdict::Error) => Ok(report),
+        None if matches!(report.verdict, Verdict::Skip | Verdict::Error) => report,
         None => {
             let seen = report.search.begun();
             console.note(&match report.verdict {
                 Verdict::Pass => format!("nothing breaks in any of {seen} executions"),
                 _ => format!("nothing was found in {seen} executions, which are not all"),
             });
-            Ok(prepared.run(Order::AsWritten))
+            prepared.run(Order::AsWritten)
         }
-    }
+    };
+    Ok((Subject { scenario: loaded.scenario, rules: set.rules }, found))
 }

@@ -23,7 +23,7 @@ pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
         (Some(scenario), Some(schedule)) => scheduled(scenario, schedule, args, console)?,
         (what, _) => {
             let saved = Saved { directory: &args.saved, any_version: args.any_version };
-            from_file(what.as_deref(), saved, console)?
+            from_file(what.as_deref(), saved, console)?.1
         }
     };
     if !args.accesses {
@@ -54,7 +54,7 @@ pub(super) struct Saved<'a> {
     pub(super) any_version: bool,
 }
 
-/// Runs the execution that a file holds.
+/// Runs the execution that a file holds; the file, and what came of it.
 ///
 /// # Errors
 /// When it cannot be found, read or run.
@@ -62,7 +62,7 @@ pub(super) fn from_file(
     what: Option<&Path>,
     saved: Saved<'_>,
     console: &Console,
-) -> Result<Report, Failure> {
+) -> Result<(ReplayFile, Report), Failure> {
     let path = saved::find(what, saved.directory)?;
     let source = Source { text: files::read(&path, MOST_SAVED)?, path: show::path(&path) };
     let engines = if saved.any_version { Engines::Any } else { Engines::Same };
@@ -76,5 +76,6 @@ pub(super) fn from_file(
             file.engine.escape_debug()
         ));
     }
-    file.replay().map_err(wrong)
+    let report = file.replay().map_err(wrong)?;
+    Ok((file, report))
 }

@@ -8,20 +8,32 @@ mod terms;
 
 use super::legend;
 use super::report::{head, section, what, why};
-use super::text::{clean, fold, pad, width};
+use super::text::{clean, counted, fold, pad, width};
 use super::{Look, Tone};
 use facts::Known;
 use pinfold::Rules;
 use pinfold::rules::{Status, SwitchInfo, VariantInfo};
-use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace};
+use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace, Verdict};
 
 /// How far what belongs to a step is indented.
 const INDENT: usize = 6;
 /// The lane of what runs before and after the others.
 const ALONE: &str = "alone";
 
+/// What becomes of the scenario if one switch alone is as in a later release.
+pub(crate) struct Mend {
+    /// The switch.
+    pub(crate) switch: &'static str,
+    /// Its variant.
+    pub(crate) variant: &'static str,
+    /// What a search found.
+    pub(crate) verdict: Verdict,
+    /// The executions that it took.
+    pub(crate) executions: u64,
+}
+
 /// Draws the explanation; the text ends with a line break.
-pub(crate) fn draw(report: &Report, look: &Look) -> String {
+pub(crate) fn draw(report: &Report, mends: &[Mend], look: &Look) -> String {
     let mut sections = vec![head(report, look)];
     sections.extend(report.broken.as_ref().map(|broken| what(broken, look)));
     sections.push(why(report, look));
@@ -30,9 +42,10 @@ pub(crate) fn draw(report: &Report, look: &Look) -> String {
     if let Some(trace) = &report.trace {
         sections.push(section("WHO", &who(report, trace, look), look));
         sections.push(section("WORDS", &words(report, trace, look), look));
+        sections.push(signs(trace, look));
         sections.extend(steps(report, trace, look));
     }
-    sections.push(section("RULES", &rules(report, look), look));
+    sections.push(section("RULES", &rules(report, mends, look), look));
     sections.push(section("NEXT", &next(report, look), look));
     sections.retain(|lines| !lines.is_empty());
     let mut out = String::new();
@@ -99,6 +112,15 @@ fn words(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
     listed(&found, look)
 }
 
+/// The signs of the steps below.
+fn signs(trace: &Trace, look: &Look) -> Vec<String> {
+    let text = "Below, * marks what WHY is about, and `now` what has changed by the moment at which \
+                its line was told: what the same step does later is not in it yet.";
+    let mut lines = section("SIGNS", &fold(text, room(look), 0), look);
+    lines.extend(legend::draw(trace.rows.iter(), look));
+    lines
+}
+
 /// One section for each step, and for each place where another lane goes on.
 fn steps(report: &Report, trace: &Trace, look: &Look) -> Vec<Vec<String>> {
     let mut known = Known::default();
@@ -115,10 +137,6 @@ fn steps(report: &Report, trace: &Trace, look: &Look) -> Vec<Vec<String>> {
         if let Some(section) = sections.last_mut() {
             section.extend(now(&changes, look));
         }
-    }
-    let key = legend::draw(trace.rows.iter(), look);
-    if !key.is_empty() {
-        sections.push(key);
     }
     sections
 }
@@ -201,8 +219,9 @@ fn indented(text: &str, look: &Look) -> Vec<String> {
     lines.iter().map(|line| format!("{:INDENT$}{line}", "")).collect()
 }
 
-/// The switches that decided, each with its variant in force and those that came after it.
-fn rules(report: &Report, look: &Look) -> Vec<String> {
+/// The switches that decided, each with its variant in force, and what those that came after it do
+/// alone: the first that saves the scenario in full.
+fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
     let mut lines = Vec::new();
     for (switch, variant) in deciding(report) {
         if !lines.is_empty() {
@@ -211,25 +230,70 @@ fn rules(report: &Report, look: &Look) -> Vec<String> {
         lines.push(look.paint(Tone::Head, switch.name));
         lines.extend(fold(switch.doc, room(look), 0));
         lines.extend(fold(&format!("In force: {}", told(variant)), room(look), 2));
-        let later = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
-        for next in later.filter(|next| next.status == Status::Released) {
-            lines.extend(fold(&format!("Later: {}", told(next)), room(look), 2));
+        let (mut others, mut saved) = (Vec::new(), false);
+        for (later, mend) in later(switch, variant, mends) {
+            let executions = mend.map_or(0, |mend| mend.executions);
+            let searched = counted(executions, "execution", "executions");
+            match mend.map(|mend| mend.verdict) {
+                // What came later still is for who asks `pinfold rules`.
+                Some(Verdict::Pass) if saved => {
+                    others.push(format!("{} saves it, too", brief(later)))
+                }
+                Some(Verdict::Pass) => {
+                    saved = true;
+                    lines.extend(fold(&format!("Saved by {}", told(later)), room(look), 2));
+                    let shown = "  With it alone nothing breaks: the search ends after";
+                    lines.push(format!("{shown} {searched}."));
+                }
+                Some(Verdict::Fail) => others.push(format!("{} breaks", brief(later))),
+                Some(Verdict::Partial) => {
+                    let open = format!("{} was not searched to the end ({searched})", brief(later));
+                    others.push(open);
+                }
+                Some(Verdict::Skip | Verdict::Error) | None => {
+                    others.push(format!("{} was not searched", brief(later)));
+                }
+            }
+        }
+        if !others.is_empty() {
+            let text = format!("Each alone: {}.", others.join("; "));
+            lines.extend(fold(&text, room(look), 2));
         }
     }
     lines
 }
 
-fn told(variant: &VariantInfo) -> String {
-    let since = match variant.status {
+/// The variants of a switch that came after the one in force, each with what it does alone.
+pub(super) fn later<'m>(
+    switch: &'static SwitchInfo,
+    variant: &VariantInfo,
+    mends: &'m [Mend],
+) -> Vec<(&'static VariantInfo, Option<&'m Mend>)> {
+    let after = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
+    let found = |later: &VariantInfo| {
+        mends.iter().find(|mend| (mend.switch, mend.variant) == (switch.name, later.name))
+    };
+    after.map(|later| (later, found(later))).collect()
+}
+
+fn brief(variant: &VariantInfo) -> String {
+    format!("{} ({})", variant.name, since(variant))
+}
+
+fn since(variant: &VariantInfo) -> String {
+    match variant.status {
         Status::Released => format!("since {}", variant.since),
         Status::NeverReleased => "never released".to_owned(),
-    };
-    format!("{} ({since}). {}", variant.name, variant.doc)
+    }
+}
+
+fn told(variant: &VariantInfo) -> String {
+    format!("{} ({}). {}", variant.name, since(variant), variant.doc)
 }
 
 /// The switches that WHY names, with their variants in force, in order: not every rule that decided
 /// did so in an event.
-pub(super) fn deciding(report: &Report) -> Vec<(&'static SwitchInfo, &'static VariantInfo)> {
+pub(crate) fn deciding(report: &Report) -> Vec<(&'static SwitchInfo, &'static VariantInfo)> {
     let mut found: Vec<(&SwitchInfo, &VariantInfo)> = Vec::new();
     let sentences = report.broken.iter().flat_map(|broken| &broken.why);
     for words in sentences.flat_map(|sentence| sentence.split("rule ").skip(1)) {

@@ -3,9 +3,9 @@
 //! The lanes are a table that is there without a script. The picture, its slider and what is said
 //! of a row are drawn by the script from the report, which the page holds as JSON.
 
-use super::explain::deciding;
+use super::explain::{Mend, deciding, later};
 use crate::failure::Failure;
-use pinfold_lab::report::{LaneHead, Report, Row, RowKind, Trace};
+use pinfold_lab::report::{LaneHead, Report, Row, RowKind, Trace, Verdict};
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("html/page.css");
@@ -16,12 +16,12 @@ const PICTURE: &str = include_str!("html/picture.html");
 ///
 /// # Errors
 /// When the serializer refuses.
-pub(crate) fn page(report: &Report) -> Result<String, Failure> {
+pub(crate) fn page(report: &Report, mends: &[Mend]) -> Result<String, Failure> {
     let data = serde_json::to_string(report).map_err(Failure::Json)?;
     // A script ends at the first `</script`, whatever it stands in.
     let data = data.replace('<', "\\u003c");
     let title = text(&format!("{} under {}", report.scenario.name, report.rules));
-    let body = body(report);
+    let body = body(report, mends);
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -31,7 +31,7 @@ pub(crate) fn page(report: &Report) -> Result<String, Failure> {
     ))
 }
 
-fn body(report: &Report) -> String {
+fn body(report: &Report, mends: &[Mend]) -> String {
     let mut out = head(report);
     if let Some(trace) = &report.trace {
         out += "<div class=\"both\">\n";
@@ -39,7 +39,7 @@ fn body(report: &Report) -> String {
         out += &lanes(trace);
         out += "</div>\n";
     }
-    out += &rules(report);
+    out += &rules(report, mends);
     out
 }
 
@@ -141,8 +141,8 @@ fn cells(at: usize, row: &Row, lanes: &[LaneHead]) -> String {
     out
 }
 
-/// The switches that decided.
-fn rules(report: &Report) -> String {
+/// The switches that decided, and which later variant alone saves the scenario.
+fn rules(report: &Report, mends: &[Mend]) -> String {
     let deciding = deciding(report);
     if deciding.is_empty() {
         return String::new();
@@ -154,6 +154,13 @@ fn rules(report: &Report) -> String {
         let (name, doc) = (text(switch.name), text(switch.doc));
         let _ = writeln!(out, "<dt>{name}={}</dt>\n<dd>{doc}</dd>", text(variant.name));
         let _ = writeln!(out, "<dd>Since {}: {}</dd>", text(variant.since), text(variant.doc));
+        for (later, _) in later(switch, variant, mends)
+            .into_iter()
+            .filter(|(_, mend)| mend.is_some_and(|mend| mend.verdict == Verdict::Pass))
+        {
+            let (name, since, doc) = (text(later.name), text(later.since), text(later.doc));
+            let _ = writeln!(out, "<dd>Saved by {name} alone, since {since}: {doc}</dd>");
+        }
     }
     out + "</dl>\n</section>\n"
 }

@@ -95,7 +95,7 @@ pub(super) fn translation(one: &TranslationScene) -> String {
     let TranslationScene { cpu, page, frame, writable, stale } = one;
     let how = if *writable { "to read and write" } else { "to read" };
     let stale = if *stale { ", which the entry no longer says" } else { "" };
-    format!("cpu{cpu} remembers {frame} for {page}, {how}{stale}")
+    format!("the TLB of cpu{cpu} has {frame} for {page}, {how}{stale}")
 }
 
 fn parting(thing: &Thing) -> String {
@@ -103,6 +103,6 @@ fn parting(thing: &Thing) -> String {
         Thing::Page(name) => format!("{name} has no entry"),
         Thing::Frame(_, name) => format!("{name} is no longer looked at"),
         Thing::Handle(name) => format!("{name} is given back"),
-        Thing::Translation(cpu, page) => format!("cpu{cpu} has forgotten {page}"),
+        Thing::Translation(cpu, page) => format!("the TLB of cpu{cpu} has forgotten {page}"),
     }
 }

@@ -9,7 +9,19 @@ struct Term {
 }
 
 /// The words, in an order in which each needs only those before it.
-const TERMS: [Term; 22] = [
+const TERMS: [Term; 25] = [
+    Term {
+        name: "lane",
+        used: &["lane", "~"],
+        meaning: "a column of the picture: a thread of a process, or a device. Lanes run at the \
+                  same time; between any two accesses another may go on",
+    },
+    Term {
+        name: "P:A, A[1], A.1",
+        used: &["P:A"],
+        meaning: "the page that process P has mapped as A; of several pages the second; of its \
+                  words the second",
+    },
     Term {
         name: "frame",
         used: &["f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9"],
@@ -42,8 +54,14 @@ const TERMS: [Term; 22] = [
         name: "copy-on-write",
         used: &["wp fault", "copy-on-write", "cow", "fork"],
         meaning: "after a fork parent and child map the same frames, read-only; who writes first \
-                  gets a copy, and who is left alone may keep the frame. A write fault has to \
-                  decide between copying and keeping",
+                  gets a copy, and who is left alone may keep the frame. A write to a read-only \
+                  entry of memory that may be written (a wp fault) has to decide between copying \
+                  and keeping, whatever made the entry read-only",
+    },
+    Term {
+        name: "torn",
+        used: &["torn"],
+        meaning: "of a copy: part of it from before a write, part from after a later one",
     },
     Term {
         name: "fast walk",
@@ -78,13 +96,13 @@ const TERMS: [Term; 22] = [
     Term {
         name: "migration",
         used: &["migration", "migrate", "Migration"],
-        meaning: "moving a page to another frame. While it lasts a migration entry stands in the \
+        meaning: "moving a page to another frame. While it lasts, and while a folio is split, a migration entry stands in the \
                   page's place and remembers whether it could be written. It must find no \
                   references but those it knows, or it puts everything back",
     },
     Term {
         name: "TLB",
-        used: &["stale", "flush", "translation"],
+        used: &["\n"],
         meaning: "what a CPU remembers of page tables. It goes on using that until a flush makes \
                   it forget, even if the entry has changed: then it is stale",
     },
@@ -172,6 +190,7 @@ mod tests {
         };
         assert!(names("nothing of that", false, false).is_empty());
         assert_eq!(names("scan: f3 protnone", true, false), ["frame", "protnone", "pin"]);
+        assert_eq!(names("torn", false, false), ["torn"]);
         assert_eq!(names("", false, true), ["get"]);
     }
 }

@@ -41,7 +41,7 @@
           ...(one.tail ? [`of its own ref ${one.tail}`] : []),
           ...(one.exclusive ? ["exclusive"] : [])].join(", "),
     handle: (one) => `${one.name} ${one.pin ? "pins" : "holds"} ${one.frames.join(" ")}`,
-    translation: (one) => `cpu${one.cpu} remembers ${one.frame} for ${one.page}, `
+    translation: (one) => `the TLB of cpu${one.cpu} has ${one.frame} for ${one.page}, `
       + (one.writable ? "to read and write" : "to read")
       + (one.stale ? ", which the entry no longer says" : ""),
   };
@@ -93,7 +93,7 @@
       viewBox: `0 0 ${columns.width} ${height}`, role: "img", "aria-labelledby": "said",
     });
     const heads = {
-      cpu: ["CPUs remember", cpus], page: ["page tables", 0], frame: ["frames", 0], handle: ["devices", 0],
+      cpu: ["TLBs", cpus], page: ["page tables", 0], frame: ["frames", 0], handle: ["devices", 0],
     };
     for (const [column, [text, top]] of Object.entries(heads)) {
       svg.append(make("text", { x: columns[column][0], y: top + 14, class: "faint" }, text));
