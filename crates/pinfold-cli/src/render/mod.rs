@@ -10,6 +10,7 @@ mod evidence;
 pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod kernel;
+pub(crate) mod kernels;
 mod lanes;
 mod legend;
 pub(crate) mod matrix;
