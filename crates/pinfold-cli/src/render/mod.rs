@@ -5,6 +5,7 @@
 //! repeats what the text says.
 
 mod accesses;
+pub(crate) mod calls;
 mod choose;
 mod evidence;
 pub(crate) mod history;
