@@ -103,7 +103,7 @@ const CALLS: &[Call] = &[
         ],
         words: &["pin A write longterm as h0", "get A write as h0", "unpin h0"],
         fork: LONG_PIN,
-        scenarios: &["rdma-fork", "rdma-fork-get", "rdma-dontfork"],
+        scenarios: &["rdma-fork", "rdma-fork-get", "dontfork-first", "unregister-in-flight"],
         facts: "3.10, 3.12",
     },
     Call {
@@ -125,7 +125,7 @@ const CALLS: &[Call] = &[
         fork: "As io-uring-buffers. ibv_fork_init has the library keep regions out of children \
                (MADV_DONTFORK), with whatever else lies on their pages; from 5.9 on it is not \
                needed.",
-        scenarios: &["rdma-fork", "rdma-fork-get", "rdma-dontfork", "mprotect-pin-fork"],
+        scenarios: &["rdma-fork", "dontfork-first", "dontfork-late", "registration-stale"],
         facts: "3.7, 3.12, 2.1",
     },
     Call {
