@@ -153,10 +153,12 @@ impl Kernel {
 
     /// The kernel of a point release, with the distribution that its name ends with.
     fn flavoured(self, tail: &[u8]) -> Self {
-        if !tail.starts_with(b"+deb") {
-            return self;
-        }
-        let ours = |known: &&Distribution| known.base == self.base && known.maker == Maker::Debian;
+        let Some(tail) = tail.strip_prefix(b"+deb") else { return self };
+        // A backport to an older release names that one, and is of no distribution here.
+        let ours = |known: &&Distribution| {
+            let number = known.title.strip_prefix("Debian ").unwrap_or_default();
+            known.base == self.base && !number.is_empty() && tail.starts_with(number.as_bytes())
+        };
         Self { distribution: Distribution::ALL.iter().find(ours), ..self }
     }
 

@@ -300,7 +300,7 @@ const SERIES: &[Series] = &[
             ZeroPin::Free 130 Found "c8070b787519, wrong at first, read in 192, facts 0.1, 0.4";
             ForceWrite::Exclusive 0 Read "facts 3.4";
             GupNuma::Honor 0 Read "facts 3.8";
-            GupStack::Refuse 37 Memory "8d7071af8907, CVE-2023-3269, facts 3.13";
+            GupStack::Refuse 37 Found "8d7071af8907, seen in 192, facts 3.13; its point: M";
             WriteUpgrade::ExclusiveDirty 0 Read "facts 7.5";
             FastRecheck::On 0 Read "70cbc3cc78a9, facts 3.5";
             ZapRmap::WithEntry 0 Read "facts 6.2";
@@ -367,6 +367,7 @@ const DISTRIBUTIONS: &[Distribution] = &[
             (26, 197, Memory),
             (28, 209, Found),
             (32, 223, Memory),
+            (46, 262, Found),
         ],
         maker: Maker::Debian,
     },

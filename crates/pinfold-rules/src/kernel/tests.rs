@@ -41,6 +41,7 @@ fn names_of_every_kind_are_read() {
         ("6.1.0-22-cloud-arm64", "6.1", Some("6.1.y"), Some("bookworm"), Point::AtLeast(76, found)),
         ("6.1.0-3-amd64", "6.1", Some("6.1.y"), Some("bookworm"), Point::Unknown),
         ("6.12.43+deb13-amd64", "6.12", Some("6.12.y"), Some("trixie"), Point::Exact(43)),
+        ("6.12.95+deb12-cloud-amd64", "6.12", Some("6.12.y"), None, Point::Exact(95)),
         ("5.15.0-91-generic", "5.15", Some("5.15.y"), Some("jammy"), Point::AtLeast(131, found)),
         ("5.15.0-1051-aws", "5.15", Some("5.15.y"), Some("jammy"), Point::Unknown),
         ("5.4.0-150-lowlatency", "5.4", Some("5.4.y"), Some("focal"), Point::AtLeast(233, memory)),
