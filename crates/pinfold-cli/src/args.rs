@@ -48,8 +48,10 @@ pub(crate) enum Command {
     /// Sets of one switch are searched, and if none is enough those of two, and so on. Exit status
     /// 1 says that none saves it.
     Cure(CureArgs),
-    /// List rule sets and switches, show one, or compare two
+    /// List rule sets and switches, show one or a kernel by its name, or compare two
     Rules(RulesArgs),
+    /// Say which system call takes what on a process's pages, by release, and how fork is met
+    Calls(CallsArgs),
     /// Write scenario files in their canonical form
     Fmt(FmtArgs),
     /// Make random programs, and hold them against the oracles or against a real kernel
@@ -102,6 +104,7 @@ impl Command {
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
+            | Self::Calls(_)
             | Self::Fmt(_)
             | Self::New(_)
             | Self::Completions(_)
@@ -367,9 +370,18 @@ pub(crate) struct MatrixArgs {
 /// `pinfold rules`
 #[derive(Debug, Args)]
 pub(crate) struct RulesArgs {
-    /// A rule set or a switch to show; two rule sets to compare
+    /// A rule set, a kernel (5.15.133, el9, bookworm, what `uname -r` prints) or a switch to show;
+    /// two rule sets to compare
     #[arg(value_name = "SET", num_args = 0..=2)]
     pub(crate) sets: Vec<String>,
+}
+
+/// `pinfold calls`
+#[derive(Debug, Args)]
+pub(crate) struct CallsArgs {
+    /// The call to show: a name of the list, or what it is called in programs
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// `pinfold fmt`

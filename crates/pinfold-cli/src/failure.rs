@@ -121,6 +121,8 @@ pub(crate) enum Failure {
     },
     /// A text that is not a schedule; what the explorer says about it.
     Schedule(String),
+    /// `pinfold calls` with a name that is not in the table.
+    NoCall(String),
     /// `pinfold rules` with a switch where a rule set is needed.
     SwitchForSet(String),
     /// A table of expected cells that is not understood.
@@ -230,6 +232,11 @@ impl fmt::Display for Failure {
                 f,
                 "`{name}` is a switch, and two rule sets are compared\n\
                  help: `pinfold rules {name}` shows its variants"
+            ),
+            Self::NoCall(name) => write!(
+                f,
+                "no system call `{}` is in the table\nhelp: `pinfold calls` lists them",
+                show::word(name)
             ),
             Self::Expectation { path, line, why } => write!(f, "{path}:{line}: {why}"),
             Self::NothingExpected(path) => write!(

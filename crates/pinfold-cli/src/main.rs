@@ -14,7 +14,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `show`, `failure`, `args` | names made safe to show; what goes wrong; what was asked for |
+//! | 0 | `show`, `failure`, `args`, `calls` | names made safe to show; what goes wrong; what was asked for; a table |
 //! | 1 | `files`, `find`, `rulesets` | files; scenarios and rule sets, from names |
 //! | 2 | `saved` | where failing executions are |
 //! | 3 | `render` | reports as text, pictures and JSON |
@@ -22,6 +22,7 @@
 //! | 5 | `cmd` | one file for each command |
 
 mod args;
+mod calls;
 mod cmd;
 mod console;
 mod failure;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::When(args) => cmd::history::when(&args, &mut console),
         Command::Cure(args) => cmd::history::cure(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),
+        Command::Calls(args) => cmd::calls::calls(&args, &mut console),
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
         Command::Fuzz(args) => cmd::fuzz::fuzz(&args, &mut console),
         Command::Identify(args) => cmd::identify::identify(&args, &mut console),

@@ -332,6 +332,77 @@ fn rules_are_listed_shown_and_compared() {
     pinfold(&["rules", "5.9", "pte-cow"]).assert().code(2);
 }
 
+/// What kernels are called: each answer is one screen that names the base and says what is a guess.
+#[test]
+fn a_kernel_by_its_name_is_explained_on_one_screen() {
+    let table = [
+        ("5.15.133", "5.15"),
+        ("el8", "4.18"),
+        ("el9", "5.14"),
+        ("bullseye", "5.10"),
+        ("bookworm", "6.1"),
+        ("trixie", "6.12"),
+        ("focal", "5.4"),
+        ("jammy", "5.15"),
+        ("noble", "6.8"),
+        ("6.6.y", "6.6"),
+        ("3.10.0-1160.el7.x86_64", "3.10"),
+        ("5.10.0-28-amd64", "5.10"),
+        ("6.1.0-18-amd64", "6.1"),
+        ("5.10.3", "5.10"),
+        ("5.15.0-1051-aws", "5.15"),
+        ("5.15.0-91-generic", "5.15"),
+        ("6.8.0-31-generic", "6.8"),
+        ("5.14.0-427.el9.x86_64", "5.14"),
+        ("4.18.0-553.el8_10.x86_64", "4.18"),
+    ];
+    for (name, base) in table {
+        let told = printed(&["rules", name]);
+        let lines = told.lines().count();
+        assert!((15..=40).contains(&lines), "{name}: {lines} lines\n{told}");
+        assert!(told.lines().all(|line| line.chars().count() <= 100), "{name}:\n{told}");
+        assert!(told.contains(&format!("Linux {base};")), "{name}:\n{told}");
+        assert!(told.contains("\nguesses: "), "{name}:\n{told}");
+    }
+}
+
+#[test]
+fn every_command_with_rules_takes_a_kernel_by_its_name() {
+    for command in [
+        "run rdma-fork --rules bookworm",
+        "check rdma-fork --no-save --rules 5.10.0-28-amd64,6.1.76",
+        "matrix rdma-fork --rules el8,5.15.133",
+        "replay rdma-fork --schedule 1 --rules 6.1.0-18-amd64",
+        "cure vfork-exec --rules 5.15.y",
+    ] {
+        let words: Vec<_> = command.split(' ').collect();
+        // The schedule may be one for another execution; the rules are understood before it is.
+        let told = String::from_utf8(pinfold(&words).output().unwrap().stderr).unwrap();
+        assert!(!told.contains("in rules"), "{command}: {told}");
+    }
+    let unknown = ["replay", "rdma-fork", "--schedule", "1", "--rules", "bookwurm"];
+    pinfold(&unknown).assert().code(2).stderr_eq("error: in rules `bookwurm`[..]\n...\n");
+    // The backport decides: 80d47f5de5e3 came to 5.10 with 102.
+    let parted = ["check", "bug-215616", "--no-save", "--rules"];
+    pinfold(&[&parted[..], &["5.10.101"]].concat()).assert().code(1);
+    pinfold(&[&parted[..], &["5.10.102"]].concat()).assert().success();
+}
+
+#[test]
+fn a_kernel_that_is_not_known_is_an_error_with_a_remedy() {
+    for (name, remedy) in [
+        ("5.15.9999", "use 5.15.y"),
+        ("3.0", "use 3.1 to 7.3"),
+        ("7.9", "use latest"),
+        ("banana", "what `uname -r` prints"),
+        ("bookwurm", "did you mean `bookworm`?"),
+    ] {
+        let failed = pinfold(&["rules", name]).assert().code(2);
+        let told = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
+        assert!(told.contains(remedy), "{name}: {told}");
+    }
+}
+
 #[test]
 fn colour_is_for_those_who_ask() {
     let run = || pinfold(&["run", "rdma-fork"]);

@@ -85,6 +85,39 @@ fn every_command_on_a_page_for_users_is_accepted() {
     assert!(seen >= 10, "only {seen} commands were found");
 }
 
+/// The exit status that the cookbook states behind a command, and the command's words.
+fn stated(line: &str) -> (i32, Vec<&str>) {
+    let (command, verdict) = line.split_once('#').unwrap_or((line, ""));
+    let code = match verdict.trim() {
+        "" | "PASS" => 0,
+        "FAIL" => 1,
+        other => panic!("`{other}` is no verdict: {line}"),
+    };
+    (code, command.split_whitespace().skip(1).collect())
+}
+
+/// Every command of the cookbook ends as it says, and each question is answered by one.
+#[test]
+fn every_command_of_the_cookbook_ends_as_it_says() {
+    let page = read("docs/cookbook.md");
+    let mut seen = 0;
+    for question in page.split("\n## ").skip(1) {
+        let title = question.lines().next().unwrap_or_default();
+        assert!(title.ends_with('?'), "{title}");
+        let lines: Vec<_> = between(question, "```sh\n", "\n```").flat_map(str::lines).collect();
+        assert!(!lines.is_empty(), "{title}: no command");
+        for line in lines {
+            assert!(line.starts_with("pinfold "), "{title}: {line}");
+            seen += 1;
+            let (code, words) = stated(line);
+            let run =
+                Command::new(cargo_bin!("pinfold")).current_dir(workspace()).args(words).assert();
+            assert_eq!(run.get_output().status.code(), Some(code), "{title}: {line}");
+        }
+    }
+    assert!(seen >= 30, "only {seen} commands were found");
+}
+
 /// What the readers above must be able to refuse.
 #[test]
 fn a_wrong_command_is_not_accepted() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use pinfold::Rules;
+use pinfold::rules::{Kernel as Named, Standing};
 use serde::{Deserialize, Serialize};
 
 /// Where the kernel tells its release and its version.
@@ -43,13 +44,6 @@ pub struct Kernel {
     pub chosen: String,
 }
 
-/// Stable series that took up a rule of a later release: the series, the patch level from which on
-/// that was seen, and the rules.
-const STABLE: [(u32, u32, u32, &str); 2] = [
-    (5, 10, 262, "5.10,numa-skip=ref-count,fork-race=seq-count"),
-    (6, 1, 192, "6.1,zero-pin=free,gup-stack=refuse"),
-];
-
 /// The release and version of the running kernel; empty where it does not tell them.
 pub(crate) fn own() -> (String, String) {
     let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
@@ -75,21 +69,31 @@ pub fn rules_of(release: &str) -> Result<(Rules, String), String> {
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
         return Err(format!("the release \"{release}\" does not begin with two numbers"));
     };
-    let patch = numbers.next().and_then(Result::ok).unwrap_or(0);
-    let stable = STABLE
-        .iter()
-        .find(|(series, of, from, _)| (*series, *of) == (major, minor) && patch >= *from);
-    if let Some((.., text)) = stable {
-        let rules = Rules::parse(text).map_err(|why| why.to_string())?;
-        return Ok((rules, format!("those of the stable series {major}.{minor}")));
-    }
-    match Rules::parse(&format!("{major}.{minor}")) {
-        Ok(rules) => Ok((rules, format!("those of release {major}.{minor}"))),
+    // A package's number, as in 5.10.0-28-amd64, is no patch level.
+    let name = match numbers.next() {
+        Some(Ok(patch)) => format!("{major}.{minor}.{patch}"),
+        _ => format!("{major}.{minor}"),
+    };
+    match Named::parse(&name) {
+        Ok(kernel) if kernel.standings().any(|(_, standing)| took_up(standing)) => {
+            Ok((kernel.rules(), format!("those of the stable series {major}.{minor}")))
+        }
+        Ok(kernel) => Ok((kernel.rules(), format!("those of release {major}.{minor}"))),
         Err(_) if is_newer(major, minor) => {
             let rules = Rules::parse("latest").map_err(|why| why.to_string())?;
             Ok((rules, format!("the newest known, as {major}.{minor} is newer")))
         }
         Err(why) => Err(format!("no rules are known for release {major}.{minor}: {why}")),
+    }
+}
+
+/// Whether it is known that a kernel has something that its base has not.
+fn took_up(standing: Standing) -> bool {
+    match standing {
+        Standing::Taken(_) => true,
+        Standing::Kept(_) | Standing::Later(_) | Standing::Unchanged | Standing::Guess { .. } => {
+            false
+        }
     }
 }
 
@@ -142,6 +146,7 @@ mod tests {
         let stable = rules("5.10.262").expect("a series that is known");
         assert!(stable.contains("numa-skip=ref-count"), "{stable}");
         assert_eq!(rules("5.10.3").as_deref(), Ok("linux-5.10"));
+        assert_eq!(rules("6.1.192").as_deref(), Ok("linux-6.1,zero-pin=free,gup-stack=refuse"));
         assert_eq!(rules("4.19.1").as_deref(), Ok("linux-4.19"));
         assert!(rules("2.6.39").is_err_and(|why| why.contains("2.6")));
         assert!(rules("rolling").is_err());

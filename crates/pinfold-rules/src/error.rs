@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::series::{Distribution, Series};
 use super::switches::TABLE;
 use super::{Given, PRESETS, Release, SwitchInfo, VariantInfo};
 
@@ -27,9 +28,16 @@ pub enum RuleError {
     TooNew(Release),
     /// There never was such a release.
     NoSuchRelease(Release),
-    /// A stable release or a release candidate, whose backports are its own. Holds the mainline
-    /// release that it belongs to.
+    /// A release candidate, or a kernel with backports where only a mainline release can be named.
+    /// Holds the mainline release that it belongs to.
     NotMainline(Release),
+    /// No series has had so many point releases.
+    NoSuchPoint {
+        /// The kernel as given.
+        name: Given,
+        /// The mainline release that it would belong to.
+        release: Release,
+    },
     /// No base, switch or variant has that name.
     Unknown {
         /// What it was supposed to name.
@@ -71,6 +79,8 @@ impl RuleError {
             _ => None,
         };
         let bases = matches!(what, Some(Named::Base)).then_some(PRESETS);
+        let series = matches!(what, Some(Named::Base)).then_some(Series::ALL);
+        let distributions = matches!(what, Some(Named::Base)).then_some(Distribution::ALL);
         let variants = match what {
             Some(Named::Variant(switch)) => Some(switch.variants),
             _ => None,
@@ -78,6 +88,9 @@ impl RuleError {
         let switches =
             matches!(what, Some(Named::Switch)).then(|| TABLE.iter().map(|entry| entry.info.name));
         let bases = bases.into_iter().flatten().copied();
+        let series = series.into_iter().flatten().map(|series| series.name);
+        let distributions = distributions.into_iter().flatten().map(|known| known.name);
+        let bases = bases.chain(series).chain(distributions);
         let variants = variants.into_iter().flatten().map(|variant| variant.name);
         bases.chain(switches.into_iter().flatten()).chain(variants)
     }
@@ -133,8 +146,13 @@ impl fmt::Display for Suggesting<'_> {
             ),
             RuleError::NotMainline(release) => write!(
                 f,
-                "only mainline releases have presets: use {release} and override what was \
-                 backported"
+                "this is no mainline release: use {release} and override what differs, or \
+                 {release}.y"
+            ),
+            RuleError::NoSuchPoint { name, release } => write!(
+                f,
+                "no kernel `{name}` is known: use {release}.y for the newest of the series, or \
+                 {release}"
             ),
             RuleError::Unknown { what, name } => {
                 match what {
@@ -146,7 +164,11 @@ impl fmt::Display for Suggesting<'_> {
                     write!(f, " (did you mean `{nearest}`?)")?;
                 }
                 match what {
-                    Named::Base => write!(f, ": use {oldest} to {newest}, latest or pinfold"),
+                    Named::Base => write!(
+                        f,
+                        ": use {oldest} to {newest}, latest, pinfold, or a kernel such as 6.1.76, \
+                         el9, bookworm or what `uname -r` prints"
+                    ),
                     Named::Switch => {
                         f.write_str(": use one of ")?;
                         list(f, TABLE.iter().map(|entry| entry.info.name))
@@ -177,3 +199,21 @@ impl fmt::Display for Suggesting<'_> {
 }
 
 impl core::error::Error for RuleError {}
+
+impl Release {
+    /// The release, if it exists and its rules are modelled.
+    ///
+    /// # Errors
+    /// When it is too old or too new, or there never was such a release.
+    pub(super) fn checked(self) -> Result<Self, RuleError> {
+        if self < Self::OLDEST {
+            Err(RuleError::TooOld(self))
+        } else if self > Self::NEWEST {
+            Err(RuleError::TooNew(self))
+        } else if self.existed() {
+            Ok(self)
+        } else {
+            Err(RuleError::NoSuchRelease(self))
+        }
+    }
+}

@@ -222,8 +222,10 @@
 //! | 1 | `why`, `define` | reasons; how the table of switches becomes code |
 //! | 2 | `switches` | the table |
 //! | 3 | `charge`, `collapse`, `cow`, `fork`, `hugetlb`, `interface`, `large`, `migrate`, `numa`, `pin`, `pmd`, `protect`, `rmap`, `swap`, `uffd`, `zap` | the decisions |
+//! | 3 | `series` | what kernels with backports are known to have |
 //! | 4 | `error` | why text is refused |
-//! | 5 | `text` | rule sets as text |
+//! | 5 | `kernel` | kernels by name |
+//! | 6 | `text` | rule sets as text |
 //!
 //! `facts n.m` in comments names a section of `docs/facts-linux.md`, Linux's rules by release.
 #![no_std]
@@ -242,6 +244,7 @@ mod given;
 pub mod hugetlb;
 mod info;
 mod interface;
+mod kernel;
 pub mod large;
 pub mod migrate;
 pub mod numa;
@@ -250,6 +253,7 @@ pub mod pmd;
 pub mod protect;
 mod release;
 pub mod rmap;
+mod series;
 mod snapshot;
 pub mod swap;
 mod switches;
@@ -264,7 +268,9 @@ pub use error::{Named, RuleError};
 pub use given::Given;
 pub use info::{Difference, PRESETS, Status, SwitchInfo, VariantInfo};
 pub use interface::Interface;
+pub use kernel::{Kernel, Point, Standing};
 pub use release::{Base, Release};
+pub use series::{Distribution, Evidence, Finding, Series};
 pub use snapshot::{
     AreaState, Dirty, EntryState, Exclusive, LargeState, Locality, Lru, Mapping, Owners, PageKind,
     PageState, Permission, Protnone, SwapCache, Tracking, Users, Writeback,
@@ -329,18 +335,17 @@ impl Rules {
             || swap::remembers_mark(self.swap_in_reuse)
     }
 
-    /// The rules of a mainline release, such as `5.9` or `linux-5.9`. `latest` is the newest of
-    /// them; `pinfold` and `default` are [`Rules::default`].
+    /// The rules of a mainline release, such as `5.9` or `linux-5.9`, or of a kernel that started
+    /// from one, by any name that [`Kernel::parse`] reads. `latest` is the newest mainline release;
+    /// `pinfold` and `default` are [`Rules::default`].
     ///
-    /// Every release from [`Release::OLDEST`] to [`Release::NEWEST`] has its preset.
+    /// Every release from [`Release::OLDEST`] to [`Release::NEWEST`] has its preset. What is only
+    /// guessed of a kernel with backports, [`Kernel::standings`] tells.
     ///
     /// # Errors
-    /// When there is no such release, or its rules are not modelled.
+    /// When there is no such release or kernel, or its rules are not modelled.
     pub fn linux(release: &str) -> Result<Self, RuleError> {
-        Ok(match text::base(release)? {
-            Base::Pinfold => Self::default(),
-            Base::Linux(release) => Self::at(release),
-        })
+        text::named(release)
     }
 
     /// Reads a base and overrides, separated by commas: `linux-5.9,numa-skip=ref-count`. Without a

@@ -1,7 +1,7 @@
 //! Mainline releases, and the preset that a rule set starts from.
 //!
-//! Only mainline counts: a stable series carries backports of its own, so its rules are those of
-//! the mainline release plus overrides.
+//! Only mainline counts here: a stable series carries backports of its own, so its rules are those
+//! of the mainline release plus what `series` knows of it.
 
 use core::fmt;
 

@@ -8,7 +8,7 @@ use core::str::FromStr;
 
 use super::define::Entry;
 use super::switches::{self, Switch, TABLE};
-use super::{Base, Release, RuleError, Rules};
+use super::{Base, Kernel, Release, RuleError, Rules};
 
 /// Reads `pinfold`, `default`, `latest`, `5.9` or `linux-5.9`.
 pub(super) fn base(text: &str) -> Result<Base, RuleError> {
@@ -19,24 +19,20 @@ pub(super) fn base(text: &str) -> Result<Base, RuleError> {
     }
     let number = text.strip_prefix("linux-").unwrap_or(text);
     match Release::split(number.as_bytes()) {
-        Some((release, [])) => checked(release).map(Base::Linux),
+        Some((release, [])) => release.checked().map(Base::Linux),
         Some((release, [b'.' | b'-', ..])) => {
-            checked(release).and_then(|release| Err(RuleError::NotMainline(release)))
+            release.checked().and_then(|release| Err(RuleError::NotMainline(release)))
         }
         _ => Err(RuleError::unknown_base(text)),
     }
 }
 
-/// Checks that the release exists and that its rules are modelled.
-fn checked(release: Release) -> Result<Release, RuleError> {
-    if release < Release::OLDEST {
-        Err(RuleError::TooOld(release))
-    } else if release > Release::NEWEST {
-        Err(RuleError::TooNew(release))
-    } else if release.existed() {
-        Ok(release)
-    } else {
-        Err(RuleError::NoSuchRelease(release))
+/// The rules that a base stands for: that of [`base`], or a kernel.
+pub(super) fn named(text: &str) -> Result<Rules, RuleError> {
+    match base(text) {
+        Ok(Base::Pinfold) => Ok(Rules::default()),
+        Ok(Base::Linux(release)) => Ok(Rules::at(release)),
+        Err(_) => Kernel::parse(text).map(|kernel| kernel.rules()),
     }
 }
 

@@ -28,9 +28,9 @@ use pinfold_rules::swap::{
 };
 use pinfold_rules::{
     Answer, AreaState, ClearRefsPinned, Dirty, EntryState, Exclusive, ForceWrite, ForkPin,
-    HugeZeroWrite, LargeCow, LargeState, LazyFree, Lru, Mapping, NumaSkip, NumaSkipPmd, Owners,
-    PRESETS, PageKind, PageState, Permission, PmdCow, Protnone, PteCow, ReadGup, Rules, SwapCache,
-    SwapInReuse, SwapInWrite, SwapPinned, Tracking, WriteUpgrade, Writeback,
+    HugeZeroWrite, Kernel, LargeCow, LargeState, LazyFree, Lru, Mapping, NumaSkip, NumaSkipPmd,
+    Owners, PRESETS, PageKind, PageState, Permission, PmdCow, Protnone, PteCow, ReadGup, Rules,
+    SwapCache, SwapInReuse, SwapInWrite, SwapPinned, Tracking, WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -317,13 +317,25 @@ fn rule_sets_are_read_changed_compared_and_printed_without_allocation() {
 }
 
 #[test]
+fn kernels_are_read_and_known_without_allocation() {
+    let allocated = allocations(|| {
+        for name in ["5.15.133", "bookworm", "el9", "5.10.0-28-amd64", "4.18.0-553.el8_10.x86_64"] {
+            let kernel = black_box(Kernel::parse(name)).expect("a kernel");
+            black_box((kernel.rules(), kernel.standings().count(), kernel.newer_than()));
+        }
+    });
+    assert_eq!(allocated, 0);
+}
+
+#[test]
 fn what_is_refused_is_told_without_allocation() {
     let long = "a name that goes on and on ".repeat(1000);
     let texts = [
         "3.0",
         "7.4",
         "5.20",
-        "6.12.1",
+        "6.12.9999",
+        "6.18.0-rc3",
         "lates",
         "5.9,numa-skp=x",
         "pte-cow=refcount",

@@ -1,5 +1,6 @@
 //! The commands, one file for each, and what they share.
 
+pub(crate) mod calls;
 pub(crate) mod campaign;
 pub(crate) mod check;
 mod expect;

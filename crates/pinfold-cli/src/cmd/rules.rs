@@ -1,13 +1,14 @@
-//! `pinfold rules`: lists the rule sets and switches, shows one of them, or compares two.
+//! `pinfold rules`: lists the rule sets and switches, shows one of them, or compares two. Of a
+//! kernel with backports it shows what that is taken for, and what is known of it.
 
 use super::Answer;
 use crate::args::RulesArgs;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::render::rules as render;
+use crate::render::{Look, kernels as of_kernel, rules as render};
 use crate::rulesets;
 use pinfold::Rules;
-use pinfold::rules::SwitchInfo;
+use pinfold::rules::{Kernel, SwitchInfo};
 use pinfold_lab::report::Verdict;
 
 /// Lists, shows or compares.
@@ -21,12 +22,21 @@ pub(crate) fn rules(args: &RulesArgs, console: &mut Console) -> Answer {
         [left, right] => render::difference(&set(left)?, &set(right)?, look),
         [name, ..] => match switch(name) {
             Some(switch) => render::switch(switch, look),
-            None => render::set(&rulesets::one(name)?, look),
+            None => whole(name, look)?,
         },
         [] => render::overview(look),
     };
     console.print(&text)?;
     Ok(Verdict::Pass.exit_code())
+}
+
+/// One rule set, or a kernel that is more than a mainline release.
+fn whole(name: &str, look: &Look) -> Result<String, Failure> {
+    let set = rulesets::one(name)?;
+    Ok(match Kernel::parse(name.trim()) {
+        Ok(kernel) if !kernel.is_mainline() => of_kernel::kernel(&set.name, &kernel, look),
+        _ => render::set(&set, look),
+    })
 }
 
 fn switch(name: &str) -> Option<&'static SwitchInfo> {

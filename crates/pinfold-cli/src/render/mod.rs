@@ -5,6 +5,7 @@
 //! repeats what the text says.
 
 mod accesses;
+pub(crate) mod calls;
 mod choose;
 mod evidence;
 pub(crate) mod explain;
@@ -12,6 +13,7 @@ pub(crate) mod history;
 pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod kernel;
+pub(crate) mod kernels;
 mod lanes;
 mod legend;
 pub(crate) mod matrix;

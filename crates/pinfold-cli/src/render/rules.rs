@@ -4,7 +4,7 @@ use super::text::{flow, fold, pad, width};
 use super::{Detail, Look, Tone};
 use crate::rulesets::RuleSet;
 use pinfold::Rules;
-use pinfold::rules::{PRESETS, Release, Status, SwitchInfo, VariantInfo};
+use pinfold::rules::{Distribution, PRESETS, Release, Series, Status, SwitchInfo, VariantInfo};
 
 /// How far texts are indented under what they explain.
 const INDENT: usize = 4;
@@ -19,6 +19,12 @@ pub(crate) fn overview(look: &Look) -> String {
         Release::NEWEST
     );
     lines.extend(labelled("", &fold(&range, look.width - LABEL, 0), look));
+    let series = Series::ALL.iter().map(|series| series.name.to_owned());
+    let kernels: Vec<String> =
+        series.chain(Distribution::ALL.iter().map(|known| known.name.to_owned())).collect();
+    lines.extend(labelled("kernels", &flow(&kernels, " ", look.width - LABEL), look));
+    let more = "and every point release, and what `uname -r` prints: 5.15.133, 6.1.0-18-amd64";
+    lines.extend(labelled("", &fold(more, look.width - LABEL, 0), look));
     lines.push(String::new());
     lines.push(look.paint(Tone::Head, "switches, their variants, and since when"));
     let widest = Rules::switches().map(|switch| width(switch.name)).max().unwrap_or(0);
@@ -143,9 +149,10 @@ fn indented(text: &str, look: &Look) -> Vec<String> {
 }
 
 /// Columns of the word in front of the presets.
-const LABEL: usize = 10;
+pub(super) const LABEL: usize = 10;
 
-fn labelled(label: &str, lines: &[String], look: &Look) -> Vec<String> {
+/// Lines behind a word.
+pub(super) fn labelled(label: &str, lines: &[String], look: &Look) -> Vec<String> {
     let mut front = format!("{}{:2$}", look.paint(Tone::Head, label), "", LABEL - width(label));
     let mut lines_of = Vec::new();
     for line in lines {
@@ -154,6 +161,7 @@ fn labelled(label: &str, lines: &[String], look: &Look) -> Vec<String> {
     lines_of
 }
 
-fn finish(lines: &[String]) -> String {
+/// The lines as one text.
+pub(super) fn finish(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }

@@ -97,12 +97,8 @@ fn releases_that_cannot_be_had_say_what_can() {
         ("5.20", "there is no Linux 5.20: use a release from 3.1 to 7.3, latest or pinfold"),
         ("6.20", "there is no Linux 6.20: use a release from 3.1 to 7.3, latest or pinfold"),
         (
-            "6.12.117",
-            "only mainline releases have presets: use 6.12 and override what was backported",
-        ),
-        (
             "linux-5.9-rc7",
-            "only mainline releases have presets: use 5.9 and override what was backported",
+            "this is no mainline release: use 5.9 and override what differs, or 5.9.y",
         ),
     ];
     for (text, expected) in remedies {
@@ -136,11 +132,14 @@ fn corrected(text: &str, suggestion: &str) -> String {
 
 #[test]
 fn an_unknown_base_has_the_presets_as_candidates() {
-    assert_eq!(refused("lates"), "no rules are called `lates`: use 3.1 to 7.3, latest or pinfold");
+    let remedy = "use 3.1 to 7.3, latest, pinfold, or a kernel such as 6.1.76, el9, bookworm or \
+                  what `uname -r` prints";
+    assert_eq!(refused("lates"), ["no rules are called `lates`: ", remedy].concat());
     assert_eq!(
         corrected("lates", "latest"),
-        "no rules are called `lates` (did you mean `latest`?): use 3.1 to 7.3, latest or pinfold"
+        ["no rules are called `lates` (did you mean `latest`?): ", remedy].concat()
     );
+    assert!(corrected("bookwurm", "bookworm").contains("did you mean `bookworm`?"));
     assert!(corrected("v5.19", "5.19").contains("`v5.19` (did you mean `5.19`?)"));
 }
 

@@ -1,0 +1,275 @@
+//! The name of a kernel, as `uname -r` or people give it, and what is known of its rules.
+//!
+//! A name leads to a base, a series of [`Series::ALL`] if something is known of it, and a *point*:
+//! how far the kernel has come in the series. The rules are those of the base with every finding
+//! that the point has reached; a point that a name does not tell has reached none but those that
+//! the series began with. What is neither found nor unchanged in mainline is a guess, and said to
+//! be one ([`Standing::Guess`]).
+//!
+//! - INV-KERNEL-1: every name of a mainline release is a kernel at point 0 with the rules of the
+//!   release, so that nothing changes for who names one.
+//!
+//! facts 0.4
+
+use super::error::RuleError;
+use super::series::{Distribution, Evidence, Finding, Maker, Series};
+use super::switches::{Switch, TABLE};
+use super::{Release, Rules, SwitchInfo, VariantInfo};
+
+/// More point releases than any series has had.
+const MOST_POINTS: u16 = 511;
+/// From here on a package number is one of Ubuntu's kernels for clouds, which count for themselves.
+const CLOUD_PACKAGES: u16 = 1000;
+
+/// How far a kernel has come in its series.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Point {
+    /// The newest of which something is known.
+    Newest,
+    /// This point release, or this build of a distribution; 0 is the mainline release.
+    Exact(u16),
+    /// At least this point release: the name has a package number, and the table of packages
+    /// leads here.
+    AtLeast(u16, Evidence),
+    /// The name does not tell.
+    Unknown,
+}
+
+/// A kernel, from its name.
+///
+/// ```
+/// use pinfold_rules::{Kernel, Point, Standing, Switch};
+/// let kernel = Kernel::parse("5.15.133")?;
+/// assert_eq!((kernel.base.to_string(), kernel.point), ("5.15".into(), Point::Exact(133)));
+/// assert_eq!(kernel.rules().get("numa-skip")?, "ref-count");
+/// assert!(matches!(kernel.standing(Switch::NumaSkip), Standing::Taken(_)));
+/// assert!(matches!(kernel.standing(Switch::GupStack), Standing::Guess { .. }));
+/// # Ok::<(), pinfold_rules::RuleError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    /// The mainline release that it started from.
+    pub base: Release,
+    /// The series, if something is known of it.
+    pub series: Option<&'static Series>,
+    /// The distribution, if the name tells.
+    pub distribution: Option<&'static Distribution>,
+    /// How far it has come.
+    pub point: Point,
+}
+
+/// What is known of one switch in one kernel.
+#[derive(Clone, Copy, Debug)]
+pub enum Standing {
+    /// It has taken up what its base has not.
+    Taken(&'static Finding),
+    /// It is known to have kept what its base has.
+    Kept(&'static Finding),
+    /// The series takes it up at a point that this kernel has not reached, or may not have; it has
+    /// what the base has.
+    Later(&'static Finding),
+    /// Mainline has not changed it since the base, so there is nothing to take up.
+    Unchanged,
+    /// Mainline changed it after the base, and nobody looked whether this kernel took that up: that
+    /// it has what the base has is a guess.
+    Guess {
+        /// The release in which mainline changed it first.
+        changed: Release,
+        /// What mainline has had since.
+        to: &'static VariantInfo,
+    },
+}
+
+impl Kernel {
+    /// Reads a release (`5.15`), a point release (`5.15.133`), the newest of a series (`5.15.y`), a
+    /// series or release of a distribution (`el9`, `bookworm`), or a name as `uname -r` prints it
+    /// (`6.1.0-18-amd64`, `5.14.0-427.el9.x86_64`).
+    ///
+    /// # Errors
+    /// When it is none of these, or there are no rules for its release, or no such point release.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        if let Some(known) = Distribution::named(text) {
+            let series = Series::stable(known.base);
+            return Ok(Self {
+                base: known.base,
+                series,
+                distribution: Some(known),
+                point: Point::Newest,
+            });
+        }
+        if let Some(series) = Series::named(text) {
+            return Ok(Self::of(series, Point::Newest));
+        }
+        let number = text.strip_prefix("linux-").unwrap_or(text);
+        let Some((release, rest)) = Release::split(number.as_bytes()) else {
+            return Err(RuleError::unknown_base(text));
+        };
+        let series = Series::stable(release);
+        let at = |point| Self { base: release, series, distribution: None, point };
+        let kernel = match rest {
+            [] => at(Point::Exact(0)),
+            b".y" => at(Point::Newest),
+            [b'-', b'r', b'c', ..] => return Err(not_mainline(release)),
+            [b'.', rest @ ..] => {
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let (digits, tail) = rest.split_at(digits);
+                match (digits, tail) {
+                    ([], _) | ([b'0', _, ..], _) => return Err(RuleError::unknown_base(text)),
+                    (b"0", [b'-', b'r', b'c', ..]) => return Err(not_mainline(release)),
+                    (b"0", [b'-', tail @ ..]) => at(Point::Unknown).package(tail),
+                    _ => at(Point::Exact(point(digits, text, release)?)).flavoured(tail),
+                }
+            }
+            _ => return Err(RuleError::unknown_base(text)),
+        };
+        release.checked()?;
+        Ok(kernel)
+    }
+
+    /// A kernel of a series.
+    const fn of(series: &'static Series, point: Point) -> Self {
+        Self { base: series.base, series: Some(series), distribution: None, point }
+    }
+
+    /// The kernel of a package, from what follows `x.y.0-` in its name.
+    fn package(self, tail: &[u8]) -> Self {
+        let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, flavour) = tail.split_at(digits);
+        let Some(number) = decimal(digits) else { return self };
+        for series in Series::ALL.iter().filter(|series| series.base == self.base) {
+            if marks(flavour, series.name.as_bytes()) {
+                return Self::of(series, Point::Exact(number));
+            }
+        }
+        let [b'-', flavour @ ..] = flavour else { return self };
+        let maker = maker(flavour);
+        let ours = |known: &&Distribution| known.base == self.base && known.maker == maker;
+        let Some(known) = Distribution::ALL.iter().find(ours) else { return self };
+        let held = if number < CLOUD_PACKAGES { known.point(number) } else { None };
+        let point =
+            held.map_or(Point::Unknown, |(point, evidence)| Point::AtLeast(point, evidence));
+        Self { distribution: Some(known), point, ..self }
+    }
+
+    /// The kernel of a point release, with the distribution that its name ends with.
+    fn flavoured(self, tail: &[u8]) -> Self {
+        let Some(tail) = tail.strip_prefix(b"+deb") else { return self };
+        // A backport to an older release names that one, and is of no distribution here.
+        let ours = |known: &&Distribution| {
+            let number = known.title.strip_prefix("Debian ").unwrap_or_default();
+            known.base == self.base && !number.is_empty() && tail.starts_with(number.as_bytes())
+        };
+        Self { distribution: Distribution::ALL.iter().find(ours), ..self }
+    }
+
+    /// Whether it is a mainline release, with nothing taken up.
+    pub fn is_mainline(&self) -> bool {
+        self.point == Point::Exact(0)
+    }
+
+    /// The last point release that anything known of the series rests on, where this kernel is
+    /// newer: what came after that is not known.
+    pub fn newer_than(&self) -> Option<u16> {
+        let newest = self.series.map_or(0, Series::newest);
+        match self.point {
+            Point::Exact(point) | Point::AtLeast(point, _) => (point > newest).then_some(newest),
+            Point::Newest | Point::Unknown => None,
+        }
+    }
+
+    /// The point up to which findings hold.
+    const fn reached(&self) -> u16 {
+        match self.point {
+            Point::Newest => u16::MAX,
+            Point::Exact(point) | Point::AtLeast(point, _) => point,
+            Point::Unknown => 0,
+        }
+    }
+
+    fn findings(&self) -> &'static [Finding] {
+        self.series.map_or(&[], |series| series.findings)
+    }
+
+    /// Its rules: those of the base, and what it has taken up.
+    pub fn rules(&self) -> Rules {
+        let mut rules = Rules::at(self.base);
+        for finding in self.findings().iter().filter(|finding| finding.from <= self.reached()) {
+            (TABLE[finding.switch as usize].set)(&mut rules, finding.variant);
+        }
+        rules
+    }
+
+    /// What is known of a switch.
+    pub fn standing(&self, switch: Switch) -> Standing {
+        let entry = &TABLE[switch as usize];
+        let base = (entry.get)(&Rules::at(self.base));
+        let mut about = self.findings().iter().filter(|finding| finding.switch == switch);
+        let reached = about.clone().rfind(|finding| finding.from <= self.reached());
+        if let Some(finding) = reached {
+            let kept = finding.variant == base;
+            return if kept { Standing::Kept(finding) } else { Standing::Taken(finding) };
+        }
+        if let Some(finding) = about.next() {
+            return Standing::Later(finding);
+        }
+        let mut later = Release::all().filter(|release| *release > self.base);
+        let changed = later.find(|release| (entry.get)(&Rules::at(*release)) != base);
+        changed.map_or(Standing::Unchanged, |changed| Standing::Guess {
+            changed,
+            to: &entry.info.variants[(entry.get)(&Rules::at(changed))],
+        })
+    }
+
+    /// What is known of every switch, in historic order.
+    pub fn standings(&self) -> impl Iterator<Item = (&'static SwitchInfo, Standing)> + '_ {
+        let switches = Switch::ALL.iter().zip(TABLE);
+        switches.map(|(&switch, entry)| (&entry.info, self.standing(switch)))
+    }
+}
+
+/// The refusal of what is near a mainline release, and has no rules of its own.
+const fn not_mainline(release: Release) -> RuleError {
+    RuleError::NotMainline(release)
+}
+
+/// A point release that may exist.
+fn point(digits: &[u8], text: &str, release: Release) -> Result<u16, RuleError> {
+    let point = decimal(digits).filter(|point| *point <= MOST_POINTS);
+    point.ok_or_else(|| match release.checked() {
+        Ok(_) => RuleError::NoSuchPoint { name: text.into(), release },
+        Err(error) => error,
+    })
+}
+
+/// A decimal number, unless it is too large.
+fn decimal(digits: &[u8]) -> Option<u16> {
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Whether the rest of a package's name has `.NAME`, and not as the start of a longer word.
+fn marks(rest: &[u8], name: &[u8]) -> bool {
+    rest.windows(name.len() + 1).enumerate().any(|(at, word)| {
+        let next = rest.get(at + word.len());
+        word[0] == b'.' && &word[1..] == name && !next.is_some_and(u8::is_ascii_alphanumeric)
+    })
+}
+
+/// Who makes a kernel of this flavour: Debian's are named for the architecture.
+fn maker(flavour: &[u8]) -> Maker {
+    const ARCHITECTURES: &[&[u8]] = &[
+        b"amd64",
+        b"arm64",
+        b"686",
+        b"686-pae",
+        b"armmp",
+        b"armmp-lpae",
+        b"powerpc64le",
+        b"s390x",
+        b"riscv64",
+    ];
+    let ends = |name: &&[u8]| flavour.ends_with(name);
+    if ARCHITECTURES.iter().any(ends) { Maker::Debian } else { Maker::Ubuntu }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! Kernels by name: what each is taken for, and what is known of it.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::super::{Evidence, PRESETS};
+use super::{Distribution, Kernel, Point, Release, Rules, Series, Standing, Switch};
+
+fn kernel(name: &str) -> Kernel {
+    Kernel::parse(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn refused(name: &str) -> String {
+    match Kernel::parse(name) {
+        Ok(kernel) => panic!("{name}: {kernel:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn names_of_every_kind_are_read() {
+    let (found, memory) = (Evidence::Found, Evidence::Memory);
+    let table = [
+        ("5.15", "5.15", Some("5.15.y"), None, Point::Exact(0)),
+        ("5.15.0", "5.15", Some("5.15.y"), None, Point::Exact(0)),
+        ("5.15.133", "5.15", Some("5.15.y"), None, Point::Exact(133)),
+        ("linux-5.15.133", "5.15", Some("5.15.y"), None, Point::Exact(133)),
+        ("5.15.y", "5.15", Some("5.15.y"), None, Point::Newest),
+        ("5.13.19", "5.13", None, None, Point::Exact(19)),
+        ("5.15.167.4-microsoft-standard-WSL2", "5.15", Some("5.15.y"), None, Point::Exact(167)),
+        ("el8", "4.18", Some("el8"), None, Point::Newest),
+        ("4.18.0-553.el8_10.x86_64", "4.18", Some("el8"), None, Point::Exact(553)),
+        ("5.14.0-427.el9.x86_64", "5.14", Some("el9"), None, Point::Exact(427)),
+        ("5.14.0-427.13.1.el9_4.x86_64", "5.14", Some("el9"), None, Point::Exact(427)),
+        ("3.10.0-1160.el7.x86_64", "3.10", None, None, Point::Unknown),
+        ("bookworm", "6.1", Some("6.1.y"), Some("bookworm"), Point::Newest),
+        ("5.10.0-28-amd64", "5.10", Some("5.10.y"), Some("bullseye"), Point::AtLeast(209, found)),
+        ("6.1.0-18-amd64", "6.1", Some("6.1.y"), Some("bookworm"), Point::AtLeast(76, found)),
+        ("6.1.0-22-cloud-arm64", "6.1", Some("6.1.y"), Some("bookworm"), Point::AtLeast(76, found)),
+        ("6.1.0-3-amd64", "6.1", Some("6.1.y"), Some("bookworm"), Point::Unknown),
+        ("6.12.43+deb13-amd64", "6.12", Some("6.12.y"), Some("trixie"), Point::Exact(43)),
+        ("6.12.95+deb12-cloud-amd64", "6.12", Some("6.12.y"), None, Point::Exact(95)),
+        ("5.15.0-91-generic", "5.15", Some("5.15.y"), Some("jammy"), Point::AtLeast(131, found)),
+        ("5.15.0-1051-aws", "5.15", Some("5.15.y"), Some("jammy"), Point::Unknown),
+        ("5.4.0-150-lowlatency", "5.4", Some("5.4.y"), Some("focal"), Point::AtLeast(233, memory)),
+        ("6.8.0-31-generic", "6.8", Some("6.8.y"), Some("noble"), Point::AtLeast(1, memory)),
+        ("6.5.0-14-generic", "6.5", None, None, Point::Unknown),
+        ("6.18.0-arch1-1", "6.18", None, None, Point::Unknown),
+    ];
+    for (name, base, series, distribution, point) in table {
+        let kernel = kernel(name);
+        assert_eq!(kernel.base.to_string(), base, "{name}");
+        assert_eq!(kernel.series.map(|series| series.name), series, "{name}");
+        assert_eq!(kernel.distribution.map(|known| known.name), distribution, "{name}");
+        assert_eq!(kernel.point, point, "{name}");
+        assert_eq!(Rules::parse(name), Ok(kernel.rules()), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_kernel_says_what_is() {
+    let table = [
+        ("3.0", "the rules of Linux 3.0 are not modelled: use 3.1 to 7.3, latest or pinfold"),
+        ("3.0.101", "the rules of Linux 3.0 are not modelled: use 3.1 to 7.3, latest or pinfold"),
+        ("7.9", "the rules of Linux 7.9 are not known, those of 7.3 are the newest: use latest"),
+        ("7.9.3", "the rules of Linux 7.9 are not known, those of 7.3 are the newest: use latest"),
+        ("5.20.1", "there is no Linux 5.20: use a release from 3.1 to 7.3, latest or pinfold"),
+        (
+            "5.15.9999",
+            "no kernel `5.15.9999` is known: use 5.15.y for the newest of the series, or 5.15",
+        ),
+        (
+            "5.15.99999999",
+            "no kernel `5.15.99999999` is known: use 5.15.y for the newest of the series, or 5.15",
+        ),
+        (
+            "6.18.0-rc3",
+            "this is no mainline release: use 6.18 and override what differs, or 6.18.y",
+        ),
+    ];
+    for (name, expected) in table {
+        assert_eq!(refused(name), expected);
+    }
+    for name in ["banana", "el10", "5.15.", "5.15.x", "5.15.01", "5.15-foo", "5", "", "5.15.y2"] {
+        assert!(refused(name).contains("or a kernel such as 6.1.76"), "{name}");
+    }
+}
+
+/// INV-KERNEL-1.
+#[test]
+fn inv_kernel_1_a_mainline_release_has_its_own_rules() {
+    for release in Release::all() {
+        let kernel = kernel(&release.to_string());
+        assert!(kernel.is_mainline());
+        assert_eq!(kernel.rules(), Rules::at(release));
+    }
+}
+
+#[test]
+fn a_backport_is_there_from_its_point_on() {
+    for (name, rule) in [
+        ("5.10.101", "map-count"),
+        ("5.10.102", "ref-count"),
+        ("5.15.24", "map-count"),
+        ("5.15.25", "ref-count"),
+        ("5.16.10", "map-count"),
+        ("5.16.11", "ref-count"),
+    ] {
+        assert_eq!(kernel(name).rules().get("numa-skip"), Ok(rule), "{name}");
+    }
+    let rules = kernel("5.10.262").rules().to_string();
+    assert_eq!(
+        rules,
+        "linux-5.10,head-recheck=again,fork-race=seq-count,numa-skip=ref-count,fast-recheck=on,\
+         collapse-sync=interrupt,uffd-wp-flush=before-copy,swap-pinned=kept,lazy-free=references,\
+         clear-refs-pinned=spared"
+    );
+}
+
+/// What facts 0.1 says that the sources have which were read.
+#[test]
+fn the_kernels_that_were_read_have_what_was_read() {
+    let table = [
+        ("4.4.121", "pte-cow", "map-count"),
+        ("5.10.262", "fork-race", "seq-count"),
+        ("5.10.262", "swap-pinned", "kept"),
+        ("5.10.262", "head-recheck", "again"),
+        ("5.10.262", "numa-skip", "ref-count"),
+        ("6.1.192", "zero-pin", "free"),
+        ("6.12.117", "large-cow", "never"),
+    ];
+    for (name, switch, variant) in table {
+        assert_eq!(kernel(name).rules().get(switch), Ok(variant), "{name}");
+    }
+}
+
+#[test]
+fn what_nobody_looked_at_is_a_guess_with_its_date() {
+    let noble = kernel("6.8.0-31-generic");
+    let Standing::Guess { changed, to } = noble.standing(Switch::NumaSkip) else {
+        panic!("{:?}", noble.standing(Switch::NumaSkip));
+    };
+    assert_eq!((changed.to_string(), to.name), ("6.10".into(), "pinned-or-likely-shared"));
+    assert!(matches!(noble.standing(Switch::ForkPin), Standing::Unchanged));
+    let early = kernel("5.10.3");
+    assert!(
+        matches!(early.standing(Switch::ForkRace), Standing::Later(finding) if finding.from == 4)
+    );
+    assert!(matches!(early.standing(Switch::PteCow), Standing::Kept(_)));
+    assert_eq!(kernel("5.15.133").newer_than(), Some(83));
+    assert_eq!(kernel("5.15.60").newer_than(), None);
+    assert_eq!(kernel("5.13.19").newer_than(), Some(0));
+}
+
+#[test]
+fn the_newest_mainline_release_leaves_nothing_to_guess() {
+    let newest = kernel(&Release::NEWEST.to_string());
+    assert!(newest.standings().all(|(_, standing)| matches!(standing, Standing::Unchanged)));
+}
+
+/// INV-SERIES-1 and the order of the table; a finding names a section of the fact sheet, and the
+/// source that was read is the newest that a finding rests on or newer.
+#[test]
+fn inv_series_1_findings_are_in_order_and_have_their_sources() {
+    let mut names = BTreeSet::new();
+    for series in Series::ALL {
+        assert!(names.insert(series.name), "{} is there twice", series.name);
+        assert!(Release::all().any(|release| release == series.base), "{}", series.name);
+        let places: Vec<_> =
+            series.findings.iter().map(|finding| (finding.switch, finding.from)).collect();
+        assert!(places.is_sorted(), "{}: {places:?}", series.name);
+        for finding in series.findings {
+            let place = format!("{} {}={}", series.name, finding.switch, finding.variant().name);
+            assert!(finding.source.contains("facts "), "{place}");
+            assert!(finding.evidence != Evidence::Read || series.read.is_some(), "{place}");
+        }
+    }
+}
+
+/// A finding that says what the base says is only worth a line if mainline went on.
+#[test]
+fn what_was_taken_up_is_what_mainline_has_later() {
+    for series in Series::ALL {
+        for finding in series.findings.iter().filter(|finding| finding.from > 0) {
+            let name = finding.switch.name();
+            let base = Rules::at(series.base).get(name).unwrap();
+            assert_ne!(base, finding.variant().name, "{} {name}", series.name);
+            let mut later = Release::all().filter(|release| *release > series.base);
+            let there = later.any(|at| Rules::at(at).get(name) == Ok(finding.variant().name));
+            assert!(there, "{} {name}", series.name);
+        }
+    }
+}
+
+/// INV-SERIES-2.
+#[test]
+fn inv_series_2_packages_rise() {
+    for known in Distribution::ALL {
+        assert!(known.packages.is_sorted_by(|one, next| one.0 < next.0 && one.1 < next.1));
+        assert!(Release::all().any(|release| release == known.base), "{}", known.name);
+        assert!(Series::stable(known.base).is_some(), "{}", known.name);
+    }
+}
+
+#[test]
+fn no_kernel_is_called_like_a_preset_or_a_switch() {
+    let series = Series::ALL.iter().map(|series| series.name);
+    for name in Distribution::ALL.iter().map(|known| known.name).chain(series) {
+        assert!(!PRESETS.contains(&name), "{name}");
+        assert!(Switch::ALL.iter().all(|switch| switch.name() != name), "{name}");
+    }
+}
