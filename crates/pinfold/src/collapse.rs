@@ -367,7 +367,11 @@ impl<'m, P: Platform> Span<'m, P> {
             busy(pfn);
             return Err(CollapseError::Locked { at, pfn });
         };
-        let (counts, cached) = mem.counts_with_cache(pfn);
+        let counts = mem.frames().folio(pfn).counts();
+        let (counts, cached) = match counts.refs() == counts.maps() {
+            true => (counts, 0),
+            false => mem.counts_with_cache(pfn),
+        };
         let (refs, expected) = (counts.refs(), counts.maps() + cached);
         if refs != expected {
             busy(pfn);
