@@ -25,6 +25,8 @@ const ENOUGH: u32 = 128;
 
 /// Slots of a swap device: fewer than all pages of a program may need.
 const SLOTS: u32 = 3;
+/// Pages that gather in a CPU's batch, where there are batches.
+const BATCH: u32 = 2;
 
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +85,30 @@ impl Program {
                 None => after.extend(maker.remote_of_any()),
             }
         }
-        Self { shape: *shape, limit, thp, pool, setup, lanes, after }
+        let mut program = Self { shape: *shape, limit, thp, pool, setup, lanes, after };
+        if maker.reclaims(seed) {
+            program.reclaim(&mut maker);
+        }
+        program
+    }
+
+    /// Appends steps of reclaim to one of the lanes, or to what runs after them.
+    fn reclaim(&mut self, maker: &mut Maker) {
+        // Advice about what is locked would fail in one way more.
+        let locks = self.every().any(Step::locks);
+        // Not one of a child that ends, which comes last.
+        let lane = maker.between(1, self.shape.lanes.max(1)) - 1;
+        match self.lanes.get_mut(lane).filter(|_| self.shape.lanes > 0) {
+            Some(lane) => lane.steps.extend(maker.reclaiming(Some(lane.process), locks)),
+            None => self.after.extend(maker.reclaiming(None, locks)),
+        }
+    }
+
+    /// Whether the machine has the lists that reclaim chooses from: not for a kernel to be compared
+    /// with, unless a step needs them.
+    fn has_lists(&self) -> bool {
+        let compared = self.shape.aim == Aim::Compare;
+        self.every().any(|step| step.needs_lists() || step.orders_lists() && !compared)
     }
 
     /// How many steps it has.
@@ -140,6 +165,9 @@ impl Program {
         }
         if self.every().any(Step::swaps) {
             let _ = writeln!(text, "  swap {SLOTS}");
+        }
+        if self.has_lists() {
+            let _ = writeln!(text, "  lru {BATCH}");
         }
         if let Some(pages) = self.pool {
             let _ = writeln!(text, "  hugetlb {pages}");

@@ -58,6 +58,53 @@ fn scenario((state, before): (&str, &str), (act, after, holds): Operation) -> St
     )
 }
 
+/// Where a page in the swap cache is before it moves, or is collapsed.
+const CACHED: [(&str, &str); 3] = [
+    ("mapped, with its slot", "P: pageout A\nP: read A"),
+    ("unmapped", "P: get A read as g0\nP: pageout A\nP: put g0"),
+    ("with an entry of one and a mapping of another, shared", "P: pageout A\nP: fork K\nK: read A"),
+];
+
+/// The scenario in which `operation` meets the move of a page in the swap cache.
+fn moving(state: (&str, &str), operation: Operation) -> String {
+    met(state, operation, ("map A 1 private rw", "migrate A to node 1"))
+}
+
+/// The same for the collapse of four pages, of which that is the first. What refuses it leaves
+/// things as they are.
+fn collapsing(state: (&str, &str), operation: Operation) -> String {
+    let map = "map A 4 private rw at 0x4000";
+    let text = met(state, operation, (map, "collapse A may fail busy"));
+    let of_page = |line: &str| match line.ends_with(map) {
+        true => format!("{line}\nP: write A[1] \"kept\"\n"),
+        false => line.split(' ').map(first_page).collect::<Vec<_>>().join(" ") + "\n",
+    };
+    let text: String = text.lines().map(of_page).collect();
+    text.replace("swap 6\n", "swap 6\nthp pmd\n") + "P:A[1] sees \"kept\"\n"
+}
+
+/// The first page of the area, where a word names that.
+fn first_page(word: &str) -> String {
+    let names = word == "A" || word.ends_with(":A");
+    if names { format!("{word}[0]") } else { word.to_owned() }
+}
+
+/// The scenario in which `operation` meets what is done to a page in the swap cache.
+fn met(
+    (state, before): (&str, &str),
+    (act, after, holds): Operation,
+    (map, done): (&str, &str),
+) -> String {
+    let after = if after.is_empty() { String::new() } else { format!("after\n{after}\n") };
+    let kept = if state.ends_with("shared") { "K:A sees \"v1\"\n" } else { "" };
+    format!(
+        "scenario swap\nmachine\nnodes 2\nframes 24\nmigrate-passes 1\nswap 6\ncpu cpu0 node 0\n\
+         cpu cpu1 node 0\nsetup\nprocess P on cpu0\nP: {map}\nP: map B 1 private rw\n\
+         P: write B \"b\"\nP: write A \"v1\"\n{before}\nlane other: P on cpu0\n{act}\n\
+         lane mover: P on cpu1\n{done}\n{after}always\n{holds}\n{kept}"
+    )
+}
+
 /// Searches every cell until so many executions; how many cells were searched to the end.
 fn every_cell(rules: &str, model: Model, most: u64, wanted: impl Fn(&str) -> bool) -> usize {
     common::every_cell((&STATES, &OPERATIONS), scenario, (rules, model, most), wanted)
@@ -86,6 +133,32 @@ fn and_by_the_rules_of_the_releases_that_decided_otherwise() {
     }
 }
 
+/// Whether an operation leaves the area as one that may have a large folio.
+fn leaves_whole(act: &str) -> bool {
+    !["unmap", "protect", "mlock", "remap"].iter().any(|verb| act.starts_with(verb))
+}
+
+#[test]
+fn every_operation_meets_the_move_of_a_page_in_the_swap_cache() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        let cells = (&CACHED[..], &OPERATIONS[..]);
+        let exhausted = common::every_cell(cells, moving, ("pinfold", model, 400), |_| true);
+        println!("{model:?}: {exhausted} of {} to the end", CACHED.len() * OPERATIONS.len());
+        assert!(exhausted > 25, "{exhausted}");
+    }
+}
+
+#[test]
+fn every_operation_meets_the_collapse_of_a_page_in_the_swap_cache() {
+    for model in [Model::Sc, Model::Tso, Model::Weak] {
+        let cells = (&CACHED[..], &OPERATIONS[..]);
+        let options = ("pinfold", model, 200);
+        let exhausted = common::every_cell(cells, collapsing, options, leaves_whole);
+        println!("{model:?}: {exhausted} of {} to the end", CACHED.len() * 12);
+        assert!(exhausted > 15, "{exhausted}");
+    }
+}
+
 #[test]
 #[ignore = "an hour; run before a change of the protocol of swap"]
 fn every_operation_meets_a_swap_out_for_longer() {
@@ -97,6 +170,24 @@ fn every_operation_meets_a_swap_out_for_longer() {
             let exhausted = every_cell(rules, model, 20_000, keeps);
             println!("{rules} {model:?}: {exhausted} to the end");
         }
+    }
+}
+
+/// `swap-out-races-pin` has the lock-free way of a pin alone. Both ways in one search take more
+/// than 60,000 executions; here is the other one.
+#[test]
+fn a_pin_under_the_lock_meets_a_swap_out() {
+    let shipped = common::shipped("swap-out-races-pin");
+    let slow = shipped
+        .replace("fast-only as h0 may fail busy", "slow-only as h0")
+        .replace("outcome parted when h0 is not P:A\noutcome refused", "outcome parted");
+    assert!(slow.contains("pin A write longterm slow-only as h0\n"), "{slow}");
+    for model in [Model::Sc, Model::Tso] {
+        let report = common::holds("slow pin", &slow, "pinfold", model);
+        println!("{model:?}: {} executions", report.search.executions);
+    }
+    for rules in ["5.9", "5.18"] {
+        common::breaks("slow pin", &slow, rules, Model::Tso, "pin-coherence");
     }
 }
 

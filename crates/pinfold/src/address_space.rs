@@ -380,7 +380,7 @@ impl<P: Platform> AddressSpace<P> {
     }
 
     /// Moves the anonymous pages of `range` to `node`, as move_pages, mbind, memory hotplug and CMA
-    /// do (facts 4.5): every page is tried.
+    /// do (facts 4.5): every page is tried, also one that was swapped out and is still in memory.
     pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
         self.inner.migrate_range(range, node, Mover::Request)
     }

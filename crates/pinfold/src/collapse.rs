@@ -17,6 +17,12 @@
 //! 3. The pages lose their entries, their mappings and their references, and the folio's entry
 //!    takes the table's place. The table is freed once all walkers have left it.
 //!
+//! Pages of the span that are on a swap device are brought back first, under the lock for reading:
+//! they stay so if nothing comes of the rest. One that is swapped out again before the lock is had
+//! for writing ends the attempt. A page in the swap cache has one reference for that, and leaves
+//! it, and its slot, with its last entry. (khugepaged has a limit for pages on a device,
+//! `max_ptes_swap`; releases before 4.8 brought none back, which is left out here.)
+//!
 //! A page that others map, too, after a fork, is copied like any other; they keep it, and nobody
 //! needs to be asked, as all of them map it read-only. (khugepaged has limits for that and for
 //! pages that were never touched, `max_ptes_shared` and `max_ptes_none`, which a request ignores;
@@ -27,10 +33,11 @@
 //! its page is not mapped (INV-RMAP-5), and must not find it in use elsewhere.
 //!
 //! Invariants:
-//! - INV-COLLAPSE-1: under the rule that waits, a page is copied only while its entries hold its
-//!   only references, and nobody can take another through this address space: no device writes to
-//!   what the owner has left.
-//! - INV-COLLAPSE-2: an attempt that fails has changed no entry, no mark and no count.
+//! - INV-COLLAPSE-1: under the rule that waits, a page is copied only while its entries, and the
+//!   swap cache, hold its only references, and nobody can take another through this address space:
+//!   no device writes to what the owner has left.
+//! - INV-COLLAPSE-2: an attempt that fails has changed no entry, no mark and no count, but of pages
+//!   that it has brought back.
 //! - INV-COLLAPSE-3: from the unlinking on, the entries of the table change only here; nobody finds
 //!   it by an address.
 //! - INV-COLLAPSE-4: no lock of a page outlives the call.
@@ -39,7 +46,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn, each_page};
-use crate::error::{NoPage, OutOfFrames};
+use crate::error::{FaultError, NoPage, OutOfFrames};
 use crate::event::EventKind;
 use crate::frame::{Marks, NewFolio};
 use crate::platform::{FlushScope, Invalidate, Platform};
@@ -50,7 +57,8 @@ use crate::space::Space;
 use crate::table::{Huge, Leaf, Missing, Unlinked, table_start};
 use crate::tlb::Gather;
 
-/// Why pages were not collapsed. They are mapped as before.
+/// Why pages were not collapsed. They are mapped as before, but for those that were on a swap
+/// device: some may be back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CollapseError {
@@ -83,9 +91,13 @@ pub enum CollapseError {
         /// How many there would be without him.
         expected: u32,
     },
-    /// No run of frames is left for the folio, or no frame for a table.
+    /// A page was swapped out while the collapse began.
+    SwappedOut(VirtAddr),
+    /// A page could not be brought back from its swap device.
+    NotRead(FaultError),
+    /// No run of frames is left for the folio, or no frame for a table or a page that comes back.
     OutOfFrames,
-    /// The folio would exceed the limit of the group of memory.
+    /// The folio, or a page that comes back, would exceed the limit of the group of memory.
     OverLimit {
         /// The limit, in pages.
         limit: u64,
@@ -115,6 +127,10 @@ impl fmt::Display for CollapseError {
                 "the folio of {pfn} at {at} has {refs} references where {expected} are accounted \
                  for: release the others first"
             ),
+            Self::SwappedOut(at) => {
+                write!(f, "the page at {at} has just gone to a swap device: try again")
+            }
+            Self::NotRead(error) => write!(f, "a page is on a swap device: {error}"),
             Self::OutOfFrames => f.write_str(
                 "no run of free frames is left for the folio: unmap something, or move pages",
             ),
@@ -143,6 +159,22 @@ impl From<OutOfFrames> for CollapseError {
     }
 }
 
+impl From<FaultError> for CollapseError {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::OutOfFrames => Self::OutOfFrames,
+            FaultError::OverLimit { limit } => Self::OverLimit { limit },
+            FaultError::NotMapped(_)
+            | FaultError::Denied(_)
+            | FaultError::PastEnd(_)
+            | FaultError::Store(..)
+            | FaultError::Userfault { .. }
+            | FaultError::NoHugePage
+            | FaultError::NoMemory => Self::NotRead(error),
+        }
+    }
+}
+
 impl CollapseError {
     /// Whether another span may fare better.
     fn is_of_span(&self) -> bool {
@@ -152,7 +184,9 @@ impl CollapseError {
             | Self::Unsuitable(_)
             | Self::Locked { .. }
             | Self::Pinned { .. }
-            | Self::Busy { .. } => true,
+            | Self::Busy { .. }
+            | Self::SwappedOut(_)
+            | Self::NotRead(_) => true,
         }
     }
 }
@@ -206,6 +240,9 @@ impl<P: Platform> Space<P> {
         let (mem, at) = (self.mem(), first.start());
         let pages = first..first + P::Format::ENTRIES as u64;
         let range = VirtRange::of_pages(pages.start, pages.end);
+        if mem.swaps().table().is_some() {
+            self.bring_back(pages.clone())?;
+        }
         let mut map = self.write_map();
         self.recall(&mut map, range);
         let area = map.find(first).ok_or(CollapseError::NotMapped(at))?;
@@ -237,6 +274,16 @@ impl<P: Platform> Space<P> {
         drop(changing);
         self.free_dead(dead);
         Ok(1)
+    }
+
+    /// Brings the pages of a span that may be collapsed back from swap devices.
+    fn bring_back(&self, pages: Range<Vpn>) -> Result<(), FaultError> {
+        let map = self.read_map();
+        let area = map.find(pages.start);
+        if area.is_some_and(|area| self.may_collapse(area, pages.start)) {
+            self.swap_in_pages(&map, pages, |_| true)?;
+        }
+        Ok(())
     }
 
     /// The folio, and the table that will be deposited with its entry.
@@ -310,7 +357,8 @@ impl<'m, P: Platform> Span<'m, P> {
                 busy(migration.pfn);
                 return Err(CollapseError::Locked { at, pfn: migration.pfn });
             }
-            Entry::Swap(_) | Entry::Marker => return Err(CollapseError::Unsuitable(at)),
+            Entry::Swap(_) => return Err(CollapseError::SwappedOut(at)),
+            Entry::Marker => return Err(CollapseError::Unsuitable(at)),
         }
         let Some(pfn) = pte.counted().filter(|pfn| self.is_first(leaf, page, *pfn)) else {
             return Ok(());
@@ -320,7 +368,11 @@ impl<'m, P: Platform> Span<'m, P> {
             return Err(CollapseError::Locked { at, pfn });
         };
         let counts = mem.frames().folio(pfn).counts();
-        let (refs, expected) = (counts.refs(), counts.maps());
+        let (counts, cached) = match counts.refs() == counts.maps() {
+            true => (counts, 0),
+            false => mem.counts_with_cache(pfn),
+        };
+        let (refs, expected) = (counts.refs(), counts.maps() + cached);
         if refs != expected {
             busy(pfn);
             return Err(if mem.maybe_pinned(pfn) {

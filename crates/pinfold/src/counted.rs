@@ -158,10 +158,13 @@ impl<P: Platform> Memory<P> {
 
     /// As [`Memory::drop_map`], but the entry's reference stays what it was, until the caller drops
     /// it before he releases the lock of the table: one of this frame by itself
-    /// ([`Memory::put_own`]).
+    /// ([`Memory::put_own`]). A page in the swap cache, whose slot the caller holds, stays there,
+    /// and what its entry knew of stores, he knows.
     pub(crate) fn drop_map_alone(&self, pfn: Pfn, space: SpaceId) -> Pfn {
         if !self.frames().is_large(pfn) {
-            self.drop_map(pfn, space);
+            if !self.drop_plain_map(pfn) {
+                self.drop_small_map(pfn);
+            }
             return pfn;
         }
         let Some(folio) = self.frames().large(pfn) else { return pfn };

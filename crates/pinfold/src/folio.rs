@@ -43,12 +43,15 @@ impl<P: Platform> AddressSpace<P> {
     /// sizes of folios in the tuning do not matter, but [`Advice::NoHugePage`] does, and
     /// [`PmdMapping::Off`].
     ///
+    /// Pages that are on a swap device are brought back first.
+    ///
     /// Children that share pages keep them. By the rules `collapse-sync` and `fast-recheck` of up
     /// to 6.0 a lock-free pin that runs at the same time may take a page that is then left.
     ///
     /// # Errors
-    /// For the last run that could not be collapsed, if one could not: it is as it was, and the
-    /// others are done; but at the first for which there is no folio.
+    /// For the last run that could not be collapsed, if one could not: it is as it was, but that
+    /// its pages may be back from a swap device, and the others are done; but at the first for
+    /// which there is no folio.
     ///
     /// [`Advice::NoHugePage`]: crate::Advice::NoHugePage
     /// [`PmdMapping::Off`]: crate::PmdMapping::Off

@@ -8,8 +8,9 @@
 //! it is dirty. Who has stored by a reference marks the page before he drops it, so that one of the
 //! two shows it.
 //!
-//! Small pages that one address space maps are marked; others stay as they are, as do pages that
-//! are on a device. A page that moves or goes to a swap device is an ordinary one from then on.
+//! Small pages that one address space maps are marked; others stay as they are. What is on a swap
+//! device goes at once, with its entry. A page that moves or goes to a swap device is an ordinary
+//! one from then on.
 //!
 //! Invariants:
 //! - INV-LAZY-1: contents go only if nobody has stored to the page since the advice, by an entry;
@@ -65,7 +66,15 @@ impl<P: Platform> Space<P> {
 
     fn free_entry(&self, cursor: &Cursor<'_, P>, page: Vpn, batch: &mut FlushBatch) {
         let (mem, pte) = (self.mem(), cursor.get(page));
-        let Entry::Mapped(pfn) = pte.decode() else { return };
+        let pfn = match pte.decode() {
+            Entry::Mapped(pfn) => pfn,
+            Entry::Swap(entry) => {
+                cursor.set(page, Pte::NONE);
+                mem.tell(self.id(), page, EventKind::SwapZapped(entry));
+                return mem.forget_slot(entry);
+            }
+            Entry::None | Entry::Marker | Entry::Migration(_) => return,
+        };
         if pte.is_special() || mem.frames().is_large(pfn) || mem.may_be_shared(pfn) {
             return;
         }

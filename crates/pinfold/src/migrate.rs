@@ -14,9 +14,14 @@
 //! reference does not keep a folio whole: those releases split before they moved. (Those from 4.5
 //! to 4.13 did, too, as far as one entry mapped the folio; here it moves as later.)
 //!
+//! A page that is in the swap cache, mapped or not, moves there, too: its slot is held while its
+//! entries are out, and from the comparison of its references on, which is one step with that, the
+//! slot has the new page. Whoever finds that by a swap entry waits for its lock, and so for its
+//! contents. A page that a device reads is not isolated, as reclaim has it.
+//!
 //! Invariants:
 //! - INV-MIG-1: a folio moves only if the isolation holds its only reference: no pin, no get, no
-//!   mapping.
+//!   mapping; of a page in the swap cache, that and the cache hold the only ones.
 //! - INV-MIG-2: no migration entry for its pages is left after an attempt.
 //! - INV-MIG-3: since 5.19 a pinned exclusive page keeps its entry and its mark: the attempt ends
 //!   when, with the entry out, the pin is seen.
@@ -24,6 +29,8 @@
 //!   that finds it mapped once, while other entries are still to be restored, does not take it for
 //!   its own.
 //! - INV-MIG-5: a folio that is mapped in part where it has moved to waits to be split, as before.
+//! - INV-MIG-6: swap entries find the old page or the new one, at any time: a page that was in the
+//!   swap cache is, and no other comes to be.
 
 mod alone;
 mod range;
@@ -38,6 +45,7 @@ use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::rmap::Hold;
 use crate::rules::large::{Tally, tally};
+use crate::swap::Slot;
 use crate::tlb::DeferredFlush;
 use crate::vacate::{HugeEntries, Pinned};
 
@@ -139,7 +147,8 @@ pub(crate) enum Mover {
     /// move_pages, mbind, hotplug, CMA: every page is tried.
     Request,
     /// Compaction, whose isolation passes over an anonymous page that has more references than
-    /// mappings before it touches an entry (facts 12.7a).
+    /// mappings before it touches an entry (facts 12.7a), unless it is in the swap cache
+    /// (facts 7.3).
     Compaction,
 }
 
@@ -180,6 +189,8 @@ struct TakenOut<'m, P: Platform> {
     pages: u64,
     queued: Queued,
     family: Option<Hold<'m>>,
+    /// The slot of a page in the swap cache, with a hold.
+    slot: Option<Slot>,
     vacated: Result<(), Pinned>,
     _locks: (PageLock<'m, P>, PageLock<'m, P>),
 }
@@ -327,27 +338,21 @@ impl<P: Platform> Memory<P> {
         let waits = large.is_some_and(|folio| self.frames().is_queued(folio));
         let queued = if waits { Queued::Before } else { Queued::Not };
         let family = self.hold_family(from);
+        let slot = self.hold_slot_of(from);
         let vacated = self.vacate((from, pages), HugeEntries::Kept, deferred);
         let _locks = (locked_to, locked_from);
-        Some(TakenOut { from, to, pages, queued, family, vacated, _locks })
+        Some(TakenOut { from, to, pages, queued, family, slot, vacated, _locks })
     }
 
     /// Copies the folio if nobody else refers to it, and puts the entries back for the one or the
     /// other.
     fn bring_back(&self, taken: TakenOut<'_, P>) -> Pass {
-        let TakenOut { from, to, pages, .. } = taken;
-        let refs = self.frames().counts(from).refs();
-        // The isolation's reference.
-        let expected = 1;
-        let (page, result) = if taken.vacated.is_ok() && refs == expected {
+        let TakenOut { from, to, pages, slot, .. } = taken;
+        let (page, result) = if taken.vacated.is_ok() && self.begin_move((from, to), slot) {
             self.copy_frames(from, to, pages);
             self.inherit_charges(from, to, pages);
             (to, Pass::Moved)
         } else {
-            if taken.vacated.is_ok() {
-                let busy = EventKind::MigrationBusy { pfn: from, refs, expected };
-                self.tell_frame(busy);
-            }
             (from, Pass::Again)
         };
         if let Some(family) = &taken.family {
@@ -362,7 +367,25 @@ impl<P: Platform> Memory<P> {
             self.lru_add(to);
             self.tell_frame(EventKind::Migrated { from, to });
         }
+        if let Some(slot) = slot {
+            self.drop_slot_hold(slot);
+        }
         result
+    }
+
+    /// Whether nobody refers to a folio whose entries are out, so that it moves. If it is in the
+    /// swap cache, the new one is there from now on.
+    fn begin_move(&self, (from, to): (Pfn, Pfn), slot: Option<Slot>) -> bool {
+        // The isolation's reference, and the swap cache's.
+        let (busy, expected) = match slot {
+            None => (Some(self.frames().counts(from)).filter(|counts| counts.refs() != 1), 1),
+            Some(slot) => (self.replace_swapped((from, to), slot).err(), 2),
+        };
+        if let Some(counts) = busy {
+            let refs = counts.refs();
+            self.tell_frame(EventKind::MigrationBusy { pfn: from, refs, expected });
+        }
+        busy.is_none()
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use crate::addr::Pfn;
 use crate::error::StoreError;
 use crate::event::EventKind;
-use crate::frame::Flags;
+use crate::frame::{Counts, Flags};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::{Format, Swap};
@@ -295,6 +295,21 @@ impl<P: Platform> Memory<P> {
         true
     }
 
+    /// The counts of a folio, whose lock is held, and how many of its references are the swap
+    /// cache's.
+    pub(crate) fn counts_with_cache(&self, pfn: Pfn) -> (Counts, u32) {
+        let folio = self.frames().folio(pfn);
+        if !self.is_swap_cached(pfn) {
+            return (folio.counts(), 0);
+        }
+        let slot = self.swap_table().slot_of(pfn);
+        // Who takes the page out of the cache does so under this lock, and drops the reference
+        // afterwards.
+        let slots = self.swap_table().slots(slot.device);
+        let cached = slots.page(slot.number) == Some(pfn);
+        (folio.counts(), u32::from(cached))
+    }
+
     /// The page of the slot that a swap entry names, with a reference, if it is in memory.
     pub(crate) fn cached_page(&self, entry: Swap) -> Option<Pfn> {
         let slot = Slot::of(entry);
@@ -340,8 +355,12 @@ impl<P: Platform> Memory<P> {
         self.frames().enter_swap_cache(pfn, Flags::DIRTY);
     }
 
-    /// A hold on the slot of a page that is in the swap cache, whose lock the caller has.
+    /// A hold on the slot of a page, whose lock the caller has, if it is in the swap cache: it
+    /// stays there until either ends.
     pub(crate) fn hold_slot_of(&self, pfn: Pfn) -> Option<Slot> {
+        if !self.is_swap_cached(pfn) {
+            return None;
+        }
         let table = self.swap_table();
         let slot = table.slot_of(pfn);
         let mut slots = table.slots(slot.device);
@@ -350,6 +369,29 @@ impl<P: Platform> Memory<P> {
         }
         slots.hold(slot.number);
         Some(slot)
+    }
+
+    /// Puts another page, which the caller has locked and fills before he lets go, into the swap
+    /// cache in place of one that he has locked, that nothing maps, and whose slot he holds: only
+    /// if there is no reference but his own and the swap cache's, which are taken away for that
+    /// moment, so that nobody finds the old page and takes another (facts 4.5).
+    ///
+    /// # Errors
+    /// When somebody else refers to the page: its counts. Nothing has changed.
+    pub(crate) fn replace_swapped(&self, (from, to): (Pfn, Pfn), slot: Slot) -> Result<(), Counts> {
+        let table = self.swap_table();
+        let mut slots = table.slots(slot.device);
+        let page = self.frames().page(from);
+        page.freeze(2)?;
+        // After the references: who has changed the page marked it before he dropped his.
+        let dirty = page.flags() & Flags::DIRTY;
+        self.get(to, 1);
+        slots.replace(slot.number, to);
+        table.set_slot_of(to, slot);
+        self.frames().enter_swap_cache(to, dirty);
+        self.frames().leave_swap_cache(from);
+        page.thaw(1);
+        Ok(())
     }
 
     /// One more swap entry names a slot that the caller holds.

@@ -27,6 +27,21 @@ const STEPS: &[(&str, &str)] = &[
     ("swapoff\n  pageout A", "P:A[0] is P:A[0] and P:A[1] is P:A[1]"),
     ("pageout A\n  pin A write longterm as h0\n  write h0[0] \"d\"", "P:A[0] sees \"d\""),
     ("pageout A\n  unmap A[0]\n  pageout A\n  read A[0] fails no-access", "P:A[1] sees \"b\""),
+    // MADV_FREE, then MADV_PAGEOUT.
+    ("advise A free\n  pageout A", "P:A[0] sees \"0\" and P:A[1] sees \"0\""),
+    ("advise A free\n  read A[0] expect \"a\"", "P:A[0] sees \"a\" and P:A[1] sees \"b\""),
+    ("advise A free\n  write A[0] \"x\"\n  pageout A", "P:A[0] sees \"x\" and P:A[1] sees \"0\""),
+    (
+        "advise A free\n  get A[0] read as h0\n  pageout A",
+        "h0 is P:A[0] and P:A[0] sees \"a\" and P:A[1] sees \"0\"",
+    ),
+    ("advise A free\n  fork C\n  pageout A", "P:A[0] sees \"a\" and C:A[0] is P:A[0]"),
+    ("pageout A\n  advise A free", "P:A[0] sees \"0\" and P:A[1] sees \"0\""),
+    (
+        "pageout A\n  read A[0]\n  advise A free\n  pageout A",
+        "P:A[0] sees \"0\" and P:A[1] sees \"0\"",
+    ),
+    ("advise A cold\n  pageout A", "P:A[0] sees \"a\" and P:A[1] sees \"b\""),
 ];
 
 /// Two of whose three pages find a slot.

@@ -45,6 +45,8 @@ pub(super) fn claims(steps: &[&Step]) -> Vec<String> {
             | Act::ClearRefs
             | Act::Pageout(_)
             | Act::Swapoff
+            | Act::Drain(_)
+            | Act::Reclaim { .. }
             | Act::Collapse(_)
             | Act::Note(..)
             | Act::TryGet(..)

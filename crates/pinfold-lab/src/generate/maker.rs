@@ -8,6 +8,7 @@
 mod filed;
 mod large;
 mod pooled;
+mod reclaimed;
 mod remote;
 
 use super::shape::{Aim, Extent, Files, Scans, Shape, Swaps};

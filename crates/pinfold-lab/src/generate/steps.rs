@@ -49,6 +49,13 @@ pub(super) enum Act {
     SplitDeferred,
     Pageout(Page),
     Swapoff,
+    /// The batch of a CPU, or those of all.
+    Drain(&'static str),
+    /// At most so many pages of a node leave.
+    Reclaim {
+        node: u32,
+        goal: u32,
+    },
     ClearRefs,
     /// The pages of this one's table.
     Collapse(Page),
@@ -214,6 +221,21 @@ impl Step {
         matches!(self.act, Act::Pageout(_) | Act::Swapoff)
     }
 
+    /// Whether it is about batches, or the lists that reclaim chooses from.
+    pub(super) fn needs_lists(&self) -> bool {
+        matches!(self.act, Act::Drain(_) | Act::Reclaim { .. })
+    }
+
+    /// Whether it changes where a page is on such a list, if there are any.
+    pub(super) fn orders_lists(&self) -> bool {
+        matches!(self.act, Act::Advise(_, "cold"))
+    }
+
+    /// Whether it locks pages in memory.
+    pub(super) fn locks(&self) -> bool {
+        matches!(self.act, Act::Mlock(_))
+    }
+
     /// The file that it names.
     pub(super) fn file(&self) -> Option<&'static str> {
         match &self.act {
@@ -267,6 +289,8 @@ impl fmt::Display for Step {
             Act::SplitDeferred => f.write_str("split-deferred"),
             Act::Pageout(page) => write!(f, "pageout {page}"),
             Act::Swapoff => f.write_str("swapoff"),
+            Act::Drain(whose) => f.write_str(whose),
+            Act::Reclaim { node, goal } => write!(f, "reclaim node {node} goal {goal}"),
             Act::ClearRefs => f.write_str("clear-refs"),
             Act::Collapse(page) => write!(f, "collapse {page}"),
             Act::Note(page, note) => write!(f, "note {page} as n{note}"),

@@ -117,6 +117,32 @@ fn programs_of_private_memory_take_pages_to_swap_where_they_shall() {
     assert!((0..200).all(|seed| !Program::random(seed, &COMPARE).text("random").contains("swap")));
 }
 
+/// Last steps of reclaim, after what the program would be without them.
+#[test]
+fn some_programs_end_with_steps_of_reclaim() {
+    let compared = Shape { swaps: Swaps::Made, ..COMPARE };
+    let judged = Shape { aim: Aim::Oracles, lanes: 2, steps: 4, nodes: 2, ..compared };
+    for shape in [judged, compared, Shape { frames: Some(5), ..judged }, COMPARE] {
+        let of = |seed| Program::random(seed, &shape).text("random");
+        let texts: Vec<String> = (0..400).map(of).collect();
+        let with = |word: &str| texts.iter().filter(|text| text.contains(word)).count();
+        for word in ["] free", "] cold", "reclaim node 0 goal ", "lru-drain", "lru-drain all"] {
+            assert!(with(word) > 2, "{word} of {shape:?}: {}", with(word));
+        }
+        assert_eq!(with("reclaim node 1") > 0, shape.nodes > 1);
+        for (seed, text) in texts.iter().enumerate() {
+            let about = ["] free", "] cold", "reclaim ", "lru"];
+            let reclaims = about.iter().any(|word| text.contains(word));
+            assert!(!reclaims || matches!(seed % 8, 2 | 3), "{text}");
+            let needs = text.contains("reclaim ") || text.contains("lru-drain");
+            let cold = text.contains("] cold") && shape.aim == Aim::Oracles;
+            assert_eq!(needs || cold, text.contains("  lru 2\n"), "{text}");
+            assert!(!text.contains("mlock") || !text.contains("] free"), "{text}");
+            assert!(parse(text).is_ok(), "{:?}\n{text}", parse(text).err());
+        }
+    }
+}
+
 const PAGE: Shape = Shape { extent: Extent::Page, ..COMPARE };
 
 #[test]

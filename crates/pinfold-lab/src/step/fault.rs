@@ -106,7 +106,9 @@ impl From<CollapseError> for Fault {
             CollapseError::Unsuitable(_) => Failure::Invalid,
             CollapseError::Locked { .. }
             | CollapseError::Pinned { .. }
-            | CollapseError::Busy { .. } => Failure::Busy,
+            | CollapseError::Busy { .. }
+            | CollapseError::SwappedOut(_) => Failure::Busy,
+            CollapseError::NotRead(error) => return error.into(),
             CollapseError::OutOfFrames => Failure::OutOfFrames,
             CollapseError::OverLimit { .. } => Failure::OverLimit,
             _ => return Self::other(error.to_string()),

@@ -298,6 +298,11 @@ impl<'a> Ledger<'a> {
             EventKind::SwapCacheLeft(pfn) | EventKind::SwapFreed(pfn) if pfn == frame => {
                 Some(false)
             }
+            EventKind::Migrated { from, .. } if from == frame => Some(false),
+            // A page that moves takes its slot along.
+            EventKind::Migrated { from, to } if to == frame => {
+                Some(at > 0 && self.is_swap_cached(from, at - 1))
+            }
             _ => None,
         });
         last.unwrap_or(false)

@@ -28,6 +28,7 @@ mod folio;
 mod forked;
 mod huge;
 mod parted;
+mod swapped;
 mod word;
 mod write_bit;
 

@@ -1,5 +1,7 @@
 //! Collapse: what becomes one folio, what must not, and what a refusal leaves.
 
+mod swapped;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
@@ -10,8 +12,9 @@ use crate::testing::{
     store,
 };
 use crate::{
-    Aarch64, Access, Advice, CollapseError, Format, Group, Limits, NodeId, Pfn, PmdMapping, Prot,
-    Remap, Small, SmallAarch64, SmallRiscv64, Term, Tuning, UffdId, UffdMode, VirtAddr, X86, lab,
+    Aarch64, Access, Advice, CollapseError, FaultError, Format, Group, Limits, NodeId, Pfn,
+    PmdMapping, Prot, Remap, Small, SmallAarch64, SmallRiscv64, StoreError, Term, Tuning, UffdId,
+    UffdMode, VirtAddr, X86, lab,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -498,6 +501,8 @@ fn every_refusal_says_what_helps() {
         (CollapseError::Locked { at, pfn }, "try again"),
         (CollapseError::Pinned { at, pfn }, "unpin it"),
         (CollapseError::Busy { at, pfn, refs: 2, expected: 1 }, "2 references where 1"),
+        (CollapseError::SwappedOut(at), "try again"),
+        (CollapseError::NotRead(FaultError::Store(at, StoreError::Io)), "on a swap device"),
         (CollapseError::OutOfFrames, "unmap something"),
         (CollapseError::OverLimit { limit: 7 }, "7 pages: raise its limit"),
     ];

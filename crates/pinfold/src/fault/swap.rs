@@ -6,9 +6,11 @@
 //! compared with the one that faulted. A page that was not its owner's comes back read-only, and an
 //! access that writes faults again.
 
+use core::ops::Range;
+
 use super::request::{Fault, Request, Rights, Want};
 use crate::addr::{Pfn, Vpn, each_page};
-use crate::area::{Locked, Prot};
+use crate::area::{AreaMap, Locked, Prot};
 use crate::error::{FaultError, NoPage, OutOfFrames};
 use crate::event::{Bug, EventKind};
 use crate::frame::{Counts, Flags, NewFrame, Placement, Start};
@@ -214,29 +216,39 @@ impl<P: Platform> Space<P> {
 
     /// Brings the pages of this address space back that are on a device; how many.
     pub(crate) fn swap_in_all(&self, id: SwapId) -> Result<u64, FaultError> {
-        let map = self.read_map();
-        let (mut from, end, mut done) = (Vpn(0), self.end_page(), 0);
+        let (map, all) = (self.read_map(), Vpn(0)..self.end_page());
+        self.swap_in_pages(&map, all, |entry| entry.device == id.number())
+    }
+
+    /// Brings those of a run of pages back whose swap entries are wanted; how many.
+    pub(crate) fn swap_in_pages(
+        &self,
+        map: &AreaMap<P>,
+        pages: Range<Vpn>,
+        wanted: impl Fn(Swap) -> bool,
+    ) -> Result<u64, FaultError> {
+        let (mut from, end, mut done) = (pages.start, pages.end, 0);
         loop {
             let found = self.tables().for_each_part(from..end, |part, pages| match part {
                 Part::Table(leaf) => {
-                    let of = |page: &Vpn| is_on(leaf.read(*page), id);
+                    let of = |page: &Vpn| swapped_to(leaf.read(*page)).is_some_and(&wanted);
                     each_page(pages).find(of).map_or(Ok(Next::On), Err)
                 }
                 Part::Huge(_) => Ok(Next::On),
             });
             let Err(page) = found else { return Ok(done) };
-            let fault = self.fault_at(&map, page, Want::Read, Rights::Forced)?;
+            let fault = self.fault_at(map, page, Want::Read, Rights::Forced)?;
             done += u64::from(fault == Fault::SwappedIn);
             from = page;
         }
     }
 }
 
-/// Whether a swap entry names a slot of this device.
-fn is_on<F: Format>(pte: Pte<F>, id: SwapId) -> bool {
+/// What a swap entry names.
+fn swapped_to<F: Format>(pte: Pte<F>) -> Option<Swap> {
     match pte.decode() {
-        Entry::Swap(entry) => entry.device == id.number(),
-        Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => false,
+        Entry::Swap(entry) => Some(entry),
+        Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => None,
     }
 }
 

@@ -52,7 +52,14 @@ fn goes_unless_stored_to<F: Hardware>() {
         mem.swap_on(Box::new(Disk::default()), 4, SwapWrites::Any).unwrap();
         assert_eq!(out(&space, 4), GONE, "{text}");
         assert_eq!(load(&space, 4), Ok(9), "{text}");
-        // One with a slot gives that up.
+        // One on the device goes at once, and one with a slot gives that up.
+        assert_eq!(out(&space, 4), GONE, "{text}");
+        free(&space, 4);
+        assert!(space.entry(VirtAddr::of_page(4)).is_none(), "{text}");
+        assert_eq!(load(&space, 4), Ok(0), "{text}");
+        Audit::of(&mem).space(&space).check();
+        store(&space, 4, 9).unwrap();
+        assert_eq!((out(&space, 4), load(&space, 4)), (GONE, Ok(9)), "{text}");
         free(&space, 4);
         assert_eq!((out(&space, 4), load(&space, 4)), (GONE, Ok(0)), "{text}");
         Audit::of(&mem).space(&space).check();

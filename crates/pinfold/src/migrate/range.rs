@@ -1,5 +1,8 @@
 //! Moving the pages of a range: one by one, or since 6.3 in batches whose flushes are one
 //! (facts 6.7). A large folio is one step, and moves whole, also where the range has a part of it.
+//! A page that was swapped out and is still in memory moves like one that is mapped, as for those
+//! of the kernel's movers that go by frames: hotplug, CMA and compaction. (move_pages and mbind go
+//! by entries there, and pass over it.)
 //!
 //! Protocol: the address space's lock is held only to find and isolate the folios. In a batch the
 //! entries of all folios are taken out before the flush, and all stay locked until each has its
@@ -13,7 +16,7 @@ use crate::addr::{NodeId, Pfn, VirtRange, Vpn};
 use crate::frame::{Counts, Sizes};
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::pte::Pte;
+use crate::pte::{Entry, Pte};
 use crate::rules::migrate::batches_flushes;
 use crate::space::{Looked, Space};
 
@@ -52,13 +55,24 @@ impl<'m, P: Platform> Search<'m, P> {
         if self.pages >= self.most { Looked::Enough } else { Looked::GoOn }
     }
 
-    /// Looks at an entry whose table is locked, and isolates the folio that it maps.
+    /// Looks at an entry whose table is locked, and isolates the folio that it maps, or the page in
+    /// the swap cache that it names.
     fn look(&mut self, mem: &'m Memory<P>, pte: Pte<P::Format>) {
-        if !mem.is_wanted(pte, self.to) {
-            return;
+        match pte.counted() {
+            Some(pfn) => self.look_mapped(mem, pfn),
+            None => {
+                if let Entry::Swap(entry) = pte.decode()
+                    && let Some(pfn) = mem.cached_page(entry)
+                {
+                    self.look_mapped(mem, pfn);
+                    mem.put(pfn, 1);
+                }
+            }
         }
-        let pfn = pte.pfn();
-        if self.last.contains(&pfn) {
+    }
+
+    fn look_mapped(&mut self, mem: &'m Memory<P>, pfn: Pfn) {
+        if self.last.contains(&pfn) || !mem.is_wanted(pfn, self.to) {
             return;
         }
         let head = mem.frames().mapped_head(pfn);
@@ -130,18 +144,16 @@ impl<P: Platform> Space<P> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Whether what an entry maps is to be isolated: it lies elsewhere, and its mover does not pass
-    /// over it. A tail may say nothing of that: its folio is looked at when it is isolated.
-    fn is_wanted(&self, pte: Pte<P::Format>, (node, mover): (NodeId, Mover)) -> bool {
-        let Some(pfn) = pte.counted().filter(|pfn| self.frames().node(*pfn) != node) else {
-            return false;
-        };
-        match mover {
-            Mover::Request => true,
-            Mover::Compaction => {
-                self.frames().counts_as(pfn, |counts| counts.refs() <= counts.maps())
+    /// Whether what an entry maps or names is to be isolated: it lies elsewhere, and its mover does
+    /// not pass over it. A tail may say nothing of that: its folio is looked at when it is
+    /// isolated.
+    fn is_wanted(&self, pfn: Pfn, (node, mover): (NodeId, Mover)) -> bool {
+        let unreferenced = || self.frames().counts_as(pfn, |counts| counts.refs() <= counts.maps());
+        self.frames().node(pfn) != node
+            && match mover {
+                Mover::Request => true,
+                Mover::Compaction => unreferenced() || self.is_swap_cached(pfn),
             }
-        }
     }
 
     /// Moves folios together, in as many passes as the tuning says; those that find no place in

@@ -1,6 +1,7 @@
 //! Migration: what moves, what must not, and what a failed attempt leaves.
 
 mod folios;
+mod swapped;
 
 use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, map_shared, pages, reach, rules, space,

@@ -100,6 +100,22 @@ fn what_is_mapped_or_moved_later_counts_as_a_whole_and_stays_apart_until_the_nex
     assert_eq!(space.areas(), 1, "both are new");
 }
 
+/// Nobody has stored there before, and nothing else was mapped there.
+#[test]
+fn what_an_area_grows_by_in_its_place_counts_as_the_area_does() {
+    let (mem, space) = world::<Small>("pinfold");
+    space.remap(pages(4, 4), 5, Remap::InPlace).unwrap();
+    assert!((4..9).all(|page| dirty(&space, page)), "nobody has asked yet");
+    space.clear_soft_dirty().unwrap();
+    space.remap(pages(4, 5), 7, Remap::InPlace).unwrap();
+    assert_eq!((space.areas(), load(&space, 9)), (1, Ok(0)));
+    assert!((4..11).all(|page| !dirty(&space, page)));
+    store(&space, 9, 1).unwrap();
+    store(&space, 10, 1).unwrap();
+    assert!(dirty(&space, 9) && dirty(&space, 10) && !dirty(&space, 8));
+    Audit::of(&mem).space(&space).check();
+}
+
 #[test]
 fn no_way_around_the_fault_gives_write_permission_back() {
     for text in ["6.0", "6.1", "6.2", "6.12", "latest", "pinfold"] {

@@ -13,7 +13,8 @@
 //! - the last of users, holds and mappings goes: whoever takes it away takes the page out;
 //! - a fault finds it to be its owner's, or swap is short: then it stays mapped, and its slot is
 //!   free;
-//! - reclaim has written it and nobody else refers to it: then it is freed, and its slot stays.
+//! - reclaim has written it and nobody else refers to it: then it is freed, and its slot stays;
+//! - it moves: then the new page is there in its place.
 //!
 //! What fills the page, writes it, or takes its entries out holds its lock ([`crate::page`]), but
 //! the write itself does not: a page may be mapped again, and be changed, while a device reads it,

@@ -189,6 +189,13 @@ impl Slots {
         self.cached += 1;
     }
 
+    /// Another page is in the swap cache in place of a slot's page.
+    pub(crate) fn replace(&mut self, slot: u64, pfn: Pfn) {
+        let one = self.one(slot);
+        debug_assert!(one.cached, "what is replaced is there");
+        one.word = pfn.0;
+    }
+
     /// One more swap entry names the slot, which has a user or a hold.
     pub(crate) fn add_user(&mut self, slot: u64) {
         self.one(slot).users += 1;

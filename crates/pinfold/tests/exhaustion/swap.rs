@@ -4,7 +4,7 @@ use super::heap::Deny;
 use super::plan::Plan;
 use super::testing::{load, pages, store};
 use super::{Blank, Life, RW, Step, TUNING, Why, at};
-use pinfold::{Access, Advice, Reclaimer, Sharing, SwapError, SwapId, SwapWrites};
+use pinfold::{Access, Advice, NodeId, Reclaimer, Sharing, SwapError, SwapId, SwapWrites};
 
 impl From<SwapError> for Why {
     fn from(error: SwapError) -> Self {
@@ -26,7 +26,7 @@ fn out(l: &Life) -> Result<(), Why> {
 }
 
 /// All that a life does, in order.
-const STEPS: [(&str, Step); 24] = [
+const STEPS: [(&str, Step); 26] = [
     ("swap on", |l| {
         l.swap = Some(l.mem.swap_on(Box::new(Blank), 8, SwapWrites::Any)?);
         Ok(())
@@ -41,11 +41,19 @@ const STEPS: [(&str, Step); 24] = [
     ("store back", |l| store(&l.parent, 5, 2).map_err(Why::from).map(drop)),
     ("fork", |l| l.parent.fork().map_err(Why::from).map(|child| l.child = Some(child))),
     ("child loads back", |l| load(l.child()?, 2).map_err(Why::from).map(drop)),
+    ("move what is in the swap cache", |l| {
+        l.parent.migrate(pages(1, 6), NodeId(1));
+        Ok(())
+    }),
     ("child stores", |l| store(l.child()?, 2, 2).map_err(Why::from).map(drop)),
     ("page out again", |l| out(l)),
     ("forget the child's stores", |l| Ok(l.child()?.clear_soft_dirty()?)),
     ("pin back", |l| l.pin(1, Access::Write, false)),
     ("page out what is pinned", |l| out(l)),
+    ("move it back", |l| {
+        l.child()?.migrate(pages(1, 6), NodeId(0));
+        Ok(())
+    }),
     ("lock a part", |l| Ok(l.parent.mlock(pages(4, 3))?)),
     ("do not need", |l| match l.child()?.advise(pages(5, 1), Advice::DontNeed) {
         Ok(()) => Ok(()),

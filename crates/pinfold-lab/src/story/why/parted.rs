@@ -128,6 +128,9 @@ impl<'a> Teller<'a> {
                 _ => {}
             }
         }
+        if self.dropped_lazily(frame, left, &name) {
+            return self.mapped_anew(page, left);
+        }
         let Some(step) = self.ledger.step(left) else { return };
         let drops = match &*step.action {
             Action::Unmap { .. } | Action::Exit => true,

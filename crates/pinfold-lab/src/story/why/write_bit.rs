@@ -33,6 +33,7 @@ impl<'a> Teller<'a> {
         if let Some(sentence) = self.bit_taken((page, frame), lost, (before, after), hold) {
             self.say(lost, sentence);
         }
+        self.back_as_shared(page, frame, (lost, left));
         self.shared_since(page, frame, lost, left, hold);
         self.left_read_only(page, frame, lost, left, &name);
         if let Some((handle, taken)) = hold.filter(|(_, taken)| lost < *taken) {
@@ -192,6 +193,18 @@ impl<'a> Teller<'a> {
                     return Some(format!(
                         "{cite} made {frame} PROT_NONE in {name} and dropped the write bit ({tag})."
                     ));
+                }
+                EventKind::SoftDirtyCleared(pfn) if pfn == frame => {
+                    self.cited.insert(at);
+                    let tag = self.tag(Switch::ClearRefsPinned);
+                    return Some(format!(
+                        "{cite} took the write bit from {frame} in {name}, to see the next store \
+                         ({tag})."
+                    ));
+                }
+                EventKind::SwapEntry { pfn, .. } if pfn == frame => {
+                    self.cited.insert(at);
+                    return Some(self.swapped_out(frame, at, &name));
                 }
                 EventKind::MigrationRestored { pfn, writable: false } if pfn == frame => {
                     self.cited.insert(at);
