@@ -11,9 +11,12 @@
 //! list once, and one that comes back soon may begin as in use ([`crate::workingset`]). (Kernels
 //! since 5.9, where new pages begin as not in use.)
 //!
-//! Reclaim serves faults, forks and new address spaces, before they begin and when they find no
-//! frame, and populating and the slow path of pins, when they find none. Nothing else reclaims:
-//! changes of areas, migration, splits and collapses, and the lock-free pin fail, or go on without.
+//! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
+//! resolves or protects, before they begin and when they find no frame, and populating, copies for
+//! a monitor, the slow path of pins and a debugger's accesses, when they find none. Nothing else
+//! reclaims: other changes of areas, migration, splits, collapses, which want a run of frames that
+//! reclaim does not make before it has taken their own pages, and the lock-free pin fail, or go on
+//! without.
 //!
 //! Reclaim takes locks of pages by trying, families' locks for reading, tables' locks in turn, and
 //! calls swap devices, which sleep: whoever asks for it holds no lock, in particular none of an
