@@ -143,7 +143,7 @@ impl<P: Platform> AddressSpace<P> {
     /// exhausted frames or heap. Nothing has moved or gone then, but for [`Remap::To`] what was
     /// mapped in the new place may be.
     pub fn remap(&self, range: VirtRange, pages: u64, how: Remap) -> Result<VirtRange, SpaceError> {
-        self.inner.remap(range, pages, how)
+        self.memory().relieved(|| self.inner.remap(range, pages, how))
     }
 
     /// Changes what `range` allows. Pins keep their pages in any case; whether the owner still
@@ -515,7 +515,7 @@ impl<P: Platform> AddressSpace<P> {
     /// # Errors
     /// As [`AddressSpace::uffd_copy`].
     pub fn uffd_zero(&self, at: VirtAddr) -> Result<(), UffdError> {
-        self.inner.uffd_zero(at.page())
+        self.memory().relieved(|| self.inner.uffd_zero(at.page()))
     }
 
     /// Resolves a minor fault (UFFDIO_CONTINUE): the page that the shared memory has there is
@@ -525,7 +525,7 @@ impl<P: Platform> AddressSpace<P> {
     /// When nothing is registered there, no page is there to map, one is mapped already, or frames
     /// for tables are exhausted: nothing has changed then.
     pub fn uffd_continue(&self, at: VirtAddr, protect: bool) -> Result<(), UffdError> {
-        self.inner.uffd_continue(at.page(), protect)
+        self.memory().relieved(|| self.inner.uffd_continue(at.page(), protect))
     }
 
     /// Protects the pages of `range` from writes, of which the monitor is told from now on, or with
@@ -537,7 +537,7 @@ impl<P: Platform> AddressSpace<P> {
     /// When part of the range is not mapped or not registered for [`UffdMode::WP`]: nothing has
     /// changed then. When frames for tables are exhausted: what lies before has changed.
     pub fn uffd_write_protect(&self, range: VirtRange, protect: bool) -> Result<(), SpaceError> {
-        self.inner.uffd_write_protect(range, protect)
+        self.memory().relieved(|| self.inner.uffd_write_protect(range, protect))
     }
 
     /// How often a monitor has resolved faults of this address space: read it before a fault, for

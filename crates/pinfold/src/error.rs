@@ -53,6 +53,12 @@ impl Shortage for PinError {
     }
 }
 
+impl Shortage for FileError {
+    fn is_of_frames(&self) -> bool {
+        matches!(self, Self::OutOfFrames)
+    }
+}
+
 /// A group of memory is charged for as many pages as its limit allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OverLimit {

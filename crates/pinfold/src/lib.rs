@@ -55,7 +55,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform`, `uffd` | words, locks, the embedder's part |
-//! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped`, `listed` | frames, their counts and who pays for them, the machine as one value |
+//! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped`, `listed`, `workingset` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
 //! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `pressure`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree` | what is done to a space |
@@ -148,6 +148,7 @@ mod uffd;
 mod userfault;
 mod vacate;
 mod walk;
+mod workingset;
 mod writeback;
 mod zap;
 

@@ -2,7 +2,7 @@
 //! `frame/lru.rs`.
 
 use crate::addr::Pfn;
-use crate::frame::{Batched, List};
+use crate::frame::{Batched, List, Used};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::Lru;
@@ -17,13 +17,22 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    /// As [`Memory::lru_add`], of a page that takes the place of one that the caller has isolated:
+    /// it comes to that one's list.
+    pub(crate) fn lru_add_for(&self, head: Pfn, old: Pfn) {
+        if self.frames().has_lists() {
+            self.frames().inherit_list(old, head);
+            self.enlist(head);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn enlist(&self, head: Pfn) {
         let cpu = self.platform().cpu();
         if self.frames().is_large(head) {
             self.drain_cpu(cpu);
-            return self.frames().list(head, List::Inactive);
+            return self.frames().list(head, self.frames().list_of(head));
         }
         self.get(head, 1);
         loop {
@@ -77,7 +86,7 @@ impl<P: Platform> Memory<P> {
         !self.frames().has_lists() || self.frames().unlist(head).is_some()
     }
 
-    /// A page that was isolated goes back to its list, as one that is new there, unless nobody but
+    /// A page that was isolated goes back to its list, the way that new ones go, unless nobody but
     /// the caller refers to it.
     pub(crate) fn lru_put_back(&self, head: Pfn) {
         if self.goes_back(head) {
@@ -106,9 +115,15 @@ impl<P: Platform> Memory<P> {
     /// The pages that a large folio has become go to the list of those not in use, all but the
     /// first, wherever that was.
     pub(crate) fn lru_add_parts(&self, head: Pfn, pages: u64) {
-        if self.frames().has_lists() {
-            (head.0 + 1..head.0 + pages)
-                .for_each(|pfn| self.frames().list(Pfn(pfn), List::Inactive));
+        if !self.frames().has_lists() {
+            return;
+        }
+        let used = self.frames().used(head);
+        for pfn in (head.0 + 1..head.0 + pages).map(Pfn) {
+            if used == Used::Before {
+                self.frames().mark_used(pfn);
+            }
+            self.frames().list(pfn, List::Inactive);
         }
     }
 }

@@ -364,7 +364,7 @@ impl<P: Platform> Memory<P> {
             self.requeue(folio);
         }
         if result == Pass::Moved {
-            self.lru_add(to);
+            self.lru_add_for(to, from);
             self.tell_frame(EventKind::Migrated { from, to });
         }
         if let Some(slot) = slot {

@@ -8,11 +8,15 @@
 //! in use; the others are taken to a swap device as [`crate::reclaim`] says. When that list is the
 //! shorter one, the last of those in use come to it, whether used or not, and what the hardware has
 //! noted of them is forgotten. So a page leaves only if it was not used while it went through the
-//! list once. (Kernels since 5.9, where new pages begin as not in use.)
+//! list once, and one that comes back soon may begin as in use ([`crate::workingset`]). (Kernels
+//! since 5.9, where new pages begin as not in use.)
 //!
-//! Reclaim serves faults, forks and new address spaces, before they begin and when they find no
-//! frame, and populating and the slow path of pins, when they find none. Nothing else reclaims:
-//! changes of areas, migration, splits and collapses, and the lock-free pin fail, or go on without.
+//! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
+//! resolves or protects, before they begin and when they find no frame, and populating, copies for
+//! a monitor, the slow path of pins and a debugger's accesses, when they find none. Nothing else
+//! reclaims: other changes of areas, migration, splits, collapses, which want a run of frames that
+//! reclaim does not make before it has taken their own pages, and the lock-free pin fail, or go on
+//! without.
 //!
 //! Reclaim takes locks of pages by trying, families' locks for reading, tables' locks in turn, and
 //! calls swap devices, which sleep: whoever asks for it holds no lock, in particular none of an
@@ -261,6 +265,7 @@ impl<P: Platform> Memory<P> {
             for page in chosen.pages() {
                 pages += page.pages();
                 self.take_use(&page);
+                self.frames().mark_used(page.head());
                 page.put_back_to(List::Inactive);
             }
             self.counters().pgrefill.add(chosen.looked_at);
@@ -292,6 +297,7 @@ impl<P: Platform> Memory<P> {
                 Fate::InUse => {
                     round.changed += 1;
                     activated += page.pages();
+                    self.age_by_use(page.head(), page.pages());
                     page.put_back_to(List::Active);
                     None
                 }

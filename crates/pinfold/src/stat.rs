@@ -94,6 +94,13 @@ stats! {
     pgdeactivate,
     /// Operations that had to reclaim before they went on.
     allocstall,
+    /// Anonymous pages that were read from swap devices after reclaim had taken them out, where
+    /// there are lists ([`crate::Tuning::lru_batch`]).
+    workingset_refault_anon,
+    /// Of these, those that came back as in use.
+    workingset_activate_anon,
+    /// Of these, those that had been in use before.
+    workingset_restore_anon,
     /// Copies that a write fault or unsharing made.
     cow_copy,
     /// Pages that fork copied for the child.

@@ -13,7 +13,7 @@ use crate::pte::{Format, Swap};
 use crate::rules::{SwapCache, Writeback};
 use crate::store::Store;
 use crate::swap::{
-    DEVICES, Idle, Slot, Slots, SwapError, SwapId, SwapUsage, SwapWrites, Table, Unused,
+    DEVICES, Idle, Shadow, Slot, Slots, SwapError, SwapId, SwapUsage, SwapWrites, Table, Unused,
 };
 
 /// Where the page of a slot is.
@@ -319,6 +319,12 @@ impl<P: Platform> Memory<P> {
         Some(pfn)
     }
 
+    /// Whether a device has a slot for a page that has none.
+    pub(crate) fn has_swap_room(&self) -> bool {
+        let table = self.swap_table();
+        table.ids().any(|device| table.slots(device).has_room())
+    }
+
     /// Whether slots are short on the device of a swap entry, so that pages that are mapped again
     /// leave theirs.
     pub(crate) fn is_swap_short(&self, entry: Swap) -> bool {
@@ -401,8 +407,8 @@ impl<P: Platform> Memory<P> {
 
     /// Takes a page out of memory that nobody maps: only if there is no reference but the caller's
     /// and the swap cache's, which are taken away in one step, and nobody has changed it before
-    /// that. It is to be freed then; its slot has its contents. The caller has the page's lock, and
-    /// holds the slot.
+    /// that. It is to be freed then; its slot has its contents, and its shadow. The caller has the
+    /// page's lock, and holds the slot.
     pub(crate) fn remove_swapped(&self, pfn: Pfn, slot: Slot) -> bool {
         let mut slots = self.swap_table().slots(slot.device);
         let page = self.frames().page(pfn);
@@ -414,7 +420,7 @@ impl<P: Platform> Memory<P> {
             page.thaw(2);
             return false;
         }
-        slots.leave(slot.number);
+        slots.leave(slot.number, self.shadow_of(pfn));
         self.frames().leave_swap_cache(pfn);
         true
     }
@@ -440,8 +446,9 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Puts a frame that is yet to be filled, and that the caller has locked, into the swap cache,
-    /// if none is there; otherwise the page that is, with a reference.
-    pub(crate) fn enter_read(&self, pfn: Pfn, entry: Swap) -> Result<(), Pfn> {
+    /// if none is there: the shadow that its slot had. Otherwise the page that is, with a
+    /// reference.
+    pub(crate) fn enter_read(&self, pfn: Pfn, entry: Swap) -> Result<Option<Shadow>, Pfn> {
         let (slot, table) = (Slot::of(entry), self.swap_table());
         let mut slots = table.slots(slot.device);
         if let Some(other) = slots.page(slot.number) {
@@ -449,10 +456,10 @@ impl<P: Platform> Memory<P> {
             return Err(other);
         }
         self.get(pfn, 1);
-        slots.enter(slot.number, pfn);
+        let shadow = slots.enter(slot.number, pfn);
         table.set_slot_of(pfn, slot);
         self.frames().enter_swap_cache(pfn, Flags::empty());
-        Ok(())
+        Ok(shadow)
     }
 
     /// Fills a frame that [`Memory::enter_read`] has put there; it leaves again if the device
@@ -469,11 +476,12 @@ impl<P: Platform> Memory<P> {
         Ok(())
     }
 
-    /// Takes a frame that could not be filled out of the swap cache.
-    pub(crate) fn unread(&self, pfn: Pfn, entry: Swap) {
+    /// Takes a frame that could not be filled out of the swap cache, whose slot has this shadow
+    /// again.
+    pub(crate) fn unread(&self, pfn: Pfn, entry: Swap, shadow: Option<Shadow>) {
         let slot = Slot::of(entry);
         let mut slots = self.swap_table().slots(slot.device);
-        let left = slots.leave(slot.number);
+        let left = slots.leave(slot.number, shadow);
         self.frames().leave_swap_cache(pfn);
         drop(slots);
         if let Some(pfn) = left {

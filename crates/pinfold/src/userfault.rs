@@ -33,11 +33,12 @@ use core::ops::Range;
 
 use crate::addr::{Pfn, VirtAddr, VirtRange, Vpn, each_page};
 use crate::area::{Area, AreaMap, Prot, View};
-use crate::error::{FaultError, SpaceError};
+use crate::error::{FaultError, Shortage, SpaceError};
 use crate::event::EventKind;
 use crate::fault::{Request, Want};
 use crate::object::PageError;
 use crate::platform::{Invalidate, Platform};
+use crate::pressure::Tries;
 use crate::pte::{BitChange, Entry, Format, Migration, Pte, Swap};
 use crate::rules::Uffd;
 use crate::rules::uffd::{continues_dirty, protects_shared, protects_unpopulated, watches_minor};
@@ -58,6 +59,12 @@ pub enum UffdError {
     Absent(VirtAddr),
     /// The page cannot be had.
     Fault(FaultError),
+}
+
+impl Shortage for UffdError {
+    fn is_of_frames(&self) -> bool {
+        matches!(self, Self::Fault(error) if error.is_of_frames())
+    }
 }
 
 impl fmt::Display for UffdError {
@@ -344,7 +351,25 @@ impl<P: Platform> Space<P> {
         self.mem().tell(self.id(), page, EventKind::UffdResolved);
     }
 
+    /// What finds no frame before there is one to fill reclaims, and is tried again.
     pub(crate) fn uffd_copy(
+        &self,
+        page: Vpn,
+        protect: bool,
+        fill: impl FnOnce(Pfn),
+    ) -> Result<(), UffdError> {
+        let (mut fill, mut tries) = (Some(fill), Tries::default());
+        loop {
+            let once = |frame| fill.take().into_iter().for_each(|fill| fill(frame));
+            match self.try_uffd_copy(page, protect, once) {
+                Err(error)
+                    if error.is_of_frames() && fill.is_some() && tries.relieve(self.mem()) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_uffd_copy(
         &self,
         page: Vpn,
         protect: bool,

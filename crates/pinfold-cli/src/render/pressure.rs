@@ -113,6 +113,13 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
         thousands(counted.pgactivate)
     );
     labelled("", &reclaimed, look, lines);
+    let refaulted = format!(
+        "{} came back after reclaim, {} of them so soon that they are in use ({} were so before)",
+        thousands(counted.workingset_refault_anon),
+        thousands(counted.workingset_activate_anon),
+        thousands(counted.workingset_restore_anon)
+    );
+    labelled("", &refaulted, look, lines);
     let copied = format!(
         "{} migrated and {} not; {} copied by forks and {} by writes; {} faults",
         thousands(counted.pgmigrate_success),

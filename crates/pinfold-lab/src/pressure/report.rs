@@ -64,6 +64,12 @@ pub struct Counted {
     pub pgsteal_kswapd: u64,
     /// Pages that were found to be in use.
     pub pgactivate: u64,
+    /// Pages that came back from swap after reclaim had taken them out.
+    pub workingset_refault_anon: u64,
+    /// Of these, those that came back so soon that they count as in use.
+    pub workingset_activate_anon: u64,
+    /// Of these, those that had been in use before.
+    pub workingset_restore_anon: u64,
     /// Faults.
     pub pgfault: u64,
     /// Pages moved to another node.
@@ -87,6 +93,9 @@ impl Counted {
             pgsteal_direct: stats.pgsteal_direct,
             pgsteal_kswapd: stats.pgsteal_kswapd,
             pgactivate: stats.pgactivate,
+            workingset_refault_anon: stats.workingset_refault_anon,
+            workingset_activate_anon: stats.workingset_activate_anon,
+            workingset_restore_anon: stats.workingset_restore_anon,
             pgfault: stats.pgfault,
             pgmigrate_success: stats.pgmigrate_success,
             pgmigrate_fail: stats.pgmigrate_fail,

@@ -77,19 +77,25 @@ impl<P: Platform> Space<P> {
         let fresh = self.new_swapped(request)?;
         let pfn = fresh.pfn();
         let locked = self.lock_swapped(request.page, pfn);
-        if let Err(other) = mem.enter_read(pfn, entry) {
-            drop(locked);
-            drop(fresh);
-            return Ok((other, self.lock_swapped(request.page, other)));
-        }
+        let shadow = match mem.enter_read(pfn, entry) {
+            Ok(shadow) => shadow,
+            Err(other) => {
+                drop(locked);
+                drop(fresh);
+                return Ok((other, self.lock_swapped(request.page, other)));
+            }
+        };
         match mem.read_swapped(pfn, entry) {
             Ok(()) => {
                 let pfn = fresh.keep();
+                if let Some(shadow) = shadow {
+                    mem.refault(pfn, shadow);
+                }
                 mem.lru_add(pfn);
                 Ok((pfn, locked))
             }
             Err(error) => {
-                mem.unread(pfn, entry);
+                mem.unread(pfn, entry, shadow);
                 drop(locked);
                 mem.put(fresh.keep(), 1);
                 Err(FaultError::Store(request.page.start(), error))

@@ -4,7 +4,7 @@
 use super::buddy::serves;
 use super::flags::{HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
-use super::lru::{Batched, Drained, List, Lru, ON, REFERENCED, Turns};
+use super::lru::{ACTIVE, Batched, Drained, List, Lru, ON, REFERENCED, Turns, USED, Used};
 use super::source::Zone;
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
@@ -75,7 +75,7 @@ impl Frames {
             let mut pages = drained.pages().filter(|pfn| self.node(*pfn) == node).peekable();
             if pages.peek().is_some() {
                 let mut lens = lru.lock(node);
-                pages.for_each(|pfn| lru.enter(&mut lens, (node, List::Inactive), pfn));
+                pages.for_each(|pfn| lru.enter_marked(&mut lens, node, pfn));
             }
         }
         drained
@@ -171,6 +171,41 @@ impl Frames {
     /// Takes that mark off.
     pub(crate) fn clear_referenced(&self, head: Pfn) {
         self.lists().marks(head).fetch_and(!REFERENCED);
+    }
+
+    /// A page that was in use goes to the list of the others.
+    pub(crate) fn mark_used(&self, head: Pfn) {
+        self.lists().marks(head).fetch_or(USED);
+    }
+
+    /// Whether a page has been in use ([`Frames::mark_used`]).
+    pub(crate) fn used(&self, head: Pfn) -> Used {
+        Used::of(self.lists().marks(head).read_once())
+    }
+
+    /// A page that is on no list yet is to come to that of those in use.
+    pub(crate) fn begin_in_use(&self, pfn: Pfn, used: Used) {
+        self.lists().marks(pfn).fetch_or(ACTIVE | used.mark());
+    }
+
+    /// A page that takes the place of one that the caller has isolated is to come to that one's
+    /// list.
+    pub(crate) fn inherit_list(&self, from: Pfn, to: Pfn) {
+        let lru = self.lists();
+        let marks = lru.marks(from).read_once() & (ACTIVE | USED);
+        if marks != 0 {
+            lru.marks(to).fetch_or(marks);
+        }
+    }
+
+    /// A node's age, which grows by so much: as it was before.
+    pub(crate) fn grow_old(&self, node: NodeId, by: u64) -> u64 {
+        self.lists().ages[usize::from(node.0)].fetch_add(by)
+    }
+
+    /// A node's age.
+    pub(crate) fn age(&self, node: NodeId) -> u64 {
+        self.lists().ages[usize::from(node.0)].read_once()
     }
 
     /// Calls `visit` for every page in a batch, which has a reference of it, while nothing else

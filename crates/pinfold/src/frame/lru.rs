@@ -3,7 +3,8 @@
 //!
 //! Protocol: a new page goes into the batch of a CPU, which has one reference of it, so that CPUs
 //! do not meet at their nodes' lists for each page. A full batch is drained: its pages go to the
-//! heads of their nodes' lists, and its references are dropped. Anybody may drain any batch. A
+//! heads of their nodes' lists, those in use if they were so before or came back as such
+//! ([`crate::workingset`]), and its references are dropped. Anybody may drain any batch. A
 //! large folio goes to its node's list at once, and drains the batch of its CPU. A batch has a spin
 //! lock, and so have a node's lists; none is held while the other is taken, and both lie below the
 //! locks of page tables.
@@ -42,9 +43,12 @@ pub const MOST_BATCHED: u32 = 31;
 /// The page is on a list.
 pub(super) const ON: u32 = 1 << 0;
 /// Of its two lists, it is on that of the pages in use.
-const ACTIVE: u32 = 1 << 1;
+pub(super) const ACTIVE: u32 = 1 << 1;
 /// It was found in use once since it came to the list of the others.
 pub(super) const REFERENCED: u32 = 1 << 2;
+/// It was on the list of those in use, and came from there to that of the others, in this life or,
+/// if it came back as in use, in one before. Linux: PG_workingset.
+pub(super) const USED: u32 = 1 << 3;
 
 /// One of a node's two lists.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -65,6 +69,28 @@ impl List {
 
     pub(super) const fn of(marks: u32) -> Self {
         if marks & ACTIVE == 0 { Self::Inactive } else { Self::Active }
+    }
+}
+
+/// Whether a page was on the list of those in use before it went to that of the others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Used {
+    /// It was.
+    Before,
+    /// Not since it came to memory.
+    Never,
+}
+
+impl Used {
+    pub(super) const fn mark(self) -> u32 {
+        match self {
+            Self::Before => USED,
+            Self::Never => 0,
+        }
+    }
+
+    pub(super) const fn of(marks: u32) -> Self {
+        if marks & USED == 0 { Self::Never } else { Self::Before }
     }
 }
 
@@ -120,6 +146,8 @@ pub(super) struct Lru {
     links: Vec<AtomicU64>,
     marks: Vec<AtomicU32>,
     pub(super) nodes: Vec<SpinLock<Lens>>,
+    /// How old each node has become ([`crate::workingset`]).
+    pub(super) ages: Vec<AtomicU64>,
     pub(super) batches: PerCpu<BatchLock>,
     /// How many pages make a batch full.
     pub(super) full: usize,
@@ -180,13 +208,16 @@ impl Lru {
         if u32::try_from(places).is_err() {
             return Err(NoMemory);
         }
-        let (mut links, mut marks, mut locks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut links, mut marks) = (Vec::new(), Vec::new());
+        let (mut locks, mut ages) = (Vec::new(), Vec::new());
         links.try_reserve_exact(places).map_err(|_| NoMemory)?;
         links.resize_with(places, || AtomicU64::new(0));
         marks.try_reserve_exact(frames).map_err(|_| NoMemory)?;
         marks.resize_with(frames, || AtomicU32::new(0));
         locks.try_reserve_exact(nodes).map_err(|_| NoMemory)?;
         locks.resize_with(nodes, || SpinLock::hashed(Lens::default()));
+        ages.try_reserve_exact(nodes).map_err(|_| NoMemory)?;
+        ages.resize_with(nodes, || AtomicU64::new(0));
         for (own, links) in (0..).zip(&links).skip(frames) {
             links.init(Links { before: own, after: own }.bits());
         }
@@ -196,6 +227,7 @@ impl Lru {
             links,
             marks,
             nodes: locks,
+            ages,
             batches: PerCpu::new(cpus)?,
             full: batch.clamp(1, MOST_BATCHED) as usize,
             turns: Turns::new(),
@@ -221,6 +253,10 @@ impl Lru {
         sync::label(self.marks.as_ptr(), size_of_val(&*self.marks), move |offset| {
             let index = base + (offset / size_of::<AtomicU32>()) as u64;
             CellName::Object { object: "frame", index, cell: "list marks" }
+        });
+        sync::label(self.ages.as_ptr(), size_of_val(&*self.ages), |offset| {
+            let index = (offset / size_of::<AtomicU64>()) as u64;
+            CellName::Object { object: "node", index, cell: "age" }
         });
         let turns = &self.turns;
         sync::label(&raw const *turns, size_of_val(turns), |offset| {
@@ -301,7 +337,15 @@ impl Lru {
         self.enter_after(self.own(node, list), lens, list, pfn);
     }
 
-    /// The same, behind all others.
+    /// The same, of the list that its mark [`ACTIVE`] says.
+    pub(super) fn enter_marked(&self, lens: &mut Lens, node: NodeId, pfn: Pfn) {
+        let list = List::of(self.marks(pfn).read_once());
+        lens.0[list as usize] += 1;
+        self.push(self.own(node, list), self.place(pfn));
+        self.marks(pfn).fetch_or(ON);
+    }
+
+    /// As [`Lru::enter`], behind all others.
     pub(super) fn enter_last(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
         let last = self.links(self.own(node, list)).before;
         self.enter_after(last, lens, list, pfn);

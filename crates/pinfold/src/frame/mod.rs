@@ -62,7 +62,7 @@ pub use frames::Frames;
 pub use large::FolioView;
 pub(crate) use large::{Large, MIN_ORDER};
 pub use lru::MOST_BATCHED;
-pub(crate) use lru::{Batched, List};
+pub(crate) use lru::{Batched, List, Used};
 pub(crate) use meta::{Dropped, Grab, Miss, Put};
 pub use pin::PIN_BIAS;
 pub(crate) use pin::{Grip, Holds};

@@ -72,7 +72,7 @@ impl<P: Platform> Memory<P> {
         if marked {
             self.frames().page(to).mark_exclusive();
         }
-        self.lru_add(to);
+        self.lru_add_for(to, from);
         cursor.set(pte);
         drop(cursor);
         self.put_own(from, pages);

@@ -6,7 +6,8 @@ use crate::testing::{
 };
 use crate::{
     Access, Advice, FaultError, FrameSetup, ListSizes, NodeId, NodeSpan, Pfn, PinError, Prot,
-    Reclaimed, Reclaimer, SwapId, SwapWrites, Term, Tuning, VirtAddr, Watermarks, X86_64, Zone,
+    Reclaimed, Reclaimer, Remap, SwapId, SwapWrites, Term, Tuning, UffdId, UffdMode, VirtAddr, Vpn,
+    Watermarks, X86_64, Zone,
 };
 use std::boxed::Box;
 use std::sync::Arc;
@@ -14,9 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::spawn;
 use std::time::Duration;
+use std::vec::Vec;
 
 const RW: Prot = Prot::READ_WRITE;
 const NODE: NodeId = NodeId(0);
+/// A page that has no table in common with those that tests begin with.
+const FAR: u64 = 3 << 18;
 
 fn listing(batch: u32) -> Tuning {
     Tuning { lru_batch: batch, reclaim_batch: 4, ..Tuning::default() }
@@ -186,14 +190,37 @@ fn only_pages_that_serve_the_zone_are_taken() {
 #[test]
 fn who_reclaims_for_a_fault_a_fork_or_a_pin_holds_no_lock_of_a_space() {
     type Do = fn(&Space<X86_64>) -> bool;
-    let operations: [Do; 4] = [
+    let operations: [Do; 11] = [
         |space| store(space, 60, 1).is_ok(),
         |space| space.fork().is_ok(),
         |space| space.pin(pages(60, 1), Access::Write, Term::Short).is_ok(),
         |space| space.populate(pages(60, 2), Access::Write).is_ok(),
+        |space| {
+            let (mut filled, at) = (0, VirtAddr::of_page(300));
+            let copied = space.uffd_copy(at, false, |_| filled += 1).is_ok();
+            copied && filled == 1 && space.entry(at).is_mapped()
+        },
+        |space| space.uffd_zero(VirtAddr::of_page(FAR)).is_ok(),
+        |space| space.uffd_write_protect(pages(FAR, 1), true).is_ok(),
+        |space| {
+            space.remap(pages(16, 1), 1, Remap::To(VirtAddr::of_page(2 * FAR))).is_ok()
+                && load(space, 2 * FAR) == Ok(1)
+        },
+        |space| Disk::default().file(space.memory(), 4).read(3, drop).is_ok(),
+        |space| Disk::default().file(space.memory(), 4).write(3, drop).is_ok(),
+        |space| {
+            let mut seen = Vec::new();
+            let done = space.access_remote(pages(59, 2), Access::Write, |page, _| seen.push(page));
+            done.is_ok() && seen == [Vpn(59), Vpn(60)]
+        },
     ];
-    for operation in operations {
+    for (number, operation) in operations.into_iter().enumerate() {
         let (mem, space, disk, _) = world_of("pinfold", listing(1), (48, 64, 60));
+        let all = UffdMode::MISSING | UffdMode::WP | UffdMode::WP_UNPOPULATED;
+        for page in [300, FAR] {
+            map(&space, page, 1, RW);
+            space.uffd_register(pages(page, 1), UffdId(1), all).unwrap();
+        }
         let space = Arc::new(space);
         for page in 16..60 {
             if mem.frames().total_free() == 0 {
@@ -214,8 +241,8 @@ fn who_reclaims_for_a_fault_a_fork_or_a_pin_holds_no_lock_of_a_space() {
             maps.join().unwrap();
             seen.store(true, Ordering::Relaxed);
         });
-        assert!(operation(&space));
-        assert!(met.load(Ordering::Relaxed), "it had to reclaim");
+        assert!(operation(&space), "operation {number}");
+        assert!(met.load(Ordering::Relaxed), "operation {number} had to reclaim");
         Audit::of(&mem).space(&space).check();
     }
 }

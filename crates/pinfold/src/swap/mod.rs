@@ -4,10 +4,11 @@
 //! Protocol: a device has a spinning lock, below the page tables' locks, over its slots: of each
 //! how many swap entries name it (*users*), how many operations need it to stay (*holds*: a page on
 //! its way out, a read or a write under way), and the page in memory that it is for, if there is
-//! one. That page has the flag `SWAP_CACHE` and one reference more; where frames have no word to
-//! spare, an array beside them, made with the first device, says which slot it has. What keeps the
-//! contents is a [`Store`], which sleeps, so no spin lock is held for its calls, and for a slot one
-//! runs at a time: whoever calls it has a hold.
+//! one, or a shadow of the one that left memory for it ([`crate::workingset`]). A page has the flag
+//! `SWAP_CACHE` then and one reference more; where frames have no word to spare, an array beside
+//! them, made with the first device, says which slot it has. What keeps the contents is a
+//! [`Store`], which sleeps, so no spin lock is held for its calls, and for a slot one runs at a
+//! time: whoever calls it has a hold.
 //!
 //! A page in the swap cache may be mapped, or not. It leaves when
 //! - the last of users, holds and mappings goes: whoever takes it away takes the page out;
@@ -33,7 +34,10 @@
 //! - INV-SWAP-5: no swap entry names a slot whose page has the exclusive mark (facts 1.5, I4).
 //! - INV-SWAP-6: a page whose entries were taken out and not flushed is locked, and its slot held:
 //!   nobody maps or frees it before the flush.
+//! - INV-SWAP-7: only a slot whose page left memory, and is not there again, has a shadow: none
+//!   that is free, or was taken anew.
 
+mod shadow;
 mod slots;
 
 use alloc::boxed::Box;
@@ -49,6 +53,7 @@ use crate::sync::{
     self, AtomicU64, CellName, Inside, Masks, Once, ReadGuard, RwSem, SpinLock, SpinLocked,
 };
 
+pub(crate) use shadow::Shadow;
 pub(crate) use slots::{Idle, Slots, Unused};
 pub use slots::{SwapUsage, SwapWrites};
 

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::addr::Pfn;
 use crate::error::NoMemory;
+use crate::swap::shadow::Shadow;
 
 /// Whether a page may change while a device writes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,6 +29,17 @@ pub struct SwapUsage {
 /// The end of the list of free slots.
 const END: u64 = u64::MAX;
 
+/// What the word of a slot that is in use says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Says {
+    /// Nothing.
+    Nothing,
+    /// Which page in memory the slot has.
+    Page,
+    /// What is known of the page that left memory for it ([`Shadow`]).
+    Shadow,
+}
+
 /// One slot.
 #[derive(Clone, Copy, Hash, Debug)]
 struct One {
@@ -35,9 +47,9 @@ struct One {
     users: u64,
     /// Operations that need it to stay.
     holds: u32,
-    /// Whether `word` is a page in memory.
-    cached: bool,
-    /// That page; of a free slot, the next free one.
+    /// What `word` says; of a free slot, [`Says::Nothing`].
+    says: Says,
+    /// That; of a free slot, the next free one.
     word: u64,
 }
 
@@ -77,6 +89,16 @@ pub(crate) enum Unused {
     None,
 }
 
+impl One {
+    fn page(&self) -> Option<Pfn> {
+        (self.says == Says::Page).then_some(Pfn(self.word))
+    }
+
+    fn shadow(&self) -> Option<Shadow> {
+        (self.says == Says::Shadow).then_some(Shadow::from_bits(self.word))
+    }
+}
+
 impl Slots {
     /// Of no device.
     pub(crate) const fn none() -> Self {
@@ -95,7 +117,7 @@ impl Slots {
         all.extend((1..=slots).map(|next| One {
             users: 0,
             holds: 0,
-            cached: false,
+            says: Says::Nothing,
             word: if next == slots { END } else { next },
         }));
         let stable = match writes {
@@ -133,9 +155,14 @@ impl Slots {
         &mut self.all[slot as usize]
     }
 
+    /// Whether a page may go there that has no slot yet.
+    pub(crate) fn has_room(&self) -> bool {
+        self.open && self.first_free != END
+    }
+
     /// Takes a free slot for a page, with a hold.
     pub(crate) fn take(&mut self) -> Option<u64> {
-        if !self.open || self.first_free == END {
+        if !self.has_room() {
             return None;
         }
         let slot = self.first_free;
@@ -155,14 +182,20 @@ impl Slots {
     /// The page of a slot that is in memory.
     pub(crate) fn page(&self, slot: u64) -> Option<Pfn> {
         let one = self.all.get(slot as usize)?;
-        one.cached.then_some(Pfn(one.word))
+        one.page()
+    }
+
+    /// What a slot remembers of the page that left memory for it.
+    #[cfg(test)]
+    pub(crate) fn shadow(&self, slot: u64) -> Option<Shadow> {
+        self.all[slot as usize].shadow()
     }
 
     /// Calls `visit` for each slot that is in use, with its users and holds, and its page.
     pub(crate) fn in_use(&self, mut visit: impl FnMut(u64, (u64, u32), Option<Pfn>)) {
         for (one, slot) in self.all.iter().zip(0..) {
-            let page = one.cached.then_some(Pfn(one.word));
-            if one.users > 0 || one.holds > 0 || one.cached {
+            let page = one.page();
+            if one.users > 0 || one.holds > 0 || page.is_some() {
                 visit(slot, (one.users, one.holds), page);
             }
         }
@@ -173,7 +206,7 @@ impl Slots {
     pub(crate) fn next_unused(&self, from: u64) -> Unused {
         const MOST: usize = 1024;
         let rest = self.all.get(from as usize..).unwrap_or_default();
-        let unused = |one: &One| one.cached && one.users == 0 && one.holds == 0;
+        let unused = |one: &One| one.says == Says::Page && one.users == 0 && one.holds == 0;
         match rest.iter().take(MOST).position(unused) {
             Some(at) => Unused::Slot(from + at as u64),
             None if rest.len() > MOST => Unused::GoOn(from + MOST as u64),
@@ -181,12 +214,15 @@ impl Slots {
         }
     }
 
-    /// Puts a page into the swap cache for a slot that has none.
-    pub(crate) fn enter(&mut self, slot: u64, pfn: Pfn) {
+    /// Puts a page into the swap cache for a slot that has none. What the slot remembers of the
+    /// page that left memory for it.
+    pub(crate) fn enter(&mut self, slot: u64, pfn: Pfn) -> Option<Shadow> {
         let one = self.one(slot);
-        debug_assert!(!one.cached, "a slot has one page");
-        (one.cached, one.word) = (true, pfn.0);
+        debug_assert!(one.says != Says::Page, "a slot has one page");
+        let shadow = one.shadow();
+        (one.says, one.word) = (Says::Page, pfn.0);
         self.cached += 1;
+        shadow
     }
 
     /// Another page is in the swap cache in place of a slot's page.
@@ -233,21 +269,27 @@ impl Slots {
     /// A slot that is unused is free from now on.
     pub(crate) fn free(&mut self, slot: u64) -> Idle {
         debug_assert!(self.is_unused(slot));
-        let idle = match self.leave(slot) {
+        let idle = match self.leave(slot, None) {
             Some(pfn) => Idle::Page(pfn),
             None => Idle::Free,
         };
         let next = self.first_free;
-        self.one(slot).word = next;
+        let one = self.one(slot);
+        (one.says, one.word) = (Says::Nothing, next);
         self.first_free = slot;
         self.free += 1;
         idle
     }
 
-    /// The page of a slot is not in the swap cache any more.
-    pub(crate) fn leave(&mut self, slot: u64) -> Option<Pfn> {
+    /// The page of a slot is not in the swap cache any more. The slot remembers this of it, for as
+    /// long as it is in use, and until a page enters.
+    pub(crate) fn leave(&mut self, slot: u64, shadow: Option<Shadow>) -> Option<Pfn> {
         let pfn = self.page(slot)?;
-        self.one(slot).cached = false;
+        let one = self.one(slot);
+        match shadow {
+            Some(shadow) => (one.says, one.word) = (Says::Shadow, shadow.bits()),
+            None => one.says = Says::Nothing,
+        }
         self.cached -= 1;
         Some(pfn)
     }
