@@ -354,6 +354,7 @@ impl Cast {
             | Act::SplitDeferred
             | Act::Reclaim(..)
             | Act::LruDrain(_)
+            | Act::Ksm(_)
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Pageout(pages) => self.page_out(process, pages),
             Act::Swapoff => self.swap_off(),

@@ -62,7 +62,8 @@ impl<P: Platform> Space<P> {
             if page.is_large_or_swapped() {
                 return self.write_other(request, leaf, cursor, (orig, pfn));
             }
-            let small = SmallPage { mem: self.mem(), pfn, page, area: request.area };
+            let (area, at) = (request.area, request.page);
+            let small = SmallPage { mem: self.mem(), pfn, page, area, at };
             match self.decide(&small) {
                 Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
                 Decision::Copy(why) => return self.copy(request, leaf, cursor, (orig, pfn), why),
@@ -250,6 +251,9 @@ impl<P: Platform> Space<P> {
         }
         let result = self.copy_over(request, leaf, (orig, old));
         if counted {
+            if mem.frames().flags(old).contains(Flags::MERGED) && result == Ok(Fault::Copied) {
+                mem.counters().cow_ksm.add(1);
+            }
             mem.put(old, 1);
         }
         result
@@ -345,6 +349,7 @@ struct SmallPage<'m, 'a, P: Platform> {
     pfn: Pfn,
     page: Page<'m>,
     area: &'a Area<P>,
+    at: Vpn,
 }
 
 impl<'m, P: Platform> Judged<'m> for SmallPage<'m, '_, P> {
@@ -366,6 +371,9 @@ impl<'m, P: Platform> Judged<'m> for SmallPage<'m, '_, P> {
     #[inline]
     fn settle(&self) {
         if let Some(seat) = self.area.backing.seat() {
+            if self.page.flags().contains(Flags::KSM) {
+                return self.mem.end_merged(self.pfn, (seat.home, seat.index(self.at)));
+            }
             self.page.set_home(seat.home);
         }
     }
