@@ -33,6 +33,17 @@ enum Decision {
     SleepForPage,
 }
 
+/// Whose a page is that a private mapping shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    /// Its owner's, or shared with his family.
+    Own,
+    /// A merged page.
+    Merged,
+    /// The zero page, or a page of the mapping's object.
+    Others(PageKind),
+}
+
 impl<P: Platform> Space<P> {
     pub(super) fn write_protected(
         &self,
@@ -52,7 +63,8 @@ impl<P: Platform> Space<P> {
                 }
                 return Ok(self.write_shared(request, cursor, orig));
             }
-            if let Some(kind) = self.not_its_own(orig) {
+            let whose = self.whose(orig);
+            if let Whose::Others(kind) = whose {
                 if !self.unshares_others(request) {
                     return Ok(Fault::Spurious);
                 }
@@ -66,19 +78,27 @@ impl<P: Platform> Space<P> {
             let small = SmallPage { mem: self.mem(), pfn, page, area, at };
             match self.decide(&small) {
                 Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
-                Decision::Copy(why) => return self.copy(request, leaf, cursor, (orig, pfn), why),
+                Decision::Copy(why) => {
+                    let done = self.copy(request, leaf, cursor, (orig, pfn), why);
+                    if whose == Whose::Merged && done == Ok(Fault::Copied) {
+                        self.mem().counters().cow_ksm.add(1);
+                    }
+                    return done;
+                }
                 Decision::SleepForPage => self.mem().wait_page_without(pfn, cursor),
             }
         }
     }
 
-    /// What a private mapping shows that is nobody's own: the zero page, or a page of its object.
-    fn not_its_own(&self, pte: Pte<P::Format>) -> Option<PageKind> {
+    fn whose(&self, pte: Pte<P::Format>) -> Whose {
         if pte.is_special() {
-            return Some(PageKind::Zero);
+            return Whose::Others(PageKind::Zero);
         }
         let flags = self.mem().frames().flags(pte.pfn());
-        (!flags.contains(Flags::ANON)).then_some(PageKind::File)
+        if !flags.contains(Flags::ANON) {
+            return Whose::Others(PageKind::File);
+        }
+        if flags.contains(Flags::KSM) { Whose::Merged } else { Whose::Own }
     }
 
     /// Before 6.2 unsharing left everything that is not anonymous alone (facts 3.9).
@@ -251,9 +271,6 @@ impl<P: Platform> Space<P> {
         }
         let result = self.copy_over(request, leaf, (orig, old));
         if counted {
-            if mem.frames().flags(old).contains(Flags::MERGED) && result == Ok(Fault::Copied) {
-                mem.counters().cow_ksm.add(1);
-            }
             mem.put(old, 1);
         }
         result
