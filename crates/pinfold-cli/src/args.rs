@@ -241,6 +241,9 @@ pub(crate) struct AgentArgs {
     /// A swap device may be made for the scenarios
     #[arg(long)]
     pub(crate) swap: bool,
+    /// Same-page merging is for the scenarios: the settings are prepared
+    #[arg(long)]
+    pub(crate) merging: bool,
     /// The longest that a step may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 25,
           value_parser = clap::value_parser!(u32).range(1..=600))]

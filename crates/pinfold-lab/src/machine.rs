@@ -25,7 +25,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pinfold::platform::{FlushScope, Park, Platform};
 use pinfold::rules::Switch;
 use pinfold::sync::AtomicU64;
-use pinfold::{Bug, Event, EventKind, Format, Invalidation, NodeId, Pfn, SpaceId, VirtRange};
+use pinfold::{
+    Bug, Event, EventKind, Format, Invalidation, NodeId, Pfn, SpaceId, VirtRange, Words,
+};
 use pinfold_explore::hook;
 
 use crate::about::About;
@@ -331,5 +333,15 @@ unsafe impl Platform for Machine {
             self.record().about.get_or_insert(About::Locked(frame));
         }
         self.broken(Oracle::Invariant, bug.to_string());
+    }
+}
+
+impl Words for Machine {
+    fn words(&self) -> usize {
+        self.words
+    }
+
+    fn word(&self, frame: Pfn, at: usize) -> u64 {
+        self.word(frame, at).read_once()
     }
 }

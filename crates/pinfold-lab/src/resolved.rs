@@ -334,6 +334,8 @@ pub enum Act {
     Reclaim(u32, u32),
     /// `lru-drain`
     LruDrain(Batches),
+    /// `ksm`: how many pages, to the end of a pass unless written.
+    Ksm(Option<u32>),
     /// `split-folio`: the page.
     SplitFolio(Spot),
     /// `split-deferred`
@@ -520,6 +522,7 @@ impl Act {
             | Self::Swapoff
             | Self::Reclaim(..)
             | Self::LruDrain(_)
+            | Self::Ksm(_)
             | Self::SplitFolio(_)
             | Self::SplitDeferred
             | Self::Collapse(_)

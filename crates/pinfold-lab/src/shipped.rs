@@ -68,6 +68,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "fork-races-fast-pin-pmd",
     "huge-fault-races-dontneed",
     "hugetlb-child",
+    "ksm-pin",
     "lazyfree-direct-io",
     "local-flush-copy",
     "local-flush-protect",
@@ -138,6 +139,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "vmsplice-leak-thp",
     "wrprotect-restore-loses-dirty",
     "zap-before-flush",
+    "zero-page-overflow",
 ];
 
 /// What [`SCENARIOS`] must do under each release's rules, as tables that `pinfold matrix --expect`

@@ -7,6 +7,7 @@ mod files;
 mod holds;
 mod living;
 mod mapping;
+mod merge;
 mod monitor;
 mod remote;
 mod swap;
@@ -252,6 +253,7 @@ impl World {
                 }
                 Ok(None)
             }
+            Action::Ksm { pages } => self.merge(pages.map(|pages| pages.value)),
             Action::Writeback { pages } => {
                 let (space, range) = self.range(process, pages)?;
                 let written = space.sync(range)?;

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::Shared;
 use pinfold::{
-    AddressSpace, Entry, File, FileError, Format, Group, HugeZero, Limits, Memory, NoMemory,
-    NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs, Rules,
-    SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
+    AddressSpace, Entry, File, FileError, Format, Group, HugeZero, Limits, Memory, Merger,
+    NoMemory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs,
+    Rules, SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
@@ -147,6 +147,8 @@ pub(crate) struct State {
     pub(crate) registers: Named<u64>,
     /// How often each register was written.
     pub(crate) register_writes: Named<u64>,
+    /// What merges pages, once a step asked for that.
+    pub(crate) merger: Option<Rc<Merger<Machine>>>,
     pub(crate) stores: Vec<Store>,
     /// The words that processes have stored in memory that is not private, or in files.
     pub(crate) open: BTreeSet<u64>,
@@ -556,6 +558,7 @@ impl World {
     /// leaked.
     pub(crate) fn take_down(&self) {
         let state = self.state.take();
+        drop(state.merger);
         drop(state.handles);
         drop(state.processes);
         drop(state.files);
@@ -567,6 +570,7 @@ impl Drop for World {
     /// [`World::take_down`].
     fn drop(&mut self) {
         let state = self.state.take();
+        drop(state.merger);
         drop(state.handles);
         for space in state.processes.into_values().filter_map(|process| process.space) {
             if let Some(space) = space.into_sole() {

@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 21] = [
+const OTHER: [&str; 22] = [
     "
 scenario forgotten
 setup
@@ -96,6 +96,22 @@ lane one: P
   clear-refs
   write A \"b\"
   clear-refs
+outcome all otherwise
+",
+    "
+scenario merged
+setup
+  process P
+  P: map A 2 private rw
+  P: write A[0] \"a\"
+  P: write A[1] \"a\"
+  P: advise A merge
+  P: ksm
+lane one: P
+  get A[1] write as g0
+  ksm
+  put g0
+  ksm
 outcome all otherwise
 ",
     "

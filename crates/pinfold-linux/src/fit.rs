@@ -233,6 +233,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Swapoff => (plan.swap == 0).then(|| "the machine has no `swap`".to_owned()),
         Act::Reclaim(..) => told("a node is reclaimed for everybody, by a kernel that is short"),
         Act::LruDrain(_) => told("no system call drains the CPUs' batches, and does nothing else"),
+        Act::Ksm(None) => features.no_merging.clone(),
+        Act::Ksm(Some(_)) => told("the kernel's thread cannot be stopped after some pages"),
         Act::SplitFolio(_) | Act::SplitDeferred => {
             told("no system call splits a folio: a file for debugging does, and tells no result")
         }

@@ -86,6 +86,9 @@ pub struct Features {
     pub no_pins: Option<String>,
     /// Why there are no scans of NUMA balancing, if so.
     pub no_scans: Option<String>,
+    /// Why no passes of same-page merging can be made, if so.
+    #[serde(default)]
+    pub no_merging: Option<String>,
     /// Why first touches take no folios of four pages where that is advised; none if they do.
     #[serde(default)]
     pub no_folios: Option<String>,

@@ -1,5 +1,5 @@
-//! The settings of the system that scans of NUMA balancing and large folios need: changed only on a
-//! machine that its owner has given for it, and put back.
+//! The settings of the system that scans of NUMA balancing, large folios and same-page merging
+//! need: changed only on a machine that its owner has given for it, and put back.
 
 use std::ffi::CStr;
 use std::fs;
@@ -23,6 +23,17 @@ const LATER: &str = "/sys/kernel/debug/sched/numa_balancing";
 /// or always; or as for all sizes.
 const FOLIOS: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-16kB/enabled";
 const ALL_SIZES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+/// Same-page merging: whether its thread runs, what it has merged, and how it goes on: at once, in
+/// steps of many pages, over all pages, zeros as any others.
+const MERGING: &str = "/sys/kernel/mm/ksm";
+const MERGES: [(&str, &str); 4] = [
+    ("sleep_millisecs", "0"),
+    ("pages_to_scan", "10000"),
+    ("use_zero_pages", "0"),
+    // Since 6.7: pages that were not merged for long are passed over.
+    ("smart_scan", "0"),
+];
 
 /// The same for huge pages; before 6.8 there is only the setting for all sizes.
 const HUGE: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/enabled";
@@ -101,6 +112,8 @@ pub struct Given {
     pub pool: Result<(), String>,
     /// A swap device, which the agent makes.
     pub swap: Result<(), String>,
+    /// Passes of same-page merging, as [`Settings::give_merging`] prepares them.
+    pub merging: Result<(), String>,
 }
 
 /// Settings that were changed, and are put back when this is dropped.
@@ -161,6 +174,28 @@ impl Settings {
     pub fn give_pool(&mut self) -> Result<(), String> {
         pool_idle()?;
         self.set(&Path::new(POOL).join("nr_hugepages"), "0")
+    }
+
+    /// Prepares passes of same-page merging, which steps make.
+    ///
+    /// # Errors
+    /// Why there can be none, in words: the kernel has none, or somebody uses them.
+    pub fn give_merging(&mut self) -> Result<(), String> {
+        let place = Path::new(MERGING);
+        for (name, idle) in [("run", "0"), ("pages_shared", "0")] {
+            let path = place.join(name);
+            let now = fs::read_to_string(&path)
+                .map_err(|why| format!("no same-page merging: {}: {why}", path.display()))?;
+            if now.trim() != idle {
+                return Err(format!("same-page merging is in use ({}: {now})", path.display()));
+            }
+        }
+        // Also if a step was cut short.
+        self.set(&place.join("run"), "0")?;
+        MERGES
+            .iter()
+            .filter(|(name, _)| place.join(name).exists())
+            .try_for_each(|(name, value)| self.set(&place.join(name), value))
     }
 
     /// Chooses one of the words of a setting.

@@ -162,9 +162,13 @@ impl<P: Platform> AddressSpace<P> {
     /// When part of the range is not mapped: the advice was taken about the rest. When the advice
     /// does not fit the mapping, or an area must be split, and the heap is exhausted or the limit
     /// on areas reached: nothing has changed then, but in what a hole parts from that and lies
-    /// before. [`SpaceError::Locked`] says itself what has changed.
+    /// before. [`SpaceError::Locked`] says itself what has changed. [`Advice::Unmerge`] also fails
+    /// when a page cannot be copied: the advice was taken, and what lies before was copied.
     pub fn advise(&self, range: VirtRange, advice: Advice) -> Result<(), SpaceError> {
-        self.inner.advise(range, advice)
+        match advice {
+            Advice::Unmerge => self.memory().relieved(|| self.inner.advise(range, advice)),
+            _ => self.inner.advise(range, advice),
+        }
     }
 
     /// Resolves a fault that an access at `at` has taken. The access is then repeated. An area of
@@ -634,6 +638,11 @@ impl<P: Platform> AddressSpace<P> {
     /// ```
     pub fn walk(&self, at: VirtAddr) -> Pte<P::Format> {
         self.inner.walk(at.page())
+    }
+
+    /// The address space, for one who may outlive its owner.
+    pub(crate) fn shared(&self) -> Shared<Space<P>> {
+        self.inner.clone()
     }
 
     /// Gives up ownership without exit.

@@ -1,5 +1,6 @@
-//! Advice about a range: what fork does with it, how large its folios may be, and that its contents
-//! are not needed, for a while or ever (facts 2.1, 7.7). What is mapped in the range takes it, and
+//! Advice about a range: what fork does with it, how large its folios may be, if its pages may be
+//! merged with equal ones, and that its contents are not needed, for a while or ever (facts 2.1,
+//! 7.1, 7.7). What is mapped in the range takes it, and
 //! an error tells of holes.
 
 use crate::addr::VirtRange;
@@ -25,6 +26,8 @@ impl<P: Platform> Space<P> {
             Advice::KeepOnFork => |now| now - Advised::WIPE,
             Advice::HugePage => |now| (now | Advised::LARGE) - Advised::SMALL,
             Advice::NoHugePage => |now| (now | Advised::SMALL) - Advised::LARGE,
+            Advice::Merge => |now| now | Advised::MERGE,
+            Advice::Unmerge => |now| now - Advised::MERGE,
         };
         let mut map = self.write_map();
         let whole = map.all_mapped(range);
@@ -37,6 +40,10 @@ impl<P: Platform> Space<P> {
             let end = map.first_hole(VirtRange::of_pages(from, range.end_page()));
             self.advise_mapped(&mut map, VirtRange::of_pages(from, end), advice, change)?;
             first = end;
+        }
+        drop(map);
+        if advice == Advice::Unmerge {
+            self.unmerge(range)?;
         }
         whole
     }

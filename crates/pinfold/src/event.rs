@@ -454,6 +454,17 @@ events! {
         decided by LazyFree("the entry of {pfn} went, with its contents");
     /// Such a page was freed with its contents.
     LazyGone(pfn: Pfn) = "lazy-gone": Line("discard: {pfn} is free"), under(|rules| Interface::MadvFree.exists(rules));
+    /// A page became a merged one: it stands for all equal ones from now on.
+    KsmStable(pfn: Pfn) = "ksm-stable": Line("ksm: {pfn} stands for equal pages"), under(always);
+    /// An equal page took the place of one: a merged page, or the zero page.
+    KsmMerged {
+        /// The page that went.
+        from: Pfn,
+        /// The equal one.
+        to: Pfn,
+    } = "ksm-merged": Line("ksm: {from} is merged into {to}"), under(always);
+    /// A page was not merged, as more refers to it than entries, or it may be pinned.
+    KsmKept(pfn: Pfn) = "ksm-kept": Line("ksm: keep {pfn}, which somebody refers to"), under(always);
     /// Reclaim leaves a page where it is, as a device may have pinned it.
     SwapPinned(pfn: Pfn) = "swap-pinned": Line("swap-out: keep {pfn}, which may be pinned"), under(|rules| keeps_pinned(rules.swap_pinned)),
         decided by SwapPinned("{pfn} was kept, as it may be pinned");

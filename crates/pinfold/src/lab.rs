@@ -177,6 +177,11 @@ pub fn flags(frames: &Frames, pfn: Pfn) -> Flags {
     frames.peek_flags(pfn)
 }
 
+/// Whether a frame with these flags is a merged page.
+pub fn is_merged(flags: Flags) -> bool {
+    flags.contains(Flags::MERGED)
+}
+
 /// What the large folio of private memory that a frame is part of says of itself, if it is part of
 /// one.
 ///

@@ -58,8 +58,8 @@
 //! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped`, `listed`, `workingset` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
-//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `pressure`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree` | what is done to a space |
-//! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
+//! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `pressure`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree`, `merge` | what is done to a space |
+//! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `merger`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -111,6 +111,8 @@ mod lazyfree;
 mod listed;
 mod map;
 mod memory;
+mod merge;
+mod merger;
 mod migrate;
 mod mincore;
 mod mirror;
@@ -172,7 +174,8 @@ pub use frame::{
     MemoryMapError, NewFrame, NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
 };
 pub use group::{Group, GroupStats};
-pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks};
+pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks, ZeroPages};
+pub use merger::{Merger, MergerStats, Scanned};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
@@ -180,7 +183,7 @@ pub use pin::{
     Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, RemoteError, SpaceHandle, Term,
     Transfer,
 };
-pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables};
+pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables, Words};
 pub use pressure::ListSizes;
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,

@@ -60,6 +60,8 @@ pub struct Tuning {
     ///
     /// [`MOST_BATCHED`]: crate::MOST_BATCHED
     pub lru_batch: u32,
+    /// What becomes of pages of zeros that are merged ([`crate::Merger`]).
+    pub use_zero_pages: ZeroPages,
     /// When memory is taken from those lists before there is none left.
     pub watermarks: Watermarks,
     /// Pages that somebody who finds no frame takes out of memory, if there are so many: zero is
@@ -90,6 +92,16 @@ pub enum HugeZero {
     On,
 }
 
+/// Whether the zero page takes the place of pages that hold nothing but zeros, where those may be
+/// merged (Linux: `use_zero_pages`). It stays when merging is undone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZeroPages {
+    /// They are merged as any others.
+    Off,
+    /// It does.
+    On,
+}
+
 /// Whether one entry of the table above may map as many pages as a last-level table does (a PMD
 /// leaf; facts 1.6, 5.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,6 +126,7 @@ impl Default for Tuning {
             pmd_mapping: PmdMapping::On,
             huge_zero: HugeZero::Off,
             lru_batch: 0,
+            use_zero_pages: ZeroPages::Off,
             watermarks: Watermarks::default(),
             reclaim_batch: 32,
         }

@@ -86,6 +86,8 @@ enum Back {
     To(List),
     /// To the end of this list that leaves next.
     LastOf(List),
+    /// To none.
+    Nowhere,
 }
 
 impl<P: Platform> Isolated<'_, P> {
@@ -109,6 +111,11 @@ impl<P: Platform> Isolated<'_, P> {
         self.back = Back::LastOf(list);
     }
 
+    /// Ends the isolation: the folio is on no list from now on.
+    pub(crate) fn leave_lists(mut self) {
+        self.back = Back::Nowhere;
+    }
+
     /// The folio was split: the isolation is one of its first page now.
     pub(crate) fn is_split(&mut self) {
         self.pages = 1;
@@ -127,6 +134,7 @@ impl<P: Platform> Drop for Isolated<'_, P> {
             Back::AsNew => self.mem.lru_put_back(self.head),
             Back::To(list) => self.mem.lru_put_back_to(self.head, list),
             Back::LastOf(list) => self.mem.lru_put_back_last(self.head, list),
+            Back::Nowhere => {}
         }
         self.mem.put(self.head, 1);
     }

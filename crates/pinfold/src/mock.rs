@@ -25,7 +25,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as NativeU64, Ordering, 
 
 use crate::addr::SpaceId;
 use crate::addr::{NodeId, PAGE_SIZE, Pfn, VirtRange};
-use crate::platform::{Contents, FlushScope, PageBytes, Park, Platform};
+use crate::platform::{Contents, FlushScope, PageBytes, Park, Platform, Words};
 use crate::pte::Format;
 use crate::sync::AtomicU64;
 
@@ -138,6 +138,16 @@ unsafe impl<F: Format> Platform for Host<F> {
         while self.walkers.load(Ordering::Acquire) != 0 {
             core::hint::spin_loop();
         }
+    }
+}
+
+impl<F: Format> Words for Host<F> {
+    fn words(&self) -> usize {
+        WORDS
+    }
+
+    fn word(&self, frame: Pfn, at: usize) -> u64 {
+        self.pages[frame.0 as usize].0[at].load(Ordering::Relaxed)
     }
 }
 

@@ -209,8 +209,10 @@ impl<P: Platform> Memory<P> {
     #[inline]
     fn small_state(&self, pfn: Pfn, flags: Flags, own: Counts) -> PageState {
         let mark = if own.is_exclusive() { Exclusive::Marked } else { Exclusive::Unmarked };
-        let kind = if flags.contains(Flags::ANON) {
+        let kind = if flags & Flags::MERGED == Flags::ANON {
             PageKind::Anon(mark)
+        } else if flags.contains(Flags::ANON) {
+            PageKind::Ksm
         } else if pfn == self.zero_page() || self.is_huge_zero(pfn) {
             PageKind::Zero
         } else {

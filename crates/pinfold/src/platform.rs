@@ -264,6 +264,30 @@ pub trait Contents: Platform {
     fn fill(&self, frame: Pfn, from: &PageBytes);
 }
 
+/// A platform on which the kernel reads the words of any frame, as [`crate::Merger`] wants it to
+/// find equal pages. Calls come with no lock but the merger's, and page locks.
+pub trait Words: Platform {
+    /// How many words of a frame tell all of its contents.
+    fn words(&self) -> usize;
+
+    /// The word at this place of a frame, below [`Words::words`]. CPUs and devices may write the
+    /// frame meanwhile.
+    fn word(&self, frame: Pfn, at: usize) -> u64;
+
+    /// Whether two frames have the same contents. They may be torn if somebody writes one.
+    fn is_same(&self, frame: Pfn, other: Pfn) -> bool {
+        (0..self.words()).all(|at| self.word(frame, at) == self.word(other, at))
+    }
+
+    /// A number that frames of the same contents have in common, and others most likely not.
+    fn checksum(&self, frame: Pfn) -> u64 {
+        (0..self.words()).fold(0, |sum, at| {
+            let mixed = (sum ^ self.word(frame, at)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^ mixed >> 32
+        })
+    }
+}
+
 /// A section in which no page table is freed; closed on drop.
 #[must_use]
 pub(crate) struct WalkSection<'p, P: Platform>(&'p P);

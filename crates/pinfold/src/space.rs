@@ -298,6 +298,12 @@ pub enum Advice {
     HugePage,
     /// First touches take small pages.
     NoHugePage,
+    /// Pages of private memory may be merged with equal ones, by a [`crate::Merger`] that the
+    /// address space was added to (MADV_MERGEABLE). Without effect on other memory.
+    Merge,
+    /// Undoes [`Advice::Merge`], and what was merged: each page that stands for equal ones is
+    /// copied (MADV_UNMERGEABLE). Where that fails for want of a frame, what lies before is done.
+    Unmerge,
 }
 
 impl<P: Platform> Space<P> {

@@ -103,6 +103,8 @@ stats! {
     workingset_restore_anon,
     /// Copies that a write fault or unsharing made.
     cow_copy,
+    /// Copies of merged pages among them.
+    cow_ksm,
     /// Pages that fork copied for the child.
     fork_copy,
     /// Pages whose entries scans made PROT_NONE.

@@ -27,7 +27,7 @@ use pinfold::sync::{AtomicU64, Shared};
 use pinfold::{
     AddressSpace, Bug, Cause, Event, EventKind, FaultError, Format, FrameSetup, Invalidation,
     Limits, Memory, NodeId, NodeSpan, PAGE_SIZE, Pfn, Place, Platform, Prot, Pte, RetiredTables,
-    Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange,
+    Rules, Sharing, SpaceId, Tuning, VirtAddr, VirtRange, Words,
 };
 
 pub(crate) use audit::Audit;
@@ -282,6 +282,16 @@ unsafe impl<F: Format> Platform for Rig<F> {
 
     fn bug(&self, bug: Bug) {
         self.bugs.lock().unwrap().push(bug);
+    }
+}
+
+impl<F: Format> Words for Rig<F> {
+    fn words(&self) -> usize {
+        self.host.words()
+    }
+
+    fn word(&self, frame: Pfn, at: usize) -> u64 {
+        Words::word(&self.host, frame, at)
     }
 }
 

@@ -29,7 +29,7 @@ use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HugeZero,
     LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
     Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term, Tuning, UffdError, UffdId,
-    UffdMode, VirtAddr, Watermarks, X86_64, Zone,
+    UffdMode, VirtAddr, Watermarks, X86_64, ZeroPages, Zone,
 };
 use plan::Plan;
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, spans, store};
@@ -137,6 +137,7 @@ const TUNING: Tuning = Tuning {
     lru_batch: 0,
     watermarks: Watermarks { min: 0, low: 0, high: 0 },
     reclaim_batch: 32,
+    use_zero_pages: ZeroPages::Off,
 };
 
 /// A store that takes no heap, and keeps nothing.

@@ -29,6 +29,8 @@ const NO_SCANS: &str = "a scan of NUMA balancing changes settings of the whole m
 const NO_POOL: &str = "the pool of huge pages is a setting of the whole machine, which \
                        --i-own-this-machine changes where nobody uses it";
 /// Why there is no swap device.
+const NO_MERGING: &str = "same-page merging is of the whole machine: --i-own-this-machine has it \
+                          done where nobody uses it";
 const NO_SWAP: &str = "a swap device is of the whole machine: --i-own-this-machine makes one";
 
 /// The reports of a command, as one document.
@@ -50,6 +52,7 @@ pub(crate) fn agent(args: &AgentArgs) -> Answer {
         scans: given(args.scans, NO_SCANS),
         pool: given(args.pool, NO_POOL),
         swap: given(args.swap, NO_SWAP),
+        merging: given(args.merging, NO_MERGING),
     };
     let patience = Duration::from_secs(u64::from(args.patience));
     let served = pinfold_linux::serve(io::stdin().lock(), io::stdout().lock(), given, patience);

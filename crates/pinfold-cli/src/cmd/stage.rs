@@ -62,7 +62,7 @@ impl Stage {
             Where::Here => {
                 // With one node nothing is scanned, and the scenario says so: nothing is changed.
                 let scans = owned && pinfold_linux::nodes() > 1;
-                let mut pool = false;
+                let (mut pool, mut merging) = (false, false);
                 if owned {
                     let changed = if scans { Settings::change() } else { Ok(Settings::default()) };
                     let changed = changed.and_then(Settings::give_folios);
@@ -71,10 +71,16 @@ impl Stage {
                     let mut changed = changed.map_err(refused)?;
                     // A pool that others use stays theirs; scenarios that need one say so.
                     pool = changed.give_pool().is_ok();
+                    merging = changed.give_merging().is_ok();
                     settings = Some(changed);
                 }
-                let started =
-                    start(program, [("--scans", scans), ("--pool", pool), ("--swap", owned)]);
+                let given = [
+                    ("--scans", scans),
+                    ("--pool", pool),
+                    ("--swap", owned),
+                    ("--merging", merging),
+                ];
+                let started = start(program, given);
                 started.map(|agent| Box::new(agent) as Box<dyn Agent>).map_err(|why| match why {
                     AgentError::Start(_) => (Verdict::Skip, why.to_string()),
                     _ => (Verdict::Error, why.to_string()),
@@ -179,7 +185,7 @@ fn repeated(loaded: &Loaded, rules: &Rules, search: &CheckOptions) -> Ends {
 }
 
 /// The agent is this program, started once more.
-fn start(path: PathBuf, given: [(&str, bool); 3]) -> Result<Process, AgentError> {
+fn start(path: PathBuf, given: [(&str, bool); 4]) -> Result<Process, AgentError> {
     let mut arguments = vec!["linux-agent".into()];
     arguments.extend(given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.into()));
     Process::start(Program { path, arguments, start: START, answer: ANSWER, alone: false })

@@ -455,6 +455,7 @@ impl Names {
             Action::Swapoff => Act::Swapoff,
             Action::Reclaim { node, goal } => Act::Reclaim(node.value, goal.value),
             Action::LruDrain { of } => Act::LruDrain(*of),
+            Action::Ksm { pages } => Act::Ksm(pages.map(|pages| pages.value)),
             Action::SplitDeferred => Act::SplitDeferred,
             Action::Collapse { at } => Act::Collapse(self.spot(own()?, at)?),
             Action::Note { pages, handle } => {

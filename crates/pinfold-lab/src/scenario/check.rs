@@ -222,7 +222,8 @@ impl<'a> Checker<'a> {
             Action::SplitDeferred
             | Action::Swapoff
             | Action::ClearRefs
-            | Action::LruDrain { .. } => {}
+            | Action::LruDrain { .. }
+            | Action::Ksm { .. } => {}
             Action::Reclaim { node, .. } => self.node(*node),
             Action::Note { pages, .. } => self.pages(at, process, pages),
             Action::TryGet { frame, .. } => self.noted(at, frame),

@@ -406,7 +406,8 @@ impl Display for Action {
                 write!(f, " {pages} to node {node}")
             }
             Self::Reclaim { node, goal } => write!(f, " node {node} goal {goal}"),
-            Self::LruDrain { of: Batches::Here } => Ok(()),
+            Self::LruDrain { of: Batches::Here } | Self::Ksm { pages: None } => Ok(()),
+            Self::Ksm { pages: Some(pages) } => write!(f, " {pages}"),
             Self::LruDrain { of: Batches::All } => f.write_str(" all"),
             Self::Signal { signal } | Self::Await { signal } => write!(f, " {signal}"),
             Self::Truncate { file, pages, words } => {

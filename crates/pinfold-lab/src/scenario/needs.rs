@@ -40,14 +40,17 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         Action::Advise { advice, .. } => match advice.value {
             Advice::WipeOnFork | Advice::KeepOnFork => vec![Interface::WipeOnFork],
             Advice::Free => vec![Interface::MadvFree],
-            // DONTFORK and DOFORK came with 2.6.16, HUGEPAGE and NOHUGEPAGE with 2.6.38.
+            // DONTFORK and DOFORK came with 2.6.16, MERGEABLE and UNMERGEABLE with 2.6.32, HUGEPAGE
+            // and NOHUGEPAGE with 2.6.38.
             // COLD came with 5.4; before, it stands for pages that were not used for long.
             Advice::Cold
             | Advice::DontNeed
             | Advice::DontFork
             | Advice::DoFork
             | Advice::HugePage
-            | Advice::NoHugePage => Vec::new(),
+            | Advice::NoHugePage
+            | Advice::Merge
+            | Advice::Unmerge => Vec::new(),
         },
         Action::Pin { .. } | Action::Unpin { .. } => vec![Interface::PinUserPages],
         Action::NumaScan { .. } => vec![Interface::NumaBalancing],
@@ -97,6 +100,7 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::Swapoff
         | Action::Reclaim { .. }
         | Action::LruDrain { .. }
+        | Action::Ksm { .. }
         | Action::Writeback { .. }
         | Action::Signal { .. }
         | Action::Await { .. }

@@ -122,6 +122,8 @@ vocabulary! {
         Reclaim = "reclaim",
         /// Has the pages in a CPU's batch go to the lists of their nodes.
         LruDrain = "lru-drain",
+        /// Looks for equal pages, and merges them.
+        Ksm = "ksm",
         /// Writes the dirty pages of a file back to what stores it.
         Writeback = "writeback",
         /// Lets lanes that await this go on.
@@ -251,6 +253,7 @@ impl Verb {
             | Self::Swapoff
             | Self::Reclaim
             | Self::LruDrain
+            | Self::Ksm
             | Self::Writeback
             | Self::Signal
             | Self::Await
@@ -349,6 +352,10 @@ vocabulary! {
         HugePage = "hugepage",
         /// They take small pages.
         NoHugePage = "nohugepage",
+        /// They may be merged with equal ones.
+        Merge = "merge",
+        /// Undo `merge`, and what was merged.
+        Unmerge = "unmerge",
     }
 }
 

@@ -108,5 +108,7 @@ pub(super) fn advice_of(advice: Advice) -> SpaceAdvice {
         Advice::HugePage => SpaceAdvice::HugePage,
         Advice::Free => SpaceAdvice::Free,
         Advice::NoHugePage => SpaceAdvice::NoHugePage,
+        Advice::Merge => SpaceAdvice::Merge,
+        Advice::Unmerge => SpaceAdvice::Unmerge,
     }
 }

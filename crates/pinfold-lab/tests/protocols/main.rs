@@ -20,6 +20,7 @@ mod files;
 mod followers;
 mod lazyfree;
 mod locks;
+mod merging;
 mod monitors;
 mod moves;
 mod pins;

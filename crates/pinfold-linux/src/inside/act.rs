@@ -20,12 +20,12 @@ use pinfold_lab::scenario::{Access, Failure};
 use super::board::{Board, Hold, Question};
 use super::ring::Device;
 use super::scale::Scale;
-use super::scan;
 use super::swap::Swap;
 use super::sys::birth;
 use super::sys::limits::{Moved, Program};
 use super::sys::{self, Errno, PAGE, Range, Refused, STAGE};
 use super::wanted::Wanted;
+use super::{merging, scan};
 use crate::fit;
 use crate::job::{Did, is_amplifier, is_as_wanted};
 use made::Files;
@@ -354,6 +354,7 @@ impl Cast {
             | Act::SplitDeferred
             | Act::Reclaim(..)
             | Act::LruDrain(_)
+            | Act::Ksm(Some(_))
             | Act::TryGet(..) => Err(libc::EOPNOTSUPP),
             Act::Pageout(pages) => self.page_out(process, pages),
             Act::Swapoff => self.swap_off(),
@@ -423,6 +424,7 @@ impl Cast {
                 }
             }
             Act::Exit => birth::exit_now(),
+            Act::Ksm(None) => merging::whole(self.patience / 2).map(|()| Did::Worked(0)),
             Act::NumaScan(None) => scan::whole(self.patience / 2).map(|()| Did::Worked(0)),
             Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
             Act::Migrate(pages, node) => {

@@ -59,6 +59,8 @@ fn served() -> io::Result<()> {
     let _ = Settings::default().give_huge().map(Settings::keep);
     let mut settings = Settings::default();
     let pool = settings.give_pool();
+    let merging = settings.give_merging();
     settings.keep();
-    serve(BufReader::new(line.try_clone()?), line, Given { scans, pool, swap: Ok(()) }, PATIENCE)
+    let given = Given { scans, pool, swap: Ok(()), merging };
+    serve(BufReader::new(line.try_clone()?), line, given, PATIENCE)
 }

@@ -5,6 +5,7 @@
 mod act;
 mod board;
 mod guest;
+mod merging;
 mod pagemap;
 mod pool;
 mod ring;

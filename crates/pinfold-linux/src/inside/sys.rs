@@ -226,6 +226,8 @@ pub(super) fn advise(range: Range, advice: Advice) -> Result<(), Errno> {
         Advice::KeepOnFork => libc::MADV_KEEPONFORK,
         Advice::HugePage => libc::MADV_HUGEPAGE,
         Advice::NoHugePage => libc::MADV_NOHUGEPAGE,
+        Advice::Merge => libc::MADV_MERGEABLE,
+        Advice::Unmerge => libc::MADV_UNMERGEABLE,
     };
     // SAFETY: INV-SYS-1.
     checked(unsafe { libc::madvise(range.pointer(), range.bytes(), advice) }).map(drop)

@@ -49,8 +49,9 @@ bitflags::bitflags! {
 }
 
 bitflags::bitflags! {
-    /// What advice has said of an area: what a child does not get of it at fork (facts 2.1), and
-    /// how large its folios may be. A child's area is advised as the parent's.
+    /// What advice has said of an area: what a child does not get of it at fork (facts 2.1), how
+    /// large its folios may be, and if its pages may be merged with equal ones. A child's area is
+    /// advised as the parent's.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(crate) struct Advised: u8 {
         /// The area itself: MADV_DONTFORK. The parent's entries stay as they are.
@@ -61,6 +62,8 @@ bitflags::bitflags! {
         const LARGE = 4;
         /// Small pages only: MADV_NOHUGEPAGE.
         const SMALL = 8;
+        /// Equal pages may be merged: MADV_MERGEABLE.
+        const MERGE = 16;
     }
 }
 
@@ -290,6 +293,11 @@ impl<P: Platform> Area<P> {
             PageSize::Base => false,
             PageSize::Huge(_) => true,
         }
+    }
+
+    /// Whether pages of its own may be merged with equal ones. On others the advice has no effect.
+    pub(crate) fn may_merge(&self) -> bool {
+        self.advised.contains(Advised::MERGE) && self.is_cow() && !self.is_pooled()
     }
 
     /// Whether writes are tracked, so that an entry is writable only while it is dirty.

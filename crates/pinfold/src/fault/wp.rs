@@ -33,6 +33,17 @@ enum Decision {
     SleepForPage,
 }
 
+/// Whose a page is that a private mapping shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    /// Its owner's, or shared with his family.
+    Own,
+    /// A merged page.
+    Merged,
+    /// The zero page, or a page of the mapping's object.
+    Others(PageKind),
+}
+
 impl<P: Platform> Space<P> {
     pub(super) fn write_protected(
         &self,
@@ -52,7 +63,8 @@ impl<P: Platform> Space<P> {
                 }
                 return Ok(self.write_shared(request, cursor, orig));
             }
-            if let Some(kind) = self.not_its_own(orig) {
+            let whose = self.whose(orig);
+            if let Whose::Others(kind) = whose {
                 if !self.unshares_others(request) {
                     return Ok(Fault::Spurious);
                 }
@@ -62,22 +74,31 @@ impl<P: Platform> Space<P> {
             if page.is_large_or_swapped() {
                 return self.write_other(request, leaf, cursor, (orig, pfn));
             }
-            let small = SmallPage { mem: self.mem(), pfn, page, area: request.area };
+            let (area, at) = (request.area, request.page);
+            let small = SmallPage { mem: self.mem(), pfn, page, area, at };
             match self.decide(&small) {
                 Decision::Reuse(why) => return Ok(self.reuse(request, cursor, (orig, pfn), why)),
-                Decision::Copy(why) => return self.copy(request, leaf, cursor, (orig, pfn), why),
+                Decision::Copy(why) => {
+                    let done = self.copy(request, leaf, cursor, (orig, pfn), why);
+                    if whose == Whose::Merged && done == Ok(Fault::Copied) {
+                        self.mem().counters().cow_ksm.add(1);
+                    }
+                    return done;
+                }
                 Decision::SleepForPage => self.mem().wait_page_without(pfn, cursor),
             }
         }
     }
 
-    /// What a private mapping shows that is nobody's own: the zero page, or a page of its object.
-    fn not_its_own(&self, pte: Pte<P::Format>) -> Option<PageKind> {
+    fn whose(&self, pte: Pte<P::Format>) -> Whose {
         if pte.is_special() {
-            return Some(PageKind::Zero);
+            return Whose::Others(PageKind::Zero);
         }
         let flags = self.mem().frames().flags(pte.pfn());
-        (!flags.contains(Flags::ANON)).then_some(PageKind::File)
+        if !flags.contains(Flags::ANON) {
+            return Whose::Others(PageKind::File);
+        }
+        if flags.contains(Flags::KSM) { Whose::Merged } else { Whose::Own }
     }
 
     /// Before 6.2 unsharing left everything that is not anonymous alone (facts 3.9).
@@ -345,6 +366,7 @@ struct SmallPage<'m, 'a, P: Platform> {
     pfn: Pfn,
     page: Page<'m>,
     area: &'a Area<P>,
+    at: Vpn,
 }
 
 impl<'m, P: Platform> Judged<'m> for SmallPage<'m, '_, P> {
@@ -366,6 +388,9 @@ impl<'m, P: Platform> Judged<'m> for SmallPage<'m, '_, P> {
     #[inline]
     fn settle(&self) {
         if let Some(seat) = self.area.backing.seat() {
+            if self.page.flags().contains(Flags::KSM) {
+                return self.mem.end_merged(self.pfn, (seat.home, seat.index(self.at)));
+            }
             self.page.set_home(seat.home);
         }
     }

@@ -53,6 +53,11 @@ impl Flags {
     /// the page again. Set and cleared under the page's lock. No bit is left, and this one says
     /// nothing else there.
     pub(crate) const LAZY_FREE: Self = Self::UPTODATE;
+    /// Of anonymous memory: a merged page, which stands for all equal ones ([`crate::merge`]). Set
+    /// and cleared under the page's lock. Anonymous memory has no list that a page could be in.
+    pub(crate) const KSM: Self = Self::CACHED;
+    /// Anonymous memory that is merged has both of these.
+    pub(crate) const MERGED: Self = Self::ANON.union(Self::KSM);
     /// A frame with either of these is part of a large folio.
     pub(crate) const LARGE: Self = Self::HEAD.union(Self::TAIL);
     /// A frame without these is a small page, and not in the swap cache.

@@ -345,7 +345,7 @@ fn tally(flags: Flags, mapped: bool, locked: bool) -> Tally {
     let counted = Counted {
         mapped,
         anon: flags.contains(Flags::ANON),
-        cached: flags.contains(Flags::CACHED),
+        cached: flags.contains(Flags::CACHED) && !flags.contains(Flags::ANON),
         file: flags.contains(Flags::FILE),
         dirty: flags.contains(Flags::DIRTY),
         locked,

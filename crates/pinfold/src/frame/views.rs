@@ -119,6 +119,27 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Makes it the merged page of this number, which has no home. The caller has the page's lock,
+    /// and has isolated it.
+    pub(crate) fn merge(self, number: u64) {
+        self.frame.mapping.write_once(0);
+        self.frame.index.write_once(number);
+        self.frame.flags.fetch_or(Flags::KSM.bits());
+    }
+
+    /// Its number as a merged page, if it is one: for certain only to who has its lock.
+    pub(crate) fn merged(self) -> Option<u64> {
+        self.flags().contains(Flags::MERGED).then(|| self.frame.index.read_once())
+    }
+
+    /// Makes a merged page an ordinary one, which has a home and a number there. The caller has the
+    /// page's lock and that of the only table that maps it.
+    pub(crate) fn end_merged(self, home: Home, page: Vpn) {
+        self.frame.flags.fetch_and(!Flags::KSM.bits());
+        self.frame.mapping.write_once(home.bits());
+        self.frame.index.write_once(page.0);
+    }
+
     /// From where those who may map the page are found.
     #[inline]
     pub(crate) fn home(self) -> Home {
@@ -168,6 +189,8 @@ impl<'a> Page<'a> {
             // Pages of the pool stay where they are.
             Sizes::Any => Flags::ISOLATED.union(Flags::TAIL).union(Flags::HUGETLB),
         };
+        // INV-MERGE-4.
+        let refused = refused.union(Flags::KSM);
         let taken = self.frame.flags.try_update(|bits| {
             let flags = Flags::from_bits_retain(bits);
             (flags.contains(Flags::ANON) && !flags.intersects(refused))

@@ -116,7 +116,9 @@ impl<'m, F: Format> Audit<'m, F> {
 
     /// INV-RMAP-1: a walk from an anonymous page asks everybody who maps it.
     fn mapped_by(&self, pfn: Pfn, space: SpaceId) {
-        if !lab::flags(self.mem.frames(), pfn).contains(Flags::ANON) {
+        let flags = lab::flags(self.mem.frames(), pfn);
+        // No reverse map leads to the entries of a merged page.
+        if !flags.contains(Flags::ANON) || lab::is_merged(flags) {
             return;
         }
         let mut asked = Vec::new();
@@ -282,6 +284,11 @@ impl<'m, F: Format> Audit<'m, F> {
                 continue;
             }
             assert!(!flags.intersects(Flags::LOCKED | Flags::ISOLATED), "{pfn}: {flags:?}");
+            if lab::is_merged(flags) {
+                // INV-MERGE-1.
+                assert!(!counts.is_exclusive(), "{pfn} is merged and exclusive");
+                assert!(!self.writable.contains(&pfn), "{pfn} is merged and writable");
+            }
             if flags.contains(Flags::ANON) {
                 assert!(!counts.is_exclusive() || maps <= 1, "{pfn} shared and exclusive");
                 assert!(!self.writable.contains(&pfn) || maps == 1, "{pfn} shared and writable");

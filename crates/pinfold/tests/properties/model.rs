@@ -385,7 +385,11 @@ impl<F: Format> World<F> {
                 Advice::KeepOnFork => slot.wiped = false,
                 Advice::Free => unreachable!("not drawn: whether contents go is reclaim's to say"),
                 // No page of a process is seen to be part of a folio, or on a list.
-                Advice::Cold | Advice::HugePage | Advice::NoHugePage => {}
+                Advice::Cold
+                | Advice::HugePage
+                | Advice::NoHugePage
+                | Advice::Merge
+                | Advice::Unmerge => {}
             }
         }
         if advice == Advice::DontNeed {

@@ -230,6 +230,12 @@ pub enum Action {
         /// Whose batches.
         of: Batches,
     },
+    /// `ksm [N]`: a pass over the pages of all processes that may be merged, or so many of them.
+    Ksm {
+        /// How many pages at most; to the end of the pass unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pages: Option<Spanned<u32>>,
+    },
     /// `signal NAME`: whoever awaits it goes on, now or later.
     Signal {
         /// The signal.

@@ -33,6 +33,7 @@ impl Action {
             Self::Swapoff => Verb::Swapoff,
             Self::Reclaim { .. } => Verb::Reclaim,
             Self::LruDrain { .. } => Verb::LruDrain,
+            Self::Ksm { .. } => Verb::Ksm,
             Self::Writeback { .. } => Verb::Writeback,
             Self::Signal { .. } => Verb::Signal,
             Self::Await { .. } => Verb::Await,
@@ -126,6 +127,7 @@ impl Action {
             | Self::Swapoff
             | Self::Reclaim { .. }
             | Self::LruDrain { .. }
+            | Self::Ksm { .. }
             | Self::Writeback { .. }
             | Self::Populate { .. }
             | Self::Mlock { .. }

@@ -128,6 +128,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Swapoff
             | Action::Reclaim { .. }
             | Action::LruDrain { .. }
+            | Action::Ksm { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }

@@ -369,6 +369,7 @@ impl<'a> Names<'a> {
             | Action::Swapoff
             | Action::Reclaim { .. }
             | Action::LruDrain { .. }
+            | Action::Ksm { .. }
             | Action::Writeback { .. }
             | Action::Signal { .. }
             | Action::Await { .. }

@@ -194,6 +194,12 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
                 None => Batches::Here,
             },
         },
+        Verb::Ksm => {
+            let ends = cursor.peek_word().is_some_and(|word| ENDINGS.contains(&word));
+            let all = ends || cursor.peek().is_none();
+            let pages = if all { None } else { Some(cursor.number("a number of pages")?) };
+            Action::Ksm { pages }
+        }
         Verb::Writeback => Action::Writeback { pages: cursor.pages()? },
         Verb::Signal => Action::Signal { signal: cursor.new_name("a name for the signal")? },
         Verb::Await => Action::Await { signal: cursor.name("a signal")? },

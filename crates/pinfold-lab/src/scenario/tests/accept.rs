@@ -51,6 +51,11 @@ fn every_step_is_read() {
            protect F[0] ro fails too-many-areas
            advise F hugepage
            advise F nohugepage fails invalid
+           advise F merge
+           advise F unmerge fails out-of-frames
+           ksm
+           ksm 4
+           ksm may fail out-of-frames
            split-folio F[0]
            split-folio A[0] may fail busy
            split-deferred
@@ -130,6 +135,11 @@ fn every_step_is_read() {
             "protect F[0] ro fails too-many-areas",
             "advise F hugepage",
             "advise F nohugepage fails invalid",
+            "advise F merge",
+            "advise F unmerge fails out-of-frames",
+            "ksm",
+            "ksm 4",
+            "ksm may fail out-of-frames",
             "split-folio F[0]",
             "split-folio A[0] may fail busy",
             "split-deferred",
