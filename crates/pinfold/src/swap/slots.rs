@@ -228,7 +228,7 @@ impl Slots {
     /// Another page is in the swap cache in place of a slot's page.
     pub(crate) fn replace(&mut self, slot: u64, pfn: Pfn) {
         let one = self.one(slot);
-        debug_assert!(one.cached, "what is replaced is there");
+        debug_assert!(one.says == Says::Page, "what is replaced is there");
         one.word = pfn.0;
     }
 
