@@ -83,6 +83,14 @@ fn a_page_that_goes_meanwhile_is_gone() {
     holds_everywhere(&beside("unmapped", "unmap B", claims));
 }
 
+/// Without the second look at a protected entry one of them would come back.
+#[test]
+fn pages_that_both_go_meanwhile_are_gone() {
+    let claims = "always\n  P:A sees \"0\"\n  P:B sees \"0\"\nreach ksm-merged\n\
+                  reach zapped during ksm";
+    holds_everywhere(&beside("both", "advise A dontneed\n  advise B dontneed", claims));
+}
+
 #[test]
 fn what_is_undone_meanwhile_parts() {
     let claims = "always\n  P:A sees \"v1\"\n  P:B sees \"v1\"\n  P:A is not P:B\n\
