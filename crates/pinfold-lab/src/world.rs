@@ -28,7 +28,7 @@ use crate::locks::Locks;
 use crate::machine::Machine;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Access, Behind, Runner, Scenario, Step, Thp};
+use crate::scenario::{self, Access, Behind, Runner, Scenario, Step, Thp, Verb};
 use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -471,6 +471,9 @@ impl Plan {
             let mut state = world.state.borrow_mut();
             state.homes.insert(process.home, Home::empty(first));
             state.processes.insert(first, process);
+        }
+        if self.scenario.steps().any(|step| step.action.verb() == Verb::Ksm) {
+            world.merger();
         }
         Ok(world)
     }

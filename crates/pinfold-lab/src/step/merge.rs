@@ -27,8 +27,9 @@ impl World {
         }))
     }
 
-    /// The machine's merger, which is made when it is needed.
-    fn merger(&self) -> Rc<Merger<Machine>> {
+    /// The machine's merger, which is there before the lanes start if a step needs it: what a lane
+    /// made would lie elsewhere in each execution.
+    pub(crate) fn merger(&self) -> Rc<Merger<Machine>> {
         let mut state = self.state.borrow_mut();
         let new = || {
             let merger = Rc::new(Merger::new(&self.memory));
