@@ -368,18 +368,23 @@ fn a_kernel_by_its_name_is_explained_on_one_screen() {
 
 #[test]
 fn every_command_with_rules_takes_a_kernel_by_its_name() {
-    for command in [
-        "run rdma-fork --rules bookworm",
-        "check rdma-fork --no-save --rules 5.10.0-28-amd64,6.1.76",
-        "matrix rdma-fork --rules el8,5.15.133",
-        "replay rdma-fork --schedule 1 --rules 6.1.0-18-amd64",
-        "cure vfork-exec --rules 5.15.y",
+    for (command, code) in [
+        ("run rdma-fork --rules bookworm", 0),
+        ("check rdma-fork --no-save --rules 5.10.0-28-amd64,6.1.76", 0),
+        ("matrix rdma-fork --rules el8,5.15.133", 0),
+        // The schedule is one for another execution; the rules are understood before it is.
+        ("replay rdma-fork --schedule 1 --rules 6.1.0-18-amd64", 2),
+        ("cure vfork-exec --rules 5.15.y", 0),
     ] {
         let words: Vec<_> = command.split(' ').collect();
-        // The schedule may be one for another execution; the rules are understood before it is.
-        let told = String::from_utf8(pinfold(&words).output().unwrap().stderr).unwrap();
+        let output = pinfold(&words).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command}: {told}");
         assert!(!told.contains("in rules"), "{command}: {told}");
     }
+    let overridden = printed(&["rules", "5.15.133,numa-skip=map-count"]);
+    assert!(overridden.starts_with("rules linux-5.15,"), "{overridden}");
+    assert!(!overridden.contains("kernel  "), "{overridden}");
     let unknown = ["replay", "rdma-fork", "--schedule", "1", "--rules", "bookwurm"];
     pinfold(&unknown).assert().code(2).stderr_eq("error: in rules `bookwurm`[..]\n...\n");
     // The backport decides: 80d47f5de5e3 came to 5.10 with 102.
@@ -394,6 +399,8 @@ fn a_kernel_that_is_not_known_is_an_error_with_a_remedy() {
         ("5.15.9999", "use 5.15.y"),
         ("3.0", "use 3.1 to 7.3"),
         ("7.9", "use latest"),
+        ("7.4.0-rc2", "use latest"),
+        ("5.15.2O", "what `uname -r` prints"),
         ("banana", "what `uname -r` prints"),
         ("bookwurm", "did you mean `bookworm`?"),
     ] {

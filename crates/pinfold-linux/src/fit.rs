@@ -203,6 +203,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::DeviceStore(spot, _) => in_pipe(plan, spot.of)
             .then(|| "no system call writes through an ordinary reference kept".to_owned()),
         Act::Populate(..) => features.no_populate.clone(),
+        Act::Advise(_, Advice::Merge | Advice::Unmerge) => features.no_ksm.clone(),
         Act::Advise(_, Advice::HugePage) if plan.thp == Thp::Entries => features.no_folios.clone(),
         Act::Break(..) => features.no_break.clone(),
         Act::NumaScan(None) => features.no_scans.clone(),

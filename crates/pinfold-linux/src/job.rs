@@ -89,6 +89,9 @@ pub struct Features {
     /// Why no passes of same-page merging can be made, if so.
     #[serde(default)]
     pub no_merging: Option<String>,
+    /// Why no page can be merged at all, if so.
+    #[serde(default)]
+    pub no_ksm: Option<String>,
     /// Why first touches take no folios of four pages where that is advised; none if they do.
     #[serde(default)]
     pub no_folios: Option<String>,

@@ -74,7 +74,9 @@ pub fn rules_of(release: &str) -> Result<(Rules, String), String> {
         Some(Ok(patch)) => format!("{major}.{minor}.{patch}"),
         _ => format!("{major}.{minor}"),
     };
-    match Named::parse(&name) {
+    // As a whole it tells a package, and with that more than its numbers do.
+    let whole = release.split_whitespace().next().unwrap_or_default();
+    match Named::parse(whole).or_else(|_| Named::parse(&name)) {
         Ok(kernel) if kernel.standings().any(|(_, standing)| took_up(standing)) => {
             Ok((kernel.rules(), format!("those of the stable series {major}.{minor}")))
         }

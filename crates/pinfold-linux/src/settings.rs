@@ -24,12 +24,12 @@ const LATER: &str = "/sys/kernel/debug/sched/numa_balancing";
 const FOLIOS: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-16kB/enabled";
 const ALL_SIZES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// Same-page merging: whether its thread runs, what it has merged, and how it goes on: at once, in
-/// steps of many pages, over all pages, zeros as any others.
+/// Same-page merging: whether its thread runs, what it has merged, and how it goes on: a whole pass,
+/// over all pages, zeros as any others, and then it sleeps for longer than any step takes.
 const MERGING: &str = "/sys/kernel/mm/ksm";
 const MERGES: [(&str, &str); 4] = [
-    ("sleep_millisecs", "0"),
-    ("pages_to_scan", "10000"),
+    ("sleep_millisecs", "60000"),
+    ("pages_to_scan", "100000000"),
     ("use_zero_pages", "0"),
     // Since 6.7: pages that were not merged for long are passed over.
     ("smart_scan", "0"),
@@ -45,6 +45,15 @@ fn chosen(path: &str) -> Result<String, String> {
     let text = fs::read_to_string(path).map_err(|why| format!("{path}: {why}"))?;
     let word = text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
     word.map(str::to_owned).ok_or_else(|| format!("{path} says {text:?}"))
+}
+
+/// Whether pages can be merged where that is advised.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn merging_known() -> Result<(), String> {
+    let known = Path::new(MERGING).exists();
+    known.then_some(()).ok_or_else(|| "this kernel has no same-page merging".to_owned())
 }
 
 /// Whether first touches take folios of four pages where that is advised.

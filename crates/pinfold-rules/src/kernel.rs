@@ -104,6 +104,7 @@ impl Kernel {
         let Some((release, rest)) = Release::split(number.as_bytes()) else {
             return Err(RuleError::unknown_base(text));
         };
+        release.checked()?;
         let series = Series::stable(release);
         let at = |point| Self { base: release, series, distribution: None, point };
         let kernel = match rest {
@@ -117,12 +118,14 @@ impl Kernel {
                     ([], _) | ([b'0', _, ..], _) => return Err(RuleError::unknown_base(text)),
                     (b"0", [b'-', b'r', b'c', ..]) => return Err(not_mainline(release)),
                     (b"0", [b'-', tail @ ..]) => at(Point::Unknown).package(tail),
-                    _ => at(Point::Exact(point(digits, text, release)?)).flavoured(tail),
+                    (_, [] | [b'-' | b'+' | b'.', ..]) => {
+                        at(Point::Exact(point(digits, text, release)?)).flavoured(tail)
+                    }
+                    _ => return Err(RuleError::unknown_base(text)),
                 }
             }
             _ => return Err(RuleError::unknown_base(text)),
         };
-        release.checked()?;
         Ok(kernel)
     }
 

@@ -192,7 +192,7 @@ const SERIES: &[Series] = &[
         base: release("4.14"),
         read: None,
         findings: findings! {
-            ReadGup::ForceWrite 232 Found "17839856fd58, queued April 2021, facts 0.4, 1.2";
+            ReadGup::ForceWrite 232 Found "17839856fd58, queued April 2021, facts 1.2; its point: M";
             CollapseSync::Interrupt 302 Found "2ba99c5e0812, queued after 4.14.301, facts 0.4, 7.4";
             RemapFlush::UnderLock 78 Memory "eb66ae030829, CVE-2018-18281, facts 7.12";
         },
@@ -210,7 +210,7 @@ const SERIES: &[Series] = &[
         base: release("4.19"),
         read: None,
         findings: findings! {
-            ReadGup::ForceWrite 189 Found "17839856fd58, queued April 2021, facts 0.4, 1.2";
+            ReadGup::ForceWrite 189 Found "17839856fd58, queued April 2021, facts 1.2; its point: M";
             CollapseSync::Interrupt 269 Memory "2ba99c5e0812, facts 7.4";
             LazyFree::References 238 Found "6c8e2a256915, announcement of 4.19.238, facts 0.4, 7.2";
         },
@@ -247,7 +247,7 @@ const SERIES: &[Series] = &[
             SwapPinned::Kept 10 Read "feb889fb40fa, facts 7.2; its point: M";
             SwapInReuse::MapCount 0 Read "facts 1.8";
             LazyFree::References 111 Memory "6c8e2a256915, posted April 2022, facts 7.2";
-            ClearRefsPinned::Spared 10 Found "9348b73c2e1b, list of January 2021, facts 7.6";
+            ClearRefsPinned::Spared 10 Found "9348b73c2e1b, list of January 2021, facts 7.6; its point: M";
         },
     },
     Series {

@@ -79,6 +79,10 @@ impl<P: Platform> Space<P> {
             return;
         }
         let Some(_locked) = mem.try_lock_page(pfn) else { return };
+        // A merged page is that of all who come to map it, and they have not said so.
+        if mem.merged(pfn).is_some() {
+            return;
+        }
         mem.leave_swap(pfn);
         let flags = mem.frames().flags(pfn);
         if !flags.contains(Flags::ANON) || flags.contains(Flags::SWAP_CACHE) {

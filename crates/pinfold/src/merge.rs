@@ -20,8 +20,11 @@
 //! (facts 3.6).
 //!
 //! Invariants:
-//! - INV-MERGE-1: a merged page is writable through no entry, and never has the mark. So its
-//!   contents stay what they were when it became one, and may be compared without a lock.
+//! - INV-MERGE-1: a merged page is writable through no entry, and never has the mark. So CPUs leave
+//!   its contents as they were when it became one, and they may be compared without a lock. So do
+//!   devices, where rules know the mark. Where they do not, an ordinary reference for writing that
+//!   a page has kept over a swap-out, which leaves its entry clean and read-only, is not asked for:
+//!   what that device stores then, all who map the merged page see (facts 7.1, a gap of Linux's).
 //! - INV-MERGE-2: an entry changes its page only for one of equal contents, between a protection
 //!   and a second look at the entry which find that no CPU can write to it.
 //! - INV-MERGE-3: a page with the mark that is pinned keeps its entry and its mark.

@@ -93,7 +93,8 @@ pub struct Scanned {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct MergerStats {
-    /// Merged pages.
+    /// Merged pages that passes know: not those that are left, where the advice was undone, in
+    /// children of a fork that were not added.
     pub pages_shared: u64,
     /// Entries that map those, beyond one for each: the pages that are saved. Those that a fork has
     /// made count.
@@ -153,6 +154,8 @@ struct Member<P: Words> {
     /// What the last one has seen, and how many of it lie before `next`.
     before: Vec<Item>,
     passed: usize,
+    /// Where the zero page took the place of a page, ascending: no pass looks there again.
+    zeros: Vec<Vpn>,
 }
 
 impl<P: Words> Member<P> {
@@ -169,6 +172,15 @@ impl<P: Words> Member<P> {
         core::mem::swap(&mut self.items, &mut self.before);
         self.items.clear();
         (self.next, self.passed) = (Vpn(0), 0);
+        let Self { space, zeros, .. } = self;
+        zeros.retain(|page| space.shows_zeros(*page));
+    }
+
+    /// Notes that the zero page is there; there is room for it.
+    fn note_zero(&mut self, page: Vpn) {
+        if let Err(at) = self.zeros.binary_search(&page) {
+            self.zeros.insert(at, page);
+        }
     }
 
     /// What is known of its pages.
@@ -242,8 +254,14 @@ impl<P: Words> Merger<P> {
             return Ok(());
         }
         work.members.try_reserve(1).map_err(|_| NoMemory)?;
-        let (space, items, before) = (space.shared(), Vec::new(), Vec::new());
-        work.members.push(Member { space, next: Vpn(0), items, before, passed: 0 });
+        work.members.push(Member {
+            space: space.shared(),
+            next: Vpn(0),
+            items: Vec::new(),
+            before: Vec::new(),
+            passed: 0,
+            zeros: Vec::new(),
+        });
         Ok(())
     }
 
@@ -297,10 +315,11 @@ impl<P: Words> Merger<P> {
                 match item.seen {
                     Seen::Volatile => stats.pages_volatile += 1,
                     Seen::Unshared => stats.pages_unshared += 1,
-                    Seen::Zero if member.space.shows_zeros(item.page) => stats.ksm_zero_pages += 1,
                     Seen::Zero | Seen::Merged => {}
                 }
             }
+            let zeros = member.zeros.iter().filter(|page| member.space.shows_zeros(**page));
+            stats.ksm_zero_pages += zeros.count() as u64;
         }
         stats
     }
@@ -329,10 +348,11 @@ impl<P: Words> Work<P> {
             self.stable.reserve()?;
             self.met.reserve()?;
             let Some(member) = self.members.get_mut(self.at) else {
-                self.end_pass();
+                self.end_pass(mem);
                 return Ok(Pass::Ended);
             };
             member.items.try_reserve(1).map_err(|_| NoMemory)?;
+            member.zeros.try_reserve(1).map_err(|_| NoMemory)?;
             let space = member.space.clone();
             let Some((page, kept)) = space.next_to_merge(member.next) else {
                 self.at += 1;
@@ -340,16 +360,22 @@ impl<P: Words> Work<P> {
             };
             member.next = page + 1;
             let last = member.last_seen(page);
+            let was = mem.merged(kept.pfn).is_some();
             let item = self.examine(mem, (&space, page), kept, last);
             let gone = matches!(item.seen, Seen::Merged | Seen::Zero);
-            let was = last.is_some_and(|last| last.seen == item.seen);
             done.merged += u64::from(gone && !was);
-            self.members[self.at].items.push(item);
+            let member = &mut self.members[self.at];
+            member.items.push(item);
+            if item.seen == Seen::Zero {
+                member.note_zero(page);
+            }
             return Ok(Pass::GoesOn);
         }
     }
 
-    fn end_pass(&mut self) {
+    fn end_pass(&mut self, mem: &Memory<P>) {
+        // A merged page goes with its last entry, and tells nobody.
+        self.stable.retain(|stable| mem.merged(stable.pfn) == Some(stable.number));
         // What is not advised so any more needs nobody.
         self.members.retain(|member| member.space.may_merge());
         self.members.iter_mut().for_each(Member::end_pass);
@@ -426,6 +452,8 @@ impl<P: Words> Work<P> {
         }
         let number = mem.next_object();
         if there.merge_page(other.page, twin, Becomes::Merged(number)).is_err() {
+            // Others may be merged with this one, if that one stays as it is.
+            self.met.set(sum, here);
             return Seen::Unshared;
         }
         self.met.remove(sum);
@@ -435,7 +463,13 @@ impl<P: Words> Work<P> {
         self.stable.set(mem.platform().checksum(pfn), Stable { pfn, number });
         match space.merge_page(page, kept, Becomes::Page(merged.pfn, number)) {
             Ok(()) => Seen::Merged,
-            Err(_) => Seen::Volatile,
+            Err(_) => {
+                drop(merged);
+                // A merged page that stands for itself alone could not be moved or swapped out for
+                // nothing. Without a frame for the copy it stays one.
+                let _ = there.unmerge(other.page.alone());
+                Seen::Volatile
+            }
         }
     }
 }

@@ -265,7 +265,8 @@ pub trait Contents: Platform {
 }
 
 /// A platform on which the kernel reads the words of any frame, as [`crate::Merger`] wants it to
-/// find equal pages. Calls come with no lock but the merger's, and page locks.
+/// find equal pages. Calls come under the merger's lock, and under that of an address space for
+/// reading, inside an invalidation of it ([`Platform::invalidate_start`]), and under page locks.
 pub trait Words: Platform {
     /// How many words of a frame tell all of its contents.
     fn words(&self) -> usize;

@@ -297,7 +297,7 @@ impl<P: Platform> Memory<P> {
                 Fate::InUse => {
                     round.changed += 1;
                     activated += page.pages();
-                    self.age_by_use(page.head(), page.pages());
+                    self.age_by_use(page.head());
                     page.put_back_to(List::Active);
                     None
                 }

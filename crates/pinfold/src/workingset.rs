@@ -1,13 +1,14 @@
 //! Which pages come back to memory as in use: those that would still be there if the ones in use
 //! were not (workingset detection; facts 7.2).
 //!
-//! Protocol: a node has an age, in pages. It grows by one for each page of the node that leaves
-//! memory for a swap device, and by the pages of a folio that is found to be in use. A page that
+//! Protocol: a node has an age, in folios, as its lists are counted. It grows by one for each page
+//! of the node that leaves memory for a swap device, which large folios do page by page, and for
+//! each folio that is found to be in use. A page that
 //! leaves has the age, as it was before, remembered in its slot, with the node: its *shadow*. It
 //! takes the place that the slot has for a page in memory, so it costs nothing, and is gone when
 //! the slot is freed or its page is there again; a device that is taken away takes its own along.
 //! When the page is read again, a *refault*, the node's age less the one of the shadow is its
-//! *distance*: so many pages more would have had to be not in use for the page to have stayed. If
+//! *distance*: so many more would have had to be not in use for the page to have stayed. If
 //! the list of those in use has as many, then they may be the wrong ones: the page comes to that
 //! list, by way of its CPU's batch as any other, and has to hold its own there.
 //!
@@ -45,9 +46,9 @@ impl<P: Platform> Memory<P> {
     }
 
     /// A folio, which the caller has isolated, was found to be in use.
-    pub(crate) fn age_by_use(&self, head: Pfn, pages: u64) {
+    pub(crate) fn age_by_use(&self, head: Pfn) {
         let frames = self.frames();
-        frames.grow_old(frames.node(head), pages);
+        frames.grow_old(frames.node(head), 1);
     }
 
     /// A page was read that had this shadow; it is locked, and yet to come to its list.
@@ -60,14 +61,14 @@ impl<P: Platform> Memory<P> {
             return;
         }
         frames.begin_in_use(pfn, shadow.used());
-        self.age_by_use(pfn, 1);
+        self.age_by_use(pfn);
         counters.workingset_activate_anon.add(1);
         if shadow.used() == Used::Before {
             counters.workingset_restore_anon.add(1);
         }
     }
 
-    /// How many pages kept their place while the one with this shadow lost it: those in use, if
+    /// How many folios kept their place while the page with this shadow lost it: those in use, if
     /// they can leave at all.
     fn rivals(&self, shadow: Shadow) -> u64 {
         if self.has_swap_room() { self.frames().listed(shadow.node(), List::Active) } else { 0 }

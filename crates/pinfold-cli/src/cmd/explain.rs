@@ -11,7 +11,7 @@ use crate::render::explain::Mend;
 use crate::render::{explain, html, json};
 use crate::{find, rulesets};
 use pinfold::Rules;
-use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::report::{Oracle, Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
 use pinfold_lab::scenario::Scenario;
 use pinfold_lab::{Answers, CheckOptions, Config, Detail, Order};
@@ -70,7 +70,11 @@ impl Subject {
 /// Which later variants of the switches that WHY names save the scenario, each alone.
 fn mends(subject: &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend> {
     let mut mends = Vec::new();
-    let mut options = CheckOptions::of(Config { model: found.search.model, ..Config::default() });
+    let mut options = CheckOptions::of(Config {
+        model: found.search.model,
+        locks: found.search.locks,
+        ..Config::default()
+    });
     options.config.max_executions = Some(MEND_EXECUTIONS);
     options.config.stop = Some(Arc::clone(stop));
     options.detail = Detail::Verdict;
@@ -93,6 +97,10 @@ fn mends(subject: &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend>
                 switch: switch.name,
                 variant: later.name,
                 verdict: report.verdict,
+                vacuous: report
+                    .broken
+                    .as_ref()
+                    .is_some_and(|broken| broken.oracle == Oracle::Vacuous),
                 executions: report.search.executions,
             });
         }
@@ -129,15 +137,21 @@ fn searched(
             let wrong = |why| Failure::Replay { path: loaded.path.clone(), why };
             saved.replay().map_err(wrong)?
         }
-        // What cannot be searched cannot be run either, and says why.
-        None if matches!(report.verdict, Verdict::Skip | Verdict::Error) => report,
+        // What cannot be searched cannot be run either, and says why; and a search that proves
+        // nothing has no execution to show for it.
+        None if matches!(report.verdict, Verdict::Skip | Verdict::Error | Verdict::Fail) => report,
         None => {
             let seen = report.search.begun();
             console.note(&match report.verdict {
                 Verdict::Pass => format!("nothing breaks in any of {seen} executions"),
                 _ => format!("nothing was found in {seen} executions, which are not all"),
             });
-            prepared.run(Order::AsWritten)
+            let mut found = prepared.run(Order::AsWritten);
+            // One order is no answer where the search has none.
+            if found.verdict == Verdict::Pass {
+                found.verdict = report.verdict;
+            }
+            found
         }
     };
     Ok((Subject { scenario: loaded.scenario, rules: set.rules }, found))

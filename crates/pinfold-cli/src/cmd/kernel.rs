@@ -28,9 +28,10 @@ const NO_SCANS: &str = "a scan of NUMA balancing changes settings of the whole m
 /// Why there is no pool of huge pages.
 const NO_POOL: &str = "the pool of huge pages is a setting of the whole machine, which \
                        --i-own-this-machine changes where nobody uses it";
-/// Why there is no swap device.
+/// Why there are no passes of same-page merging.
 const NO_MERGING: &str = "same-page merging is of the whole machine: --i-own-this-machine has it \
                           done where nobody uses it";
+/// Why there is no swap device.
 const NO_SWAP: &str = "a swap device is of the whole machine: --i-own-this-machine makes one";
 
 /// The reports of a command, as one document.

@@ -33,6 +33,10 @@ pub(crate) fn rules(args: &RulesArgs, console: &mut Console) -> Answer {
 /// One rule set, or a kernel that is more than a mainline release.
 fn whole(name: &str, look: &Look) -> Result<String, Failure> {
     let set = rulesets::one(name)?;
+    // With overrides it is a rule set and no longer a kernel.
+    if name.contains(',') {
+        return Ok(render::set(&set, look));
+    }
     Ok(match Kernel::parse(name.trim()) {
         Ok(kernel) if !kernel.is_mainline() => of_kernel::kernel(&set.name, &kernel, look),
         _ => render::set(&set, look),

@@ -28,6 +28,8 @@ pub(crate) struct Mend {
     pub(crate) variant: &'static str,
     /// What a search found.
     pub(crate) verdict: Verdict,
+    /// Whether it failed only as it never met what a `reach` of the scenario names.
+    pub(crate) vacuous: bool,
     /// The executions that it took.
     pub(crate) executions: u64,
 }
@@ -244,6 +246,9 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
                     lines.extend(fold(&format!("Saved by {}", told(later)), room(look), 2));
                     let shown = "  With it alone nothing breaks: the search ends after";
                     lines.push(format!("{shown} {searched}."));
+                }
+                Some(Verdict::Fail) if mend.is_some_and(|mend| mend.vacuous) => {
+                    others.push(format!("{} has no such window", brief(later)));
                 }
                 Some(Verdict::Fail) => others.push(format!("{} breaks", brief(later))),
                 Some(Verdict::Partial) => {

@@ -60,9 +60,9 @@ fn head(name: &str, kernel: &Kernel, look: &Look) -> Vec<String> {
         let warning = match newest {
             0 => "nothing of its series was read: what it took up is not known".to_owned(),
             _ => format!(
-                "newer than {}.{newest}, the last of its series that anything here rests on: what \
-                 it took up since is not known",
-                kernel.base
+                "newer than {}, the last of its series that anything here rests on: what it took \
+                 up since is not known",
+                point(kernel, newest)
             ),
         };
         lines.extend(labelled("note", &fold(&warning, columns, 0), look));
@@ -92,7 +92,8 @@ fn taken_for(kernel: &Kernel) -> String {
             None | Some(0) => format!("the newest of {base}.y{of}"),
             Some(newest) => {
                 format!(
-                    "the newest of {base}.y{of}; the last that was looked at is {base}.{newest}"
+                    "the newest of {base}.y{of}; the last that anything here rests on is \
+                     {base}.{newest}"
                 )
             }
         },
@@ -130,7 +131,9 @@ fn later(kernel: &Kernel, told: &Told, look: &Look) -> Vec<String> {
         return Vec::new();
     }
     let head = match kernel.point {
-        Point::Unknown => "what its series took up at a point that it may have reached or not",
+        Point::Unknown | Point::AtLeast(..) => {
+            "what its series took up at a point that it may have reached or not"
+        }
         _ => "what its series took up after it",
     };
     let mut lines = vec![String::new(), look.paint(Tone::Head, head)];

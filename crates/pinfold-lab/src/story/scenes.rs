@@ -185,8 +185,9 @@ impl<'a> Scenes<'a> {
     fn translation(&self, cpu: usize, space: SpaceId, known: &Translation) -> TranslationScene {
         let all = self.journal.watched.iter().zip(&self.pages);
         let mut of = all.filter(|(page, _)| (page.space, page.page) == (space, known.page));
-        // A page that is unmapped and mapped again is watched under each of its names.
-        let last = of.next_back();
+        // A page that is unmapped and mapped again is watched under each of its names, and has been
+        // looked at under those that it has had.
+        let last = of.rfind(|(_, view)| view.is_some());
         let view = last.and_then(|(_, view)| *view).unwrap_or_default();
         let follows = view.pte.is_present()
             && view.mapped() == Some(known.frame)

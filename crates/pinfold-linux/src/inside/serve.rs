@@ -91,6 +91,7 @@ fn features(unable: Option<String>, given: Given) -> Features {
         no_huge: crate::settings::huge_given().err(),
         no_pool: given.pool.err(),
         no_merging: given.merging.err(),
+        no_ksm: crate::settings::merging_known().err(),
         no_swap: given.swap.and_then(|()| swap::probe()).err(),
         other_swap: swap::other(),
         no_collapse: (!sys::huge::can_collapse())

@@ -48,6 +48,7 @@ fn a_page_that_a_device_may_write_is_not_merged() {
         let (_, events) = mem.platform().record(|| merger.scan(10).unwrap());
         let kept = |event: &EventKind| matches!(event, EventKind::KsmKept(_));
         assert!(events.iter().any(kept), "{text}: {events:?}");
+        assert_eq!(merger.stats().pages_shared, 0, "{text}: nothing stands for itself alone");
         assert_eq!(pins.pages()[0], frame(&space, 5), "{text}");
         device_write(&mem, pins.pages()[0], 9);
         assert_eq!((load(&space, 5), load(&space, 4)), (Ok(9), Ok(7)), "{text}");
@@ -198,8 +199,55 @@ fn a_locked_page_is_merged_and_counted() {
     Audit::of(&mem).space(&space).check();
 }
 
+/// MADV_FREE by one who maps a merged page says nothing for those who map it, or come to.
 #[test]
-fn a_page_on_its_way_to_a_device_is_not_merged() {
+fn a_merged_page_is_not_freed_lazily() {
+    for text in crate::rules::PRESETS {
+        let (mem, space, merger) = merged(text);
+        space.advise(pages(5, 1), Advice::DontNeed).unwrap();
+        if space.advise(pages(4, 1), Advice::Free).is_err() {
+            continue;
+        }
+        // Another page joins, and the one who did not want its contents goes.
+        let more = map(&space, 6, 1, Prot::READ_WRITE);
+        store(&space, 6, 7).unwrap();
+        space.advise(more, Advice::Merge).unwrap();
+        for _ in 0..2 {
+            merger.scan(10).unwrap();
+        }
+        assert_eq!(frame(&space, 4), frame(&space, 6), "{text}");
+        space.advise(pages(4, 1), Advice::DontNeed).unwrap();
+        space.advise(more, Advice::Unmerge).unwrap();
+        space.page_out(more, Reclaimer::Pressure);
+        assert_eq!(load(&space, 6), Ok(7), "{text}: nobody gave it up");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn a_page_whose_slot_others_need_is_not_merged() {
+    let (mem, space, merger) = world("linux-7.3");
+    mem.swap_on(Box::new(Disk::default()), 8, SwapWrites::Any).unwrap();
+    let child = space.fork().unwrap();
+    let out = space.page_out(pages(5, 1), Reclaimer::Pressure);
+    assert_eq!(out, Reclaimed { freed: 1, kept: 0 });
+    // The child's entry names the slot, so the page that is read keeps it.
+    load(&space, 5).unwrap();
+    for _ in 0..3 {
+        merger.scan(10).unwrap();
+    }
+    assert_ne!(frame(&space, 4), frame(&space, 5));
+    load(&child, 5).unwrap();
+    for _ in 0..3 {
+        merger.scan(10).unwrap();
+    }
+    assert_eq!(frame(&space, 4), frame(&space, 5));
+    assert_eq!((load(&space, 4), load(&space, 5), load(&child, 5)), (Ok(7), Ok(7), Ok(7)));
+    Audit::of(&mem).space(&space).space(&child).check();
+}
+
+#[test]
+fn a_page_that_is_held_over_a_swap_out_is_not_merged() {
     let (mem, space, merger) = world("linux-7.3");
     mem.swap_on(Box::new(Disk::default()), 8, SwapWrites::Any).unwrap();
     let refs = space.get_with(pages(5, 1), crate::pin::Ask::new(Access::Write, Term::Short));

@@ -142,6 +142,18 @@ impl<V: Copy> Index<V> {
         self.give(fork);
     }
 
+    /// Takes out the values that are not to be kept.
+    pub(super) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+        for at in 0..self.nodes.len() {
+            // Taking a leaf out moves no other.
+            if let Node::Leaf { sum, value } = &self.nodes[at]
+                && !keep(value)
+            {
+                self.remove(*sum);
+            }
+        }
+    }
+
     /// How many values there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

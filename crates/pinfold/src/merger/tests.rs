@@ -155,8 +155,10 @@ fn zeros_become_the_zero_page_where_tuning_says_so() {
         let mem = machine::<Small>(Rules::default(), &[48], tuning);
         let a = holding(&mem, &[0, 0, 3]);
         let merger = merger(&[&a]);
-        pass(&merger);
-        pass(&merger);
+        // The third pass has nothing to look at where the zero page is.
+        for _ in 0..3 {
+            pass(&merger);
+        }
         let stats = merger.stats();
         assert_eq!((stats.ksm_zero_pages, stats.pages_shared), (zeros, shared));
         assert_eq!(a.entry(VirtAddr::of_page(4)).is_special(), zeros > 0);

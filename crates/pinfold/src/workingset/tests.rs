@@ -102,7 +102,7 @@ fn who_was_away_for_longer_than_those_in_use_are_many_comes_to_the_others() {
     assert_eq!((refaults(&mem), mem.list_sizes(NODE)), ((1, 0, 0), sizes(1, 2)));
     // What comes to be in use makes the others older, too.
     out(&space, FIRST + 2);
-    mem.age_by_use(frame(&space, FIRST).unwrap(), 1);
+    mem.age_by_use(frame(&space, FIRST).unwrap());
     load(&space, FIRST + 2).unwrap();
     assert_eq!(refaults(&mem), (2, 0, 0));
     Audit::of(&mem).space(&space).check();

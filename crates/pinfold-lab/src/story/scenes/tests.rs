@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use pinfold::Rules;
 use pinfold_explore::{Config, Model};
 
@@ -48,11 +50,17 @@ fn every_row_of_every_scenario_has_a_sound_scene() {
         let Ok(prepared) = Prepared::new(&scenario, shipped.name, &rules) else { continue };
         let report = prepared.run(Order::AsWritten);
         let trace = report.trace.expect("a run has a trace");
+        let mut mapped = BTreeSet::new();
         assert_eq!(report.explained.len(), trace.rows.len(), "{}", shipped.name);
         for (row, told) in trace.rows.iter().zip(&report.explained) {
             assert!(row.kind != RowKind::Step || !told.meaning.is_empty(), "{row:?}");
             sound(&told.scene, &format!("{}, {}", shipped.name, row.text));
             seen += 1;
+            mapped.extend(told.scene.pages.iter().map(|page| page.name.as_str()));
+            for one in &told.scene.translations {
+                let named = mapped.contains(one.page.as_str());
+                assert!(named, "{}, {}: {one:?} is of no page yet", shipped.name, row.text);
+            }
             // Between the change of an entry and the flush.
             stale += told.scene.translations.iter().filter(|one| one.stale).count();
         }
