@@ -14,6 +14,8 @@ use pinfold_linux::{Agent, AgentError, Process, Program};
 
 #[path = "on_linux/huge.rs"]
 mod huge;
+#[path = "on_linux/merging.rs"]
+mod merging;
 #[path = "on_linux/monitors.rs"]
 mod monitors;
 #[path = "on_linux/swap.rs"]

@@ -4,6 +4,8 @@
 use std::ffi::CStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// The switch of NUMA balancing.
 pub(crate) const BALANCING: &CStr = c"/proc/sys/kernel/numa_balancing";
@@ -24,8 +26,8 @@ const LATER: &str = "/sys/kernel/debug/sched/numa_balancing";
 const FOLIOS: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-16kB/enabled";
 const ALL_SIZES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// Same-page merging: whether its thread runs, what it has merged, and how it goes on: a whole pass,
-/// over all pages, zeros as any others, and then it sleeps for longer than any step takes.
+/// Same-page merging: whether its thread runs, what it has merged, and how it goes on: a whole
+/// pass, over all pages, zeros as any others, and then it sleeps for longer than any step takes.
 const MERGING: &str = "/sys/kernel/mm/ksm";
 const MERGES: [(&str, &str); 4] = [
     ("sleep_millisecs", "60000"),
@@ -34,6 +36,10 @@ const MERGES: [(&str, &str); 4] = [
     // Since 6.7: pages that were not merged for long are passed over.
     ("smart_scan", "0"),
 ];
+
+/// Looks at the number of passes, and the time between two of them.
+const TURNS: u32 = 200;
+const TURN: Duration = Duration::from_millis(10);
 
 /// The same for huge pages; before 6.8 there is only the setting for all sizes.
 const HUGE: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/enabled";
@@ -45,6 +51,33 @@ fn chosen(path: &str) -> Result<String, String> {
     let text = fs::read_to_string(path).map_err(|why| format!("{path}: {why}"))?;
     let word = text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
     word.map(str::to_owned).ok_or_else(|| format!("{path} says {text:?}"))
+}
+
+/// Whether one of the numbers of same-page merging is nought.
+fn idle(place: &Path, name: &str) -> Result<(), String> {
+    let path = place.join(name);
+    let now = fs::read_to_string(&path)
+        .map_err(|why| format!("no same-page merging: {}: {why}", path.display()))?;
+    let now = now.trim();
+    match now {
+        "0" => Ok(()),
+        _ => Err(format!("same-page merging is in use ({}: {now})", path.display())),
+    }
+}
+
+/// Lets the thread go on until it has come by everybody once, or has nobody to come by.
+fn pass(place: &Path) -> Result<(), String> {
+    let told = |why: std::io::Error| format!("{}: {why}", place.display());
+    let passes = || fs::read_to_string(place.join("full_scans"));
+    let before = passes().map_err(told)?;
+    fs::write(place.join("run"), "1").map_err(told)?;
+    for _ in 0..TURNS {
+        if passes().map_err(told)? != before {
+            break;
+        }
+        thread::sleep(TURN);
+    }
+    fs::write(place.join("run"), "0").map_err(told)
 }
 
 /// Whether pages can be merged where that is advised.
@@ -191,13 +224,11 @@ impl Settings {
     /// Why there can be none, in words: the kernel has none, or somebody uses them.
     pub fn give_merging(&mut self) -> Result<(), String> {
         let place = Path::new(MERGING);
-        for (name, idle) in [("run", "0"), ("pages_shared", "0")] {
-            let path = place.join(name);
-            let now = fs::read_to_string(&path)
-                .map_err(|why| format!("no same-page merging: {}: {why}", path.display()))?;
-            if now.trim() != idle {
-                return Err(format!("same-page merging is in use ({}: {now})", path.display()));
-            }
+        idle(place, "run")?;
+        // What processes that have exited had merged is counted until the thread comes by.
+        if idle(place, "pages_shared").is_err() {
+            pass(place)?;
+            idle(place, "pages_shared")?;
         }
         // Also if a step was cut short.
         self.set(&place.join("run"), "0")?;

@@ -75,7 +75,7 @@ fn folder() -> PathBuf {
 }
 
 /// Writes scenarios, carries them out, and returns the line of each.
-fn lines(scenarios: &[(String, String)], trials: &str) -> Vec<String> {
+pub(super) fn lines(scenarios: &[(String, String)], trials: &str) -> Vec<String> {
     let mut command = vec!["check".to_owned()];
     for (name, text) in scenarios {
         let file = folder().join(format!("{name}.pf"));
