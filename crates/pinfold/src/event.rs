@@ -17,7 +17,7 @@ use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::protect::spares_pinned;
 use crate::rules::swap::{keeps_pinned, remembers_mark as swap_remembers_mark};
-use crate::rules::{ForkPin, Interface, NumaSkip, Rules, Switch, Why};
+use crate::rules::{ForkPin, Interface, NumaSkip, PteCow, Rules, Switch, Why};
 use crate::uffd::{UffdId, UffdReason};
 
 use define::{bound, events, rule, under};
@@ -291,8 +291,12 @@ events! {
     /// A read pin found a page that may be shared and asks for a copy or the mark first.
     UnshareWanted(pfn: Pfn) = "unshare-wanted": Line("{pfn} may be shared: unshare"), under(|rules| unshares(rules.read_gup) != Unshares::Nothing),
         decided by ReadGup("{pfn} may be shared, so it is unshared first");
-    /// Unsharing found that the page belongs to its owner alone.
-    UnshareReuse(pfn: Pfn) = "unshare-reuse": Line("unshare: {pfn} is exclusive"), under(|rules| unshares(rules.read_gup) != Unshares::Nothing);
+    /// Unsharing, or undoing a merge, found that the page belongs to its owner alone.
+    UnshareReuse(pfn: Pfn) = "unshare-reuse": Line("unshare: {pfn} is exclusive"),
+        under(|rules| {
+            unshares(rules.read_gup) != Unshares::Nothing
+                || matches!(rules.pte_cow, PteCow::MapCount)
+        });
     /// The fault found nothing left to do.
     Spurious = "spurious": Passing("fault: nothing to do"), under(always);
     /// The fault waits for a page that is being migrated.
