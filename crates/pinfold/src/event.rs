@@ -91,6 +91,16 @@ impl EventInfo {
     }
 }
 
+/// Whether the last who maps a merged page may keep it, where others would copy it.
+const fn keeps_merged(rule: PteCow) -> bool {
+    match rule {
+        PteCow::MapCount => true,
+        PteCow::RefCount | PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => {
+            false
+        }
+    }
+}
+
 /// Whether fork gives a child a page of its own where the parent's may be pinned.
 const fn copies_pinned(rule: ForkPin) -> bool {
     match rule {
@@ -294,8 +304,7 @@ events! {
     /// Unsharing, or undoing a merge, found that the page belongs to its owner alone.
     UnshareReuse(pfn: Pfn) = "unshare-reuse": Line("unshare: {pfn} is exclusive"),
         under(|rules| {
-            unshares(rules.read_gup) != Unshares::Nothing
-                || matches!(rules.pte_cow, PteCow::MapCount)
+            unshares(rules.read_gup) != Unshares::Nothing || keeps_merged(rules.pte_cow)
         });
     /// The fault found nothing left to do.
     Spurious = "spurious": Passing("fault: nothing to do"), under(always);
