@@ -36,7 +36,8 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
         (what, _) => {
             let saved = Saved { directory: &args.saved, any_version: args.any_version };
             let (file, found) = from_file(what.as_deref(), saved, console)?;
-            (Subject::of(&file)?, found)
+            let wrong = |why| Failure::Replay { path: file.scenario.path.clone(), why };
+            (file.subject().map_err(wrong)?, found)
         }
     };
     found.accesses.clear();
@@ -53,22 +54,10 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
 }
 
 /// The scenario of an execution, and the rules that it was under.
-struct Subject {
-    scenario: Scenario,
-    rules: Rules,
-}
-
-impl Subject {
-    /// Of a file whose execution has been made again, so that it is understood.
-    fn of(file: &ReplayFile) -> Result<Self, Failure> {
-        let wrong = |why| Failure::Replay { path: file.scenario.path.clone(), why };
-        let (scenario, rules) = file.subject().map_err(wrong)?;
-        Ok(Self { scenario, rules })
-    }
-}
+type Subject = (Scenario, Rules);
 
 /// Which later variants of the switches that WHY names save the scenario, each alone.
-fn mends(subject: &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend> {
+fn mends((scenario, rules): &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend> {
     let mut mends = Vec::new();
     let mut options = CheckOptions::of(Config {
         model: found.search.model,
@@ -78,12 +67,12 @@ fn mends(subject: &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend>
     options.config.max_executions = Some(MEND_EXECUTIONS);
     options.config.stop = Some(Arc::clone(stop));
     options.detail = Detail::Verdict;
-    let answers = Answers::new(&subject.scenario, &found.scenario.path, &options);
+    let answers = Answers::new(scenario, &found.scenario.path, &options);
     let mut meter = Meter::new();
     for (switch, variant) in explain::deciding(found) {
         let after = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
         for later in after {
-            let mut rules = subject.rules;
+            let mut rules = *rules;
             // Every variant that is listed can be set.
             if rules.set(switch.name, later.name).is_err() {
                 continue;
@@ -95,7 +84,7 @@ fn mends(subject: &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend>
             });
             mends.push(Mend {
                 switch: switch.name,
-                variant: later.name,
+                variant: later,
                 verdict: report.verdict,
                 vacuous: report
                     .broken
@@ -121,7 +110,7 @@ fn searched(
     let Ok(prepared) = loaded.prepare_or_absent(&set.rules, console.error_style())? else {
         let (scenario, order) = (&loaded.scenario, Order::AsWritten);
         let absent = pinfold_lab::run(scenario, &loaded.path, &set.rules, order);
-        return Ok((Subject { scenario: loaded.scenario, rules: set.rules }, absent));
+        return Ok(((loaded.scenario, set.rules), absent));
     };
     let mut options = CheckOptions::of(Config::default());
     options.config.max_executions = Some(CELL_EXECUTIONS);
@@ -154,5 +143,5 @@ fn searched(
             found
         }
     };
-    Ok((Subject { scenario: loaded.scenario, rules: set.rules }, found))
+    Ok(((loaded.scenario, set.rules), found))
 }

@@ -8,11 +8,12 @@ mod terms;
 
 use super::legend;
 use super::report::{head, section, what, why};
+use super::rules::{finish, since};
 use super::text::{clean, counted, fold, pad, width};
 use super::{Look, Tone};
 use facts::Known;
 use pinfold::Rules;
-use pinfold::rules::{Status, SwitchInfo, VariantInfo};
+use pinfold::rules::{SwitchInfo, VariantInfo};
 use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace, Verdict};
 
 /// How far what belongs to a step is indented.
@@ -25,7 +26,7 @@ pub(crate) struct Mend {
     /// The switch.
     pub(crate) switch: &'static str,
     /// Its variant.
-    pub(crate) variant: &'static str,
+    pub(crate) variant: &'static VariantInfo,
     /// What a search found.
     pub(crate) verdict: Verdict,
     /// Whether it failed only as it never met what a `reach` of the scenario names.
@@ -50,17 +51,7 @@ pub(crate) fn draw(report: &Report, mends: &[Mend], look: &Look) -> String {
     sections.push(section("RULES", &rules(report, mends, look), look));
     sections.push(section("NEXT", &next(report, look), look));
     sections.retain(|lines| !lines.is_empty());
-    let mut out = String::new();
-    for (position, lines) in sections.iter().enumerate() {
-        if position > 0 {
-            out.push('\n');
-        }
-        for line in lines {
-            out.push_str(line.trim_end());
-            out.push('\n');
-        }
-    }
-    out
+    finish(&sections.join(&String::new()))
 }
 
 /// The columns of a section's text.
@@ -233,29 +224,27 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
         lines.extend(fold(switch.doc, room(look), 0));
         lines.extend(fold(&format!("In force: {}", told(variant)), room(look), 2));
         let (mut others, mut saved) = (Vec::new(), false);
-        for (later, mend) in later(switch, variant, mends) {
-            let executions = mend.map_or(0, |mend| mend.executions);
-            let searched = counted(executions, "execution", "executions");
-            match mend.map(|mend| mend.verdict) {
+        for mend in mends.iter().filter(|mend| mend.switch == switch.name) {
+            let later = mend.variant;
+            let searched = counted(mend.executions, "execution", "executions");
+            match mend.verdict {
                 // What came later still is for who asks `pinfold rules`.
-                Some(Verdict::Pass) if saved => {
-                    others.push(format!("{} saves it, too", brief(later)))
-                }
-                Some(Verdict::Pass) => {
+                Verdict::Pass if saved => others.push(format!("{} saves it, too", brief(later))),
+                Verdict::Pass => {
                     saved = true;
                     lines.extend(fold(&format!("Saved by {}", told(later)), room(look), 2));
                     let shown = "  With it alone nothing breaks: the search ends after";
                     lines.push(format!("{shown} {searched}."));
                 }
-                Some(Verdict::Fail) if mend.is_some_and(|mend| mend.vacuous) => {
+                Verdict::Fail if mend.vacuous => {
                     others.push(format!("{} has no such window", brief(later)));
                 }
-                Some(Verdict::Fail) => others.push(format!("{} breaks", brief(later))),
-                Some(Verdict::Partial) => {
+                Verdict::Fail => others.push(format!("{} breaks", brief(later))),
+                Verdict::Partial => {
                     let open = format!("{} was not searched to the end ({searched})", brief(later));
                     others.push(open);
                 }
-                Some(Verdict::Skip | Verdict::Error) | None => {
+                Verdict::Skip | Verdict::Error => {
                     others.push(format!("{} was not searched", brief(later)));
                 }
             }
@@ -268,28 +257,8 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
     lines
 }
 
-/// The variants of a switch that came after the one in force, each with what it does alone.
-pub(super) fn later<'m>(
-    switch: &'static SwitchInfo,
-    variant: &VariantInfo,
-    mends: &'m [Mend],
-) -> Vec<(&'static VariantInfo, Option<&'m Mend>)> {
-    let after = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
-    let found = |later: &VariantInfo| {
-        mends.iter().find(|mend| (mend.switch, mend.variant) == (switch.name, later.name))
-    };
-    after.map(|later| (later, found(later))).collect()
-}
-
 fn brief(variant: &VariantInfo) -> String {
     format!("{} ({})", variant.name, since(variant))
-}
-
-fn since(variant: &VariantInfo) -> String {
-    match variant.status {
-        Status::Released => format!("since {}", variant.since),
-        Status::NeverReleased => "never released".to_owned(),
-    }
 }
 
 fn told(variant: &VariantInfo) -> String {

@@ -3,7 +3,7 @@
 //! The lanes are a table that is there without a script. The picture, its slider and what is said
 //! of a row are drawn by the script from the report, which the page holds as JSON.
 
-use super::explain::{Mend, deciding, later};
+use super::explain::{Mend, deciding};
 use crate::failure::Failure;
 use pinfold_lab::report::{LaneHead, Report, Row, RowKind, Trace, Verdict};
 use std::fmt::Write as _;
@@ -154,10 +154,8 @@ fn rules(report: &Report, mends: &[Mend]) -> String {
         let (name, doc) = (text(switch.name), text(switch.doc));
         let _ = writeln!(out, "<dt>{name}={}</dt>\n<dd>{doc}</dd>", text(variant.name));
         let _ = writeln!(out, "<dd>Since {}: {}</dd>", text(variant.since), text(variant.doc));
-        for (later, _) in later(switch, variant, mends)
-            .into_iter()
-            .filter(|(_, mend)| mend.is_some_and(|mend| mend.verdict == Verdict::Pass))
-        {
+        let saves = |mend: &&Mend| mend.switch == switch.name && mend.verdict == Verdict::Pass;
+        for later in mends.iter().filter(saves).map(|mend| mend.variant) {
             let (name, since, doc) = (text(later.name), text(later.since), text(later.doc));
             let _ = writeln!(out, "<dd>Saved by {name} alone, since {since}: {doc}</dd>");
         }

@@ -131,7 +131,7 @@ fn brief(variant: &VariantInfo) -> String {
     }
 }
 
-fn since(variant: &VariantInfo) -> String {
+pub(super) fn since(variant: &VariantInfo) -> String {
     match variant.status {
         Status::Released => format!("since {}", variant.since),
         Status::NeverReleased => "never released".to_owned(),
