@@ -6,7 +6,9 @@
 
 use std::rc::Rc;
 
-use pinfold::{AddressSpace, Flags, Group, Pfn, SpaceError, SpaceId, VirtAddr, VirtRange, lab};
+use pinfold::{
+    AddressSpace, Flags, Group, NodeId, Pfn, SpaceError, SpaceId, VirtAddr, VirtRange, lab,
+};
 
 use crate::about::{About, Spot};
 use crate::counted::counted;
@@ -15,7 +17,9 @@ use crate::files::NamedFile;
 use crate::folios;
 use crate::hardware::Level;
 use crate::machine::Machine;
-use crate::scenario::{Atom, Claim, ClaimMode, Fact, Name, Place, Polarity, Scenario, Text, View};
+use crate::scenario::{
+    Atom, Claim, ClaimMode, Fact, Name, Place, Polarity, Scenario, Spent, Text, View,
+};
 use crate::spaces::Inhabited;
 use crate::world::{FOLIO_ORDER, Handle, World};
 
@@ -28,15 +32,21 @@ pub(crate) enum Found {
     /// Whether a write is on record, if there is a page.
     Dirty(Option<bool>),
     /// How many pages the page's folio has, if there is a page.
-    Pages(Option<u64>),
+    FolioOf(Option<u64>),
     /// Which entry maps the page, if one does.
     Mapped(Option<Level>),
     /// Whether the page may have been stored to, if it is mapped.
     SoftDirty(Option<bool>),
     /// Whether the page is in memory, if it is mapped.
     Resident(Option<bool>),
-    /// How many pages are charged.
-    Charged(u64),
+    /// Whether it is a merged page, if there is a page.
+    Merged(Option<bool>),
+    /// The node of the page, if there is one.
+    Node(Option<NodeId>),
+    /// How many pages are charged, or lie on a node.
+    Pages(u64),
+    /// How many the lanes cost.
+    Spent(Spent, u64),
 }
 
 /// What there was at the end of an execution, for each thing that a claim or an outcome states.
@@ -135,6 +145,10 @@ impl World {
             | Atom::Is { .. }
             | Atom::Dirty { .. }
             | Atom::Large { .. }
+            | Atom::Merged { .. }
+            | Atom::OnNode { .. }
+            | Atom::NodeHolds { .. }
+            | Atom::Cost { .. }
             | Atom::Huge { .. }
             | Atom::SoftDirty { .. }
             | Atom::Resident { .. }
@@ -154,11 +168,16 @@ impl World {
         match atom {
             Atom::Sees { view: seen, .. }
             | Atom::Dirty { view: seen }
-            | Atom::Large { view: seen } => view(seen),
+            | Atom::Large { view: seen }
+            | Atom::Merged { view: seen }
+            | Atom::OnNode { view: seen, .. } => view(seen),
             Atom::Huge { process: name, .. }
             | Atom::SoftDirty { process: name, .. }
             | Atom::Resident { process: name, .. } => process(name),
-            Atom::Stores { .. } | Atom::Holds { .. } => true,
+            Atom::Stores { .. }
+            | Atom::Holds { .. }
+            | Atom::NodeHolds { .. }
+            | Atom::Cost { .. } => true,
             Atom::Is { left, right } => view(left) && view(right),
             Atom::Register { register, .. } => state.registers.get(&register.value).is_some(),
         }
@@ -179,7 +198,7 @@ impl World {
             }
             Atom::Holds { group, pages } => {
                 let charged = self.with_group(group, Group::charged).unwrap_or_default();
-                (charged == u64::from(pages.value), Found::Charged(charged))
+                (charged == u64::from(pages.value), Found::Pages(charged))
             }
             Atom::Is { left, right } => {
                 let (left, right) = (self.frame(left), self.frame(right));
@@ -191,7 +210,25 @@ impl World {
             }
             Atom::Large { view } => {
                 let pages = self.frame(view).map(|frame| self.folio_pages(frame));
-                (pages.is_some_and(|pages| pages > 1), Found::Pages(pages))
+                (pages.is_some_and(|pages| pages > 1), Found::FolioOf(pages))
+            }
+            Atom::Merged { view } => {
+                let merged = self
+                    .frame(view)
+                    .map(|frame| lab::is_merged(lab::flags(self.memory.frames(), frame)));
+                (merged == Some(true), Found::Merged(merged))
+            }
+            Atom::OnNode { view, node } => {
+                let on = self.frame(view).map(|frame| self.memory.frames().node(frame));
+                (on == Some(NodeId(node.value as u8)), Found::Node(on))
+            }
+            Atom::NodeHolds { node, pages } => {
+                let held = self.held_on(NodeId(node.value as u8));
+                (held == u64::from(pages.value), Found::Pages(held))
+            }
+            Atom::Cost { bound, count, of } => {
+                let spent = self.meter.spent(of.value);
+                (bound.admits(spent, count.value), Found::Spent(of.value, spent))
             }
             Atom::Huge { process, place } => {
                 let level = self.level(&process.value, place);
@@ -251,7 +288,9 @@ impl World {
                 (one, other) => Some(About::Pages(page(one)?, page(other)?)),
             },
             (Atom::Dirty { view }, _) => page(view).map(About::Clean),
-            (Atom::Large { view }, _) => self.frame(view).map(About::Frame),
+            (Atom::Large { view } | Atom::Merged { view } | Atom::OnNode { view, .. }, _) => {
+                self.frame(view).map(About::Frame)
+            }
             (
                 Atom::Huge { process, place }
                 | Atom::SoftDirty { process, place }
@@ -279,10 +318,15 @@ impl World {
             Found::Word(value) => word(value, "nothing"),
             Found::Register(value) => word(value, "unset"),
             Found::Frames(left, right) => format!("{} and {}", frame(left), frame(right)),
-            Found::Charged(pages) => counted(pages, "page", "pages"),
-            Found::Pages(None) => "none".to_owned(),
-            Found::Pages(Some(pages)) => format!("a folio of {}", counted(pages, "page", "pages")),
-            Found::Mapped(None) => "none".to_owned(),
+            Found::Pages(pages) => counted(pages, "page", "pages"),
+            Found::FolioOf(None) => "none".to_owned(),
+            Found::FolioOf(Some(pages)) => {
+                format!("a folio of {}", counted(pages, "page", "pages"))
+            }
+            Found::Spent(of, count) => format!("{count} {}", of.after(count)),
+            Found::Merged(Some(is)) => if is { "merged" } else { "not merged" }.to_owned(),
+            Found::Node(Some(node)) => node.to_string(),
+            Found::Merged(None) | Found::Node(None) | Found::Mapped(None) => "none".to_owned(),
             Found::Mapped(Some(Level::Last)) => "an entry of its own".to_owned(),
             Found::Mapped(Some(Level::Above)) => "one entry for all of them".to_owned(),
             Found::Dirty(None) | Found::SoftDirty(None) | Found::Resident(None) => {
@@ -332,6 +376,19 @@ impl World {
             }
         };
         Some(page || entry)
+    }
+
+    /// How many frames of a node hold something that is no page table, and not the zero page.
+    fn held_on(&self, node: NodeId) -> u64 {
+        let frames = self.memory.frames();
+        let holds = |pfn: &Pfn| {
+            let other = Flags::RESERVED | Flags::TABLE | Flags::ZERO;
+            frames.node(*pfn) == node
+                && !lab::flags(frames, *pfn).intersects(other)
+                && (lab::large_folio(frames, *pfn).is_some()
+                    || lab::counts(frames, *pfn).refs() > 0)
+        };
+        frames.all().filter(holds).count() as u64
     }
 
     /// Which entry maps a page of a process, without touching anything.

@@ -32,7 +32,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `folios`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
-//! | 1 | `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower` | parts of an execution |
+//! | 1 | `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower`, `meter` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine` | the platform under the memory manager |
@@ -63,6 +63,7 @@ pub mod history;
 mod journal;
 mod locks;
 mod machine;
+mod meter;
 mod named;
 mod oracle;
 pub mod pressure;

@@ -16,8 +16,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
-    self, Access, Action, Advice, Atom, Batches, Behind, ClaimMode, Dirty, Duration, Failure,
-    Occupied, Polarity, Protection, Runner, Scenario, Sharing, Step, Thp, View,
+    self, Access, Action, Advice, Atom, Batches, Behind, Bound, ClaimMode, Dirty, Duration,
+    Failure, Occupied, Polarity, Protection, Runner, Scenario, Sharing, Spent, Step, Thp, View,
 };
 use crate::words::Words;
 
@@ -378,6 +378,14 @@ pub enum Look {
     Dirty(Seen),
     /// The page is part of a large folio.
     Large(Seen),
+    /// Same-page merging has made the page of several.
+    Merged(Seen),
+    /// The page lies on the node.
+    OnNode(Seen, u32),
+    /// So many frames of the node hold something other than page tables.
+    NodeHolds(u32, u32),
+    /// What the lanes did came to so many.
+    Cost(Bound, u32, Spent),
     /// One entry maps the page of the process with others.
     Huge(usize, Spot),
     /// The page of the process may have been stored to.

@@ -26,6 +26,7 @@ use crate::hardware::{Hardware, Level, Tables};
 use crate::journal::{Describe, FrameView, PageView};
 use crate::locks::Locks;
 use crate::machine::Machine;
+use crate::meter::Meter;
 use crate::named::Named;
 use crate::record::{Goal, Record};
 use crate::scenario::{self, Access, Behind, Runner, Scenario, Step, Thp, Verb};
@@ -188,6 +189,8 @@ pub(crate) struct World {
     pub(crate) swap: Option<SwapId>,
     /// Frames that were free before the first process.
     pub(crate) free_at_start: u64,
+    /// What the lanes cost.
+    pub(crate) meter: Meter,
     /// What each address space may use.
     limits: Limits,
     /// How many pages below a program break have names: [`Scenario::break_pages`].
@@ -460,6 +463,7 @@ impl Plan {
             file_locks: Locks::new("lock", &self.direct),
             swap,
             free_at_start,
+            meter: Meter::default(),
             limits: limits(&self.scenario.machine),
             break_pages: self.scenario.break_pages(),
         };

@@ -1,7 +1,7 @@
 //! The manual of the scenario language against the language.
 
 use pinfold_lab::report::Oracle;
-use pinfold_lab::scenario::{Advice, Code, Failure, Path, RESERVED, Verb, parse};
+use pinfold_lab::scenario::{Advice, Code, Failure, Path, RESERVED, Spent, Verb, parse};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -19,7 +19,8 @@ fn the_manual_has_every_code_and_every_word() {
     let verbs = Verb::ALL.iter().map(|word| word.as_str());
     let failures = Failure::ALL.iter().map(|word| word.as_str());
     let advice = Advice::ALL.iter().map(|word| word.as_str());
-    for word in verbs.chain(failures).chain(advice) {
+    let costs = Spent::ALL.iter().map(|word| word.as_str());
+    for word in verbs.chain(failures).chain(advice).chain(costs) {
         assert!(manual.contains(&format!("`{word}")), "{word}");
     }
     for path in [Path::FastThenSlow, Path::FastOnly, Path::SlowOnly] {

@@ -85,8 +85,9 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
         return vec![whole(why)];
     }
     let mut missing = Vec::new();
-    let nodes = plan.steps().any(|step| matches!(step.act, Act::Migrate(..) | Act::NumaScan(_)));
-    if nodes && plan.nodes > features.nodes {
+    let moves = plan.steps().any(|step| matches!(step.act, Act::Migrate(..) | Act::NumaScan(_)));
+    let looks = plan.facts.iter().any(|look| matches!(look, Look::OnNode(..)));
+    if (moves || looks) && plan.nodes > features.nodes {
         let why =
             format!("{} memory nodes are needed, and there are {}", plan.nodes, features.nodes);
         missing.push(whole(&why));
@@ -373,6 +374,19 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
     if plan.facts.iter().any(|look| matches!(look, Look::Holds(..))) {
         told.push("holds: what is charged to a group is not asked".to_owned());
     }
+    if plan.facts.iter().any(|look| matches!(look, Look::NodeHolds(..))) {
+        told.push("node holds: a node's memory is everybody's".to_owned());
+    }
+    if plan.facts.iter().any(|look| matches!(look, Look::Cost(..))) {
+        told.push("cost: what a kernel counts is not the trial's alone".to_owned());
+    }
+    let on_node = |look: &Look| matches!(look, Look::OnNode(Seen::Handle(_) | Seen::File(_), _));
+    if features.nodes > 1 && plan.facts.iter().any(on_node) {
+        told.push("on node, of handles and files: only a process's pages are told".to_owned());
+    }
+    if !features.frames_visible && plan.facts.iter().any(|look| matches!(look, Look::Merged(_))) {
+        told.push("merged: only root may see the flags of frames".to_owned());
+    }
     let needs_frames = |look: &Look| match look {
         Look::Is(left, right) => !is_pin(plan, left) && !is_pin(plan, right),
         Look::Sees(..)
@@ -380,6 +394,10 @@ pub(crate) fn not_compared(plan: &Resolved, features: &Features) -> Vec<String> 
         | Look::Holds(..)
         | Look::Dirty(_)
         | Look::Large(_)
+        | Look::Merged(_)
+        | Look::OnNode(..)
+        | Look::NodeHolds(..)
+        | Look::Cost(..)
         | Look::Huge(..)
         | Look::SoftDirty(..)
         | Look::Resident(..)

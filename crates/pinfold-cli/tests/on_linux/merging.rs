@@ -10,6 +10,8 @@ use super::swap::lines;
 const STEPS: &[(&str, &str, &str)] = &[
     ("merge", "ksm", "P:A[0] is not P:A[1]"),
     ("merge", "ksm\n  ksm", "P:A[0] is P:A[1]"),
+    ("merge", "ksm\n  ksm", "P:A[0] is merged and P:A[1] is on node 0"),
+    ("merge", "ksm", "P:A[0] is not merged and P:A[1] is on node 0"),
     ("merge", "ksm\n  write A[1] \"w\"\n  ksm", "P:A[0] is not P:A[1]"),
     ("merge", "ksm\n  ksm\n  write A[1] \"w\"", "P:A[0] sees \"v\" and P:A[1] sees \"w\""),
     ("merge", "ksm\n  ksm\n  advise A unmerge", "P:A[0] is not P:A[1]"),

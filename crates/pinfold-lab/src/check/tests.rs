@@ -14,6 +14,7 @@ use crate::{LockForm, Strategy};
 mod absent;
 mod all_ends;
 mod bounds;
+mod costs;
 mod direct;
 mod ends;
 mod exits;

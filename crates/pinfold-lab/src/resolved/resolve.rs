@@ -538,6 +538,10 @@ impl Names {
             Atom::Is { left, right } => Look::Is(self.seen(left)?, self.seen(right)?),
             Atom::Dirty { view } => Look::Dirty(self.seen(view)?),
             Atom::Large { view } => Look::Large(self.seen(view)?),
+            Atom::Merged { view } => Look::Merged(self.seen(view)?),
+            Atom::OnNode { view, node } => Look::OnNode(self.seen(view)?, node.value),
+            Atom::NodeHolds { node, pages } => Look::NodeHolds(node.value, pages.value),
+            Atom::Cost { bound, count, of } => Look::Cost(*bound, count.value, of.value),
             Atom::Huge { process, place } => {
                 let process = self.process(&process.value)?;
                 Look::Huge(process, self.spot(process, place)?)

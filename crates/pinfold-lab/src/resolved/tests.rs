@@ -42,6 +42,26 @@ fn facts_are_told_as_the_language_writes_them() {
 }
 
 #[test]
+fn facts_about_the_machine_are_told_so_too() {
+    let facts = [
+        "P:A[0] is merged",
+        "h0 is on node 1",
+        "node 0 holds 2",
+        "cost 1 copy",
+        "cost at most 2 swap-ins",
+        "cost at least 0 flushes",
+    ];
+    let text = format!(
+        "scenario s\nmachine\nnodes 2\nsetup\nprocess P\nP: map A 1 private rw\nlane l: P\n\
+         pin A write as h0\nalways\n{}\n",
+        facts.join("\n")
+    );
+    let plan = resolved(&text);
+    let told: Vec<String> = plan.facts.iter().map(|look| plan.told(look)).collect();
+    assert_eq!(told, facts);
+}
+
+#[test]
 fn identities_stand_before_reads_and_each_fact_once() {
     let plan = resolved(
         "scenario s\nsetup\n  process P\n  P: map A 1 private rw\n  P: fork C\n\

@@ -16,6 +16,12 @@ impl Resolved {
             Look::Is(left, right) => format!("{} is {}", seen(left), seen(right)),
             Look::Dirty(at) => format!("{} is dirty", seen(at)),
             Look::Large(at) => format!("{} is large", seen(at)),
+            Look::Merged(at) => format!("{} is merged", seen(at)),
+            Look::OnNode(at, node) => format!("{} is on node {node}", seen(at)),
+            Look::NodeHolds(node, pages) => format!("node {node} holds {pages}"),
+            Look::Cost(bound, count, of) => {
+                format!("cost {}{count} {}", bound.before(), of.after(u64::from(*count)))
+            }
             Look::Huge(process, at) => format!("{} is huge", seen(&Seen::Process(*process, *at))),
             Look::SoftDirty(process, at) => {
                 format!("{} is soft-dirty", seen(&Seen::Process(*process, *at)))

@@ -13,7 +13,7 @@ mod parts;
 mod step;
 mod traits;
 
-pub use claim::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
+pub use claim::{Atom, Bound, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
     Batches, Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part,
     Path, Peek, Place, Poke, Shown, UffdWp,

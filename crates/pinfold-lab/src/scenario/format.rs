@@ -514,6 +514,19 @@ impl Display for Fact {
             Atom::Large { view } => {
                 write!(f, "{view} {} large", if denied { "is not" } else { "is" })
             }
+            Atom::Merged { view } => {
+                write!(f, "{view} {} merged", if denied { "is not" } else { "is" })
+            }
+            Atom::OnNode { view, node } => {
+                write!(f, "{view} {} on node {node}", if denied { "is not" } else { "is" })
+            }
+            Atom::NodeHolds { node, pages } => {
+                write!(f, "node {node} {} {pages}", if denied { "never holds" } else { "holds" })
+            }
+            Atom::Cost { bound, count, of } => {
+                let of = of.value.after(u64::from(count.value));
+                write!(f, "cost {}{count} {of}", bound.before())
+            }
             Atom::Huge { process, place } => {
                 write!(f, "{process}:{place} {} huge", if denied { "is not" } else { "is" })
             }

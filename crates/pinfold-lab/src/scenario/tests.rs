@@ -2,6 +2,7 @@
 
 mod accept;
 mod checks;
+mod facts;
 mod files;
 mod forms;
 mod groups;

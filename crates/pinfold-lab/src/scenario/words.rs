@@ -290,6 +290,46 @@ impl Verb {
 }
 
 vocabulary! {
+    /// What the lanes of an execution cost, as the memory manager counts it.
+    pub enum Spent {
+        /// Pages that a write, unsharing or a fork copied (`cow_copy` and `fork_copy`).
+        Copies = "copies",
+        /// Faults that were resolved (`pgfault`).
+        Faults = "faults",
+        /// Flushes of translations on all CPUs that may have them (`nr_tlb_remote_flush`).
+        Flushes = "flushes",
+        /// Pages that were moved to other frames (`pgmigrate_success`).
+        Moves = "moves",
+        /// Pages that were read from the swap device (`pswpin`).
+        SwapIns = "swap-ins",
+        /// Pages that were written to the swap device (`pswpout`).
+        SwapOuts = "swap-outs",
+    }
+}
+
+impl Spent {
+    /// The word for one of them.
+    pub const fn one(self) -> &'static str {
+        match self {
+            Self::Copies => "copy",
+            Self::Faults => "fault",
+            Self::Flushes => "flush",
+            Self::Moves => "move",
+            Self::SwapIns => "swap-in",
+            Self::SwapOuts => "swap-out",
+        }
+    }
+
+    /// The word after a number, as the formatter writes it.
+    pub const fn after(self, count: u64) -> &'static str {
+        match count {
+            1 => self.one(),
+            _ => self.as_str(),
+        }
+    }
+}
+
+vocabulary! {
     /// Whether writes to an area stay with the process.
     pub enum Sharing {
         /// Copy-on-write.

@@ -1,7 +1,7 @@
 //! What is said about executions: claims, outcomes, events that must be reached.
 
 use super::super::span::{Name, Position, Spanned, Text};
-use super::super::words::Activity;
+use super::super::words::{Activity, Spent};
 use super::parts::Place;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,18 @@ pub enum Atom {
         /// The page.
         view: View,
     },
+    /// `VIEW is merged`: the page is one that same-page merging has made of several.
+    Merged {
+        /// The page.
+        view: View,
+    },
+    /// `VIEW is on node N`: the frame that it leads to is of that node.
+    OnNode {
+        /// The page.
+        view: View,
+        /// The node.
+        node: Spanned<u32>,
+    },
     /// `PROCESS:PAGE is huge`: one entry maps it with all pages that a page table would.
     Huge {
         /// The process.
@@ -117,6 +129,24 @@ pub enum Atom {
         /// How many.
         pages: Spanned<u32>,
     },
+    /// `node N holds K`: so many frames of the node hold something other than page tables and the
+    /// zero page.
+    NodeHolds {
+        /// The node.
+        node: Spanned<u32>,
+        /// How many.
+        pages: Spanned<u32>,
+    },
+    /// `cost K copies`: what the lanes did came to that.
+    Cost {
+        /// Whether it is exactly that.
+        #[serde(default, skip_serializing_if = "Bound::is_exact")]
+        bound: Bound,
+        /// How many.
+        count: Spanned<u32>,
+        /// Of what.
+        of: Spanned<Spent>,
+    },
     /// `REGISTER "word"`: the `read` that filled it found the word.
     Register {
         /// The register.
@@ -124,6 +154,45 @@ pub enum Atom {
         /// What it holds.
         word: Text,
     },
+}
+
+/// How a count is bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// It is the number.
+    #[default]
+    Exactly,
+    /// `at most`
+    AtMost,
+    /// `at least`
+    AtLeast,
+}
+
+impl Bound {
+    /// Whether there is no room.
+    pub fn is_exact(&self) -> bool {
+        *self == Self::Exactly
+    }
+
+    /// What stands before the number.
+    pub const fn before(self) -> &'static str {
+        match self {
+            Self::Exactly => "",
+            Self::AtMost => "at most ",
+            Self::AtLeast => "at least ",
+        }
+    }
+
+    /// Whether a count is within the bound.
+    pub fn admits(self, count: u64, bound: u32) -> bool {
+        let bound = u64::from(bound);
+        match self {
+            Self::Exactly => count == bound,
+            Self::AtMost => count <= bound,
+            Self::AtLeast => count >= bound,
+        }
+    }
 }
 
 /// A way to look at a page.

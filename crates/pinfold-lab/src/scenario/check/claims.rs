@@ -51,7 +51,13 @@ impl<'a> Checker<'a> {
             Atom::Stores { place, .. } => self.stores(place),
             Atom::Holds { group, .. } => self.group(group),
             Atom::Is { left, right } => [left, right].into_iter().for_each(|view| self.page(view)),
-            Atom::Dirty { view } | Atom::Large { view } => self.page(view),
+            Atom::Dirty { view } | Atom::Large { view } | Atom::Merged { view } => self.page(view),
+            Atom::OnNode { view, node } => {
+                self.page(view);
+                self.node(*node);
+            }
+            Atom::NodeHolds { node, .. } => self.node(*node),
+            Atom::Cost { .. } => {}
             Atom::Huge { process, place }
             | Atom::SoftDirty { process, place }
             | Atom::Resident { process, place } => {

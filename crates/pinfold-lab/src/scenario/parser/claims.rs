@@ -1,9 +1,11 @@
 //! `always`, `outcome` and `reach`.
 
-use super::super::ast::{Atom, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
+use super::super::ast::{Atom, Bound, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::lexer::TokenKind;
+use super::super::span::Spanned;
 use super::super::suggest::nearest;
+use super::super::words::Spent;
 use super::cursor::Cursor;
 use super::known::Known;
 
@@ -53,6 +55,9 @@ fn facts(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Vec<Fact>> {
 
 fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
     let start = cursor.here();
+    if let Some((atom, polarity)) = of_machine(cursor)? {
+        return Ok(Fact { atom, polarity, span: cursor.since(start) });
+    }
     let view = view(cursor, known)?;
     let mut polarity = Polarity::Affirmed;
     let atom = if cursor.accept("is").is_some() {
@@ -63,6 +68,11 @@ fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
             Atom::Dirty { view }
         } else if cursor.accept("large").is_some() {
             Atom::Large { view }
+        } else if cursor.accept("merged").is_some() {
+            Atom::Merged { view }
+        } else if cursor.accept("on").is_some() {
+            cursor.keyword("node")?;
+            Atom::OnNode { view, node: cursor.number("the number of a node")? }
         } else if let Some(kind) = OfProcess::next(cursor) {
             kind.read(cursor, view)?
         } else {
@@ -94,6 +104,44 @@ fn fact(cursor: &mut Cursor<'_>, known: &Known) -> Parsed<Fact> {
         return Err(Box::new(error.maybe_help(near.map(|near| format!("did you mean `{near}`?")))));
     };
     Ok(Fact { atom, polarity, span: cursor.since(start) })
+}
+
+/// `node N holds K` or `cost K copies`, which are about no page: a handle or a register of these
+/// names is followed by something else.
+fn of_machine(cursor: &mut Cursor<'_>) -> Parsed<Option<(Atom, Polarity)>> {
+    if cursor.at_number_after("node") {
+        cursor.keyword("node")?;
+        let node = cursor.number("the number of a node")?;
+        let polarity = match cursor.accept("never") {
+            Some(_) => Polarity::Denied,
+            None => Polarity::Affirmed,
+        };
+        cursor.keyword("holds")?;
+        let pages = cursor.number("a number of pages")?;
+        return Ok(Some((Atom::NodeHolds { node, pages }, polarity)));
+    }
+    if cursor.at_number_after("cost") || cursor.at_words("cost", "at") {
+        cursor.keyword("cost")?;
+        return cost(cursor).map(|atom| Some((atom, Polarity::Affirmed)));
+    }
+    Ok(None)
+}
+
+/// What follows the word `cost`.
+fn cost(cursor: &mut Cursor<'_>) -> Parsed<Atom> {
+    let bound = match cursor.accept("at") {
+        None => Bound::Exactly,
+        Some(_) if cursor.accept("most").is_some() => Bound::AtMost,
+        Some(_) if cursor.accept("least").is_some() => Bound::AtLeast,
+        Some(_) => return Err(cursor.unexpected("`most` or `least`")),
+    };
+    let count = cursor.number("how many")?;
+    let one = Spent::ALL.iter().find(|of| cursor.peek_word() == Some(of.one()));
+    let of = match one {
+        Some(of) => Spanned::new(*of, cursor.keyword(of.one())?),
+        None => cursor.one_of("what is counted")?,
+    };
+    Ok(Atom::Cost { bound, count, of })
 }
 
 /// `stores "word"`, which only a file does.

@@ -43,6 +43,19 @@ impl<'a> Cursor<'a> {
             && self.tokens.get(self.at + 1).is_some_and(|token| token.kind == TokenKind::Colon)
     }
 
+    /// Whether the line continues with this word and a number.
+    pub(super) fn at_number_after(&self, word: &str) -> bool {
+        let next = self.tokens.get(self.at + 1).map(|token| &token.kind);
+        self.peek_word() == Some(word) && matches!(next, Some(TokenKind::Number(_)))
+    }
+
+    /// Whether the line continues with these words.
+    pub(super) fn at_words(&self, first: &str, second: &str) -> bool {
+        let next = self.tokens.get(self.at + 1).map(|token| &token.kind);
+        let second = matches!(next, Some(TokenKind::Word(word)) if word == second);
+        self.peek_word() == Some(first) && second
+    }
+
     /// The position of the next token, or the end of the line.
     pub(super) fn here(&self) -> Span {
         match (self.peek(), self.tokens.last()) {

@@ -24,6 +24,9 @@ const HEAD: u64 = 1 << 15;
 /// That of each other page of one.
 const TAIL: u64 = 1 << 16;
 
+/// The flag of a merged page.
+const KSM: u64 = 1 << 21;
+
 /// The frame to which a view leads, as far as that can be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
@@ -44,6 +47,9 @@ impl Stage {
         let (made, (is, what)) = match look {
             Look::Dirty(seen) => (made(seen), unknown("not visible")),
             Look::Large(seen) => (made(seen), is_large(self.frame(seen), self.cast.scale)),
+            Look::Merged(seen) => (made(seen), is_merged(self.frame(seen))),
+            Look::OnNode(seen, node) => (made(seen), self.is_on_node(seen, *node)),
+            Look::NodeHolds(..) | Look::Cost(..) => (true, unknown("not visible")),
             Look::Huge(process, spot) => {
                 (cast.board.process(*process).is_some(), self.is_huge(*process, *spot))
             }
@@ -208,6 +214,29 @@ impl Stage {
         }
     }
 
+    /// Whether a page lies on a memory node: of a process move_pages tells, and where there is only
+    /// one node every page does.
+    fn is_on_node(&self, seen: &Seen, node: u32) -> (Option<bool>, String) {
+        let unknown = || (None, "not visible".to_owned());
+        let frame = self.frame(seen);
+        if frame == Frame::None {
+            return (Some(false), "no page".to_owned());
+        }
+        let Seen::Process(process, spot) = *seen else {
+            let known = crate::nodes() == 1 && matches!(frame, Frame::Known(_));
+            return if known { (Some(node == 0), "node 0".to_owned()) } else { unknown() };
+        };
+        let (Ok(address), Some(id)) =
+            (self.cast.address(process, spot), self.cast.board.process(process))
+        else {
+            return (Some(false), "no page".to_owned());
+        };
+        match sys::nodes::node_of(id as libc::pid_t, address) {
+            Ok(Some(on)) => (Some(on == node), format!("node {on}")),
+            Ok(None) | Err(_) => unknown(),
+        }
+    }
+
     /// Whether a process has a page by a huge entry, as PAGEMAP_SCAN tells since 6.7.
     fn is_huge(&self, process: usize, spot: Spot) -> (Option<bool>, String) {
         let told = |is, what: &str| (is, what.to_owned());
@@ -296,6 +325,23 @@ fn is_large(frame: Frame, scale: Scale) -> (Option<bool>, String) {
             (Some(true), "part of a folio".to_owned())
         }
         Ok(()) => (Some(false), "a small page".to_owned()),
+        Err(_) => (None, "not visible".to_owned()),
+    }
+}
+
+/// Whether a frame is one that same-page merging has made of several, if that is visible.
+fn is_merged(frame: Frame) -> (Option<bool>, String) {
+    let frame = match frame {
+        Frame::None => return (Some(false), "no page".to_owned()),
+        Frame::Unknown => return (None, "not visible".to_owned()),
+        Frame::Known(frame) => frame,
+    };
+    let mut flags = [0; 8];
+    let read = File::open("/proc/kpageflags")
+        .and_then(|flagged| flagged.read_exact_at(&mut flags, frame * 8));
+    match read {
+        Ok(()) if u64::from_ne_bytes(flags) & KSM != 0 => (Some(true), "a merged page".to_owned()),
+        Ok(()) => (Some(false), "not merged".to_owned()),
         Err(_) => (None, "not visible".to_owned()),
     }
 }

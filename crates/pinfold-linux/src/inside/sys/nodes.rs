@@ -1,4 +1,4 @@
-//! The system call that moves pages between memory nodes.
+//! The system call that moves pages between memory nodes, and tells on which they are.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -41,6 +41,25 @@ fn move_pages(pages: &[u64], node: u32, flags: c_int) -> Result<(), Errno> {
         )
     };
     checked(moved).map(drop)
+}
+
+/// The node of a page of a process; none where it has no page.
+pub(in crate::inside) fn node_of(process: libc::pid_t, address: u64) -> Result<Option<u32>, Errno> {
+    let mut status: c_int = 0;
+    // SAFETY: both arrays have one element, and without nodes nothing is moved.
+    let asked = unsafe {
+        libc::syscall(
+            libc::SYS_move_pages,
+            process,
+            1,
+            &raw const address,
+            ptr::null::<c_int>(),
+            &raw mut status,
+            0,
+        )
+    };
+    checked(asked)?;
+    Ok(u32::try_from(status).ok())
 }
 
 /// Has every CPU give back the pages that it keeps in batches: moving a page begins with that.
