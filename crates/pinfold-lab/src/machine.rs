@@ -238,6 +238,10 @@ unsafe impl Platform for Machine {
         }
     }
 
+    fn is_zero_frame(&self, frame: Pfn) -> bool {
+        (0..self.words).all(|word| self.word(frame, word).read_once() == 0)
+    }
+
     fn copy_frame(&self, from: Pfn, to: Pfn) {
         self.label_data(to);
         for word in 0..self.words {

@@ -55,6 +55,10 @@ pub struct Resolved {
     /// How many slots the swap device has.
     #[serde(default)]
     pub swap: u32,
+    /// Of how many pages those beside a fault's are read from there with it, as a power of two;
+    /// zero, if none are.
+    #[serde(default)]
+    pub readahead: u32,
     /// How many pages a CPU's batch for the LRU lists has; zero, if there are no lists.
     #[serde(default)]
     pub lru: u32,

@@ -382,6 +382,7 @@ impl Plan {
                 // A freed frame goes to whichever CPU asks next: what uses it too long is seen.
                 stock_batch: 0,
                 lru_batch: machine.lru(),
+                swap_readahead: machine.readahead(),
                 // What finds no frame takes no more out of memory than it has to.
                 reclaim_batch: 1,
                 folios_advised: 1 << FOLIO_ORDER,

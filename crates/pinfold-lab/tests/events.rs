@@ -85,7 +85,35 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 22] = [
+const OTHER: [&str; 24] = [
+    "
+scenario ahead
+machine
+  swap 2
+  readahead 1
+setup
+  process P
+  P: map A 2 private rw at 0x4000
+  P: write A[0] \"v\"
+  P: write A[1] \"w\"
+lane one: P
+  pageout A
+  read A[0]
+outcome all otherwise
+",
+    "
+scenario zeros
+machine
+  swap 2
+setup
+  process P
+  P: map A 1 private rw
+  P: write A \"0\"
+lane one: P
+  pageout A
+  read A
+outcome all otherwise
+",
     "
 scenario forgotten
 setup

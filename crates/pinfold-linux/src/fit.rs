@@ -99,6 +99,9 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
         missing.push(whole("a program that is executed needs more of a stack"));
     }
     missing.extend(unfit_for_swap(plan, features).map(|why| whole(&why)));
+    if plan.readahead > 0 {
+        missing.push(whole("what is read ahead is a setting of the whole machine"));
+    }
     if plan.lru > 0 {
         missing.push(whole("what waits in a CPU's batch with a page, only the kernel knows"));
     }

@@ -36,6 +36,7 @@
 //! | a walk over all that map a page, without a lock that keeps its anon_vma | [`asks_again`](rmap::asks_again) | [`RmapCheck`] | a reference on the page; the anon_vma's memory type-stable | *Yes*: after the anon_vma's lock, or a reference on it, is taken, look again if the page is mapped; if not, give back what was taken and visit nobody. |
 //! | reclaim is going to give a page a slot of the swap | [`keeps_pinned`](swap::keeps_pinned), [`maybe_dma_pinned`](pin::maybe_dma_pinned) | [`SwapPinned`] | page lock | Both *true*: leave the page. Otherwise put it into the swap cache. No correctness rests on the answer alone: a pin may land right after it. |
 //! | swap-out takes an entry out | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](swap::remembers_mark) | [`SwapInReuse`], [`SwapFlush`], and as migration [`ShareOrder`] | as migration | *Yes*: put the entry back, and keep the page. *No*, or not asked: clear the mark; the swap entry is one share more of the slot, and remembers the mark if it was asked about. Nothing is written or freed before the flush; with [`keeps_pinned_unmapped`](swap::keeps_pinned_unmapped) neither is what may be pinned then. The page is freed only if no reference is left but the swap cache's and reclaim's own, taken away in one step, and it is clean after that. |
+//! | swap-out is about to write a page | [`marks_zeros`](swap::marks_zeros) | [`SwapZero`] | page lock, the entries out and flushed | *Yes*, and the page is all zeros: mark the slot, do not write it, and fill the page with zeros when it comes back. Otherwise write it, and take the slot's mark off. |
 //! | reclaim has taken out an entry of a page that its owner does not need | [`counts_references`](swap::counts_references) | [`LazyFree`] | page lock, table lock, the entry flushed; a full barrier, then the counts, a read barrier, then whether the page is dirty | Put the entry back if the page is dirty, or, on *true*, if there is a reference beside those of reclaim and of the entries. Otherwise drop it. |
 //! | soft-dirty marks are cleared | [`clears_under`](protect::clears_under), then for each entry [`spares_pinned`](protect::spares_pinned) and [`maybe_dma_pinned`](pin::maybe_dma_pinned) | [`ClearRefsPinned`] | space lock as the answer says, table lock | Both *true*, for a writable entry of a private area of a space that has pinned: leave it. Otherwise clear the mark and the write bit; one flush at the end. |
 //! | fork, for a swap entry | nothing | | both table locks | One share more of the slot; neither side remembers the mark. |
@@ -281,8 +282,8 @@ pub use switches::{
     HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
     MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd,
     NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder,
-    SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch, TableFree, TableReclaim, TailRefs,
-    ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Switch, TableFree, TableReclaim,
+    TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -14,7 +14,7 @@
 //! a page that is its owner's may be written through.
 
 use super::{Answer, Counter, Exclusive, PageKind, PageState, Relation, SwapCache, Why, Writeback};
-use super::{LazyFree, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned};
+use super::{LazyFree, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, SwapZero};
 
 /// Whether reclaim leaves a page that may be pinned, and is not in the swap cache yet, as it is.
 #[inline]
@@ -73,6 +73,15 @@ pub enum FreesCache {
     BeforeAsking,
     /// After the page was mapped.
     AfterMapping,
+}
+
+/// Whether a page that is all zeros is not written, and its slot marked in place of that.
+#[inline]
+pub const fn marks_zeros(rule: SwapZero) -> bool {
+    match rule {
+        SwapZero::Written => false,
+        SwapZero::Marked => true,
+    }
 }
 
 /// When a swap-in frees the swap cache.

@@ -673,6 +673,15 @@ switches! {
         IfAllowed = "if-allowed" ["6.12"],
     }
 
+    /// What becomes of a page that is all zeros on its way to a swap device (facts 7.2).
+    swap_zero: SwapZero = "swap-zero" {
+        /// It is written as any other. facts 7.2
+        Written = "written" [always],
+        /// Its slot is marked, and the page neither written nor read when it comes back, commit
+        /// 0ca0c24e3211 (release: M). facts 7.2
+        Marked = "marked" ["6.12"],
+    }
+
     /// What reclaim asks of a page whose contents its owner does not need (MADV_FREE), once an
     /// entry is out, before it drops them (facts 7.2).
     lazy_free: LazyFree = "lazy-free" {

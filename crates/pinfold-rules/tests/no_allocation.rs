@@ -30,7 +30,7 @@ use pinfold_rules::{
     Answer, AreaState, ClearRefsPinned, Dirty, EntryState, Exclusive, ForceWrite, ForkPin,
     HugeZeroWrite, Kernel, LargeCow, LargeState, LazyFree, Lru, Mapping, NumaSkip, NumaSkipPmd,
     Owners, PRESETS, PageKind, PageState, Permission, PmdCow, Protnone, PteCow, ReadGup, Rules,
-    SwapCache, SwapInReuse, SwapInWrite, SwapPinned, Tracking, WriteUpgrade, Writeback,
+    SwapCache, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Tracking, WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -189,6 +189,9 @@ fn decide_swap_ins(page: &PageState) {
                 let verdict = swap_in(rule, wanted, remembered, page);
                 let (SwapInVerdict::Own(why) | SwapInVerdict::Shared(why)) = verdict;
                 black_box(print(why));
+            }
+            for &rule in SwapZero::ALL {
+                black_box(pinfold_rules::swap::marks_zeros(rule));
             }
             for &rule in SwapInWrite::ALL {
                 black_box(grants_write(rule, wanted));

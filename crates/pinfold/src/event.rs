@@ -16,7 +16,7 @@ use crate::rules::large::{Parting, Tally, parting, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::protect::spares_pinned;
-use crate::rules::swap::{keeps_pinned, remembers_mark as swap_remembers_mark};
+use crate::rules::swap::{keeps_pinned, marks_zeros, remembers_mark as swap_remembers_mark};
 use crate::rules::{ForkPin, Interface, NumaSkip, PteCow, Rules, Switch, Why};
 use crate::uffd::{UffdId, UffdReason};
 
@@ -513,10 +513,21 @@ events! {
     } = "swap-busy": Line("swap-out: keep {pfn}, refs {refs}, expected {expected}"), under(always);
     /// A page was written to a swap device.
     SwappedOut(pfn: Pfn) = "swapped-out": Line("swap-out: {pfn} is written"), under(always);
+    /// A page on its way to a swap device is all zeros.
+    SwapZeros(pfn: Pfn) = "swap-zeros": Line("swap-out: {pfn} is all zeros, and not written"),
+        under(|rules| marks_zeros(rules.swap_zero)),
+        decided by SwapZero("{pfn} was not written, as it is all zeros");
     /// A page that was swapped out was freed.
     SwapFreed(pfn: Pfn) = "swap-freed": Line("swap-out: {pfn} goes"), under(always);
     /// A page was read from a swap device.
     SwappedIn(pfn: Pfn) = "swapped-in": Line("swap-in: {pfn} is read"), under(always);
+    /// A page was read beside that of a fault.
+    SwapReadAhead(pfn: Pfn) = "swap-read-ahead": Line("swap-in: {pfn} is read ahead"),
+        under(always);
+    /// A page that was all zeros when it was swapped out is so again.
+    SwapZeroFilled(pfn: Pfn) = "swap-zero-filled": Line("swap-in: {pfn} is filled with zeros"),
+        under(|rules| marks_zeros(rules.swap_zero)),
+        decided by SwapZero("{pfn} was not read, as it was all zeros");
     /// A fault waits for a page that is being read from a swap device, or on its way out.
     WaitSwap(pfn: Pfn) = "wait-swap": Line("fault: wait, {pfn} is on its way"), under(always);
     /// A fault mapped a page in place of a swap entry, as its owner's.

@@ -60,6 +60,11 @@ pub struct Tuning {
     ///
     /// [`MOST_BATCHED`]: crate::MOST_BATCHED
     pub lru_batch: u32,
+    /// Of how many pages those lie beside one that a fault reads from a swap device and are read
+    /// with it, if they are on one: 2^n, aligned; zero: none is. They come to memory and are not
+    /// mapped. Where there are no lists, only those who want them or offer their range have them
+    /// leave again. Linux: 3 (`page-cluster`), a window that adapts to what was used.
+    pub swap_readahead: u32,
     /// What becomes of pages of zeros that are merged ([`crate::Merger`]).
     pub use_zero_pages: ZeroPages,
     /// When memory is taken from those lists before there is none left.
@@ -126,6 +131,7 @@ impl Default for Tuning {
             pmd_mapping: PmdMapping::On,
             huge_zero: HugeZero::Off,
             lru_batch: 0,
+            swap_readahead: 0,
             use_zero_pages: ZeroPages::Off,
             watermarks: Watermarks::default(),
             reclaim_batch: 32,

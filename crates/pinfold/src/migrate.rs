@@ -346,7 +346,7 @@ impl<P: Platform> Memory<P> {
         let waits = large.is_some_and(|folio| self.frames().is_queued(folio));
         let queued = if waits { Queued::Before } else { Queued::Not };
         let family = self.hold_family(from);
-        let slot = self.hold_slot_of(from);
+        let slot = self.hold_slot_of(from).map(|(slot, _)| slot);
         let vacated = self.vacate((from, pages), HugeEntries::Kept, deferred);
         let _locks = (locked_to, locked_from);
         Some(TakenOut { from, to, pages, queued, family, slot, vacated, _locks })

@@ -108,6 +108,10 @@ unsafe impl<F: Format> Platform for Host<F> {
         }
     }
 
+    fn is_zero_frame(&self, frame: Pfn) -> bool {
+        self.pages[frame.0 as usize].0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+
     fn copy_frame(&self, from: Pfn, to: Pfn) {
         let (from, to) = (&self.pages[from.0 as usize].0, &self.pages[to.0 as usize].0);
         for (from, to) in from.iter().zip(to) {

@@ -65,7 +65,7 @@ pub struct RetiredTables {
 /// | call | locks held at times |
 /// | --- | --- |
 /// | `table`, `node`, `cpu`, `event`, `bug` | any; `table`, `cpu`, `event` and `bug` inside walk sections, too |
-/// | `zero_frame` | the address space's, and page locks; no spin lock |
+/// | `zero_frame`, `is_zero_frame` | the address space's, and page locks; no spin lock |
 /// | `copy_frame` | the address spaces', a file's page list, page locks, and at fork both page tables' |
 /// | `flush` | the address space's, a file's page list, page locks, a reverse map's, a page table's |
 /// | `flush_local` | the address space's; no spin lock |
@@ -128,6 +128,19 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// Copies a frame's contents. Other CPUs and devices may write `from` during the copy, which
     /// may then be torn. `to` is the caller's alone.
     fn copy_frame(&self, from: Pfn, to: Pfn);
+
+    /// Whether a frame is all zeros: a page that is need not be written to a swap device. Nothing
+    /// maps the frame, every CPU has flushed, and nobody refers to it but the caller: it is not
+    /// written meanwhile, but by a device whose reference has ended, where either answer will do.
+    /// What was stored before, by whom may, is to be seen.
+    ///
+    /// `false` is always right, and the answer unless this is overridden: the manager cannot tell
+    /// whether [`Platform::table`] leads to what a process finds in the frame.
+    #[inline]
+    fn is_zero_frame(&self, frame: Pfn) -> bool {
+        let _ = frame;
+        false
+    }
 
     /// The node of the CPU that runs the caller: new pages are placed there, and hinting faults
     /// want pages there.

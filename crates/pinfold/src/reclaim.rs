@@ -4,8 +4,17 @@
 //! Protocol: the address space's lock is held only to find and isolate the pages. Of those of a
 //! batch each is locked (tried, never slept for) and put into the swap cache; then their entries
 //! become swap entries, by the reverse map; then one flush (rule `swap-flush`); then each is
-//! written, without its lock, and freed if nobody else refers to it. A fault that meets such an
-//! entry finds the page in the swap cache, and waits for its lock.
+//! written, without its lock, unless it is all zeros (rule `swap-zero`), and freed if nobody else
+//! refers to it. A fault that meets such an entry finds the page in the swap cache, and waits for
+//! its lock.
+//!
+//! Zeros are looked for where nobody can store: after the flush, so that no CPU writes through an
+//! entry that was; with the page's lock, so that no fault maps the page; and once nobody refers to
+//! it but the swap cache and the isolation. A device that writes by a reference, or a pin, has the
+//! page kept before that is asked (`swap-busy`, `swap-pinned`). One whose reference was gone by
+//! then stored before it marked the page dirty, and marked it before it let go; and the look comes
+//! after the mark was taken off: it sees what was stored, or the page is dirty again, and is not
+//! freed (INV-RECLAIM-2). The rules that unmap pinned pages are no exception: a pin is a reference.
 //!
 //! A page that is locked in memory, pinned (rule `swap-pinned`), under writeback, or that there is
 //! no slot for stays as it is. One that others refer to when its entries are out stays in the swap
@@ -31,9 +40,11 @@ use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte, Swap};
 use crate::rules::Owners;
-use crate::rules::swap::{batches_flushes, keeps_pinned, keeps_pinned_unmapped, remembers_mark};
+use crate::rules::swap::{
+    batches_flushes, keeps_pinned, keeps_pinned_unmapped, marks_zeros, remembers_mark,
+};
 use crate::space::{Looked, Space};
-use crate::swap::Slot;
+use crate::swap::{Keeper, Slot};
 use crate::swapped::Transfer;
 use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
@@ -84,6 +95,8 @@ struct Leaving<'m, P: Platform> {
     lock: Option<PageLock<'m, P>>,
     page: Isolated<'m, P>,
     slot: Slot,
+    /// What kept the slot's contents when the page was locked.
+    keeper: Keeper,
 }
 
 impl<'m, P: Platform> Chosen<'m, P> {
@@ -288,15 +301,15 @@ impl<P: Platform> Memory<P> {
         if flags.contains(Flags::WRITEBACK) || self.frames().locks(pfn).read_once() != 0 {
             return None;
         }
-        let slot = match flags.contains(Flags::SWAP_CACHE) {
+        let (slot, keeper) = match flags.contains(Flags::SWAP_CACHE) {
             true => self.hold_slot_of(pfn)?,
             false if keeps_pinned(self.rule()) && self.maybe_pinned(pfn) => {
                 self.tell_frame(EventKind::SwapPinned(pfn));
                 return None;
             }
-            false => self.enter(pfn)?,
+            false => (self.enter(pfn)?, Keeper::Device),
         };
-        Some(Leaving { lock: Some(lock), page, slot })
+        Some(Leaving { lock: Some(lock), page, slot, keeper })
     }
 
     fn enter(&self, pfn: Pfn) -> Option<Slot> {
@@ -370,6 +383,21 @@ impl<P: Platform> Memory<P> {
         if removed { Left::Freed } else { Left::Kept }
     }
 
+    /// Has the slot of a page that is all zeros say so, if the rules want that; whether it does.
+    fn keep_zeros(&self, leaving: &Leaving<'_, P>) -> bool {
+        let (pfn, slot) = (leaving.page.head(), leaving.slot);
+        let zeros = marks_zeros(self.rule()) && self.platform().is_zero_frame(pfn);
+        let keeper = if zeros { Keeper::Zeros } else { Keeper::Device };
+        if keeper != leaving.keeper {
+            self.set_slot_keeper(slot, keeper);
+        }
+        if zeros {
+            self.counters().swpout_zero.add(1);
+            self.tell_frame(EventKind::SwapZeros(pfn));
+        }
+        zeros
+    }
+
     /// Whether nothing maps a page any more, and nobody else refers to it.
     fn may_go(&self, pfn: Pfn) -> bool {
         let counts = self.frames().counts(pfn);
@@ -388,14 +416,20 @@ impl<P: Platform> Memory<P> {
         refs == expected
     }
 
-    /// Writes a page, if it is dirty, without its lock, which is taken again if that is free;
-    /// whether the slot has the page's contents then.
+    /// Writes a page, if it is dirty and not all zeros, without its lock, which is taken again if
+    /// that is free; whether the slot has the page's contents then.
     fn write_out<'m>(&'m self, leaving: &mut Leaving<'m, P>) -> bool {
         let (pfn, slot) = (leaving.page.head(), leaving.slot);
         if !self.frames().flags(pfn).contains(Flags::DIRTY) {
             return true;
         }
         self.begin_writeback(pfn);
+        // With the lock: nobody maps the page until that is settled. Who writes to it by a
+        // reference marks it as dirty afterwards, and it is not freed.
+        if self.keep_zeros(leaving) {
+            self.frames().end_writeback(pfn);
+            return true;
+        }
         drop(leaving.lock.take());
         let written = self.transfer(slot, Transfer::Write, pfn);
         if written.is_err() {

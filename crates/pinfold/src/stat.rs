@@ -68,12 +68,21 @@ stats! {
     pgreuse,
     /// Frames freed.
     pgfree,
-    /// Faults that had to read a page from a swap device.
+    /// Faults that had to read a page from a swap device, or to fill it with zeros.
     pgmajfault,
     /// Pages read from swap devices.
     pswpin,
     /// Pages written to swap devices.
     pswpout,
+    /// Pages that came back from swap without being read, as they were all zeros.
+    swpin_zero,
+    /// Pages that went to swap without being written, as they are all zeros.
+    swpout_zero,
+    /// Pages that were read from swap devices, or filled with zeros, beside the page of a fault
+    /// ([`crate::Tuning::swap_readahead`]).
+    swap_ra,
+    /// Of these, those that a fault has asked for since.
+    swap_ra_hit,
     /// Anonymous pages that reclaim has looked at.
     pgscan_anon,
     /// Anonymous pages that reclaim has freed.

@@ -13,7 +13,8 @@ use crate::pte::{Format, Swap};
 use crate::rules::{SwapCache, Writeback};
 use crate::store::Store;
 use crate::swap::{
-    DEVICES, Idle, Shadow, Slot, Slots, SwapError, SwapId, SwapUsage, SwapWrites, Table, Unused,
+    Asked, DEVICES, Idle, Keeper, Shadow, Slot, Slots, SwapError, SwapId, SwapUsage, SwapWrites,
+    Table, Unused,
 };
 
 /// Where the page of a slot is.
@@ -25,6 +26,15 @@ pub(crate) enum Found {
     Device,
     /// Nowhere: no swap entry names the slot any more.
     Gone,
+}
+
+/// What a slot knew before its page was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Known {
+    /// When the page left memory.
+    pub(crate) shadow: Option<Shadow>,
+    /// What keeps its contents.
+    pub(crate) keeper: Keeper,
 }
 
 /// What is to be done with a slot's page on the device.
@@ -362,8 +372,8 @@ impl<P: Platform> Memory<P> {
     }
 
     /// A hold on the slot of a page, whose lock the caller has, if it is in the swap cache: it
-    /// stays there until either ends.
-    pub(crate) fn hold_slot_of(&self, pfn: Pfn) -> Option<Slot> {
+    /// stays there until either ends; and what keeps the contents of the slot.
+    pub(crate) fn hold_slot_of(&self, pfn: Pfn) -> Option<(Slot, Keeper)> {
         if !self.is_swap_cached(pfn) {
             return None;
         }
@@ -374,7 +384,13 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         slots.hold(slot.number);
-        Some(slot)
+        Some((slot, slots.keeper(slot.number)))
+    }
+
+    /// This keeps the contents of a slot from now on, of which the caller has a hold, as of its
+    /// page the lock.
+    pub(crate) fn set_slot_keeper(&self, slot: Slot, keeper: Keeper) {
+        self.swap_table().slots(slot.device).set_keeper(slot.number, keeper);
     }
 
     /// Puts another page, which the caller has locked and fills before he lets go, into the swap
@@ -428,13 +444,17 @@ impl<P: Platform> Memory<P> {
 
 /// The way back.
 impl<P: Platform> Memory<P> {
-    /// Where the page is that a swap entry names.
+    /// Where the page is that a swap entry names, for one who wants it.
     pub(crate) fn find_swapped(&self, entry: Swap) -> Found {
         let slot = Slot::of(entry);
         let mut slots = self.swap_table().slots(slot.device);
         match slots.page(slot.number) {
             Some(pfn) => {
                 self.get(pfn, 1);
+                match slots.ask(slot.number) {
+                    Asked::Fault => {}
+                    Asked::Ahead => self.counters().swap_ra_hit.add(1),
+                }
                 Found::Page(pfn)
             }
             None if slots.is_off() || slots.users(slot.number) == 0 => Found::Gone,
@@ -445,10 +465,22 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    /// Takes a hold on the slot that a swap entry names, or has named, if its page is on the device
+    /// alone; whether it did.
+    pub(crate) fn hold_unread(&self, entry: Swap) -> bool {
+        let slot = Slot::of(entry);
+        let mut slots = self.swap_table().slots(slot.device);
+        let unread =
+            !slots.is_off() && slots.users(slot.number) > 0 && slots.page(slot.number).is_none();
+        if unread {
+            slots.hold(slot.number);
+        }
+        unread
+    }
+
     /// Puts a frame that is yet to be filled, and that the caller has locked, into the swap cache,
-    /// if none is there: the shadow that its slot had. Otherwise the page that is, with a
-    /// reference.
-    pub(crate) fn enter_read(&self, pfn: Pfn, entry: Swap) -> Result<Option<Shadow>, Pfn> {
+    /// if none is there: what its slot knew. Otherwise the page that is, with a reference.
+    pub(crate) fn enter_read(&self, pfn: Pfn, entry: Swap, asked: Asked) -> Result<Known, Pfn> {
         let (slot, table) = (Slot::of(entry), self.swap_table());
         let mut slots = table.slots(slot.device);
         if let Some(other) = slots.page(slot.number) {
@@ -457,9 +489,11 @@ impl<P: Platform> Memory<P> {
         }
         self.get(pfn, 1);
         let shadow = slots.enter(slot.number, pfn);
+        let keeper = slots.keeper(slot.number);
+        slots.set_asked(slot.number, asked);
         table.set_slot_of(pfn, slot);
         self.frames().enter_swap_cache(pfn, Flags::empty());
-        Ok(shadow)
+        Ok(Known { shadow, keeper })
     }
 
     /// Fills a frame that [`Memory::enter_read`] has put there; it leaves again if the device
@@ -467,12 +501,24 @@ impl<P: Platform> Memory<P> {
     ///
     /// # Errors
     /// Those of the device.
-    pub(crate) fn read_swapped(&self, pfn: Pfn, entry: Swap) -> Result<(), StoreError> {
-        let slot = Slot::of(entry);
-        self.transfer(slot, Transfer::Read, pfn)?;
-        self.counters().pswpin.add(1);
-        self.counters().pgmajfault.add(1);
-        self.tell_frame(EventKind::SwappedIn(pfn));
+    pub(crate) fn read_swapped(
+        &self,
+        pfn: Pfn,
+        entry: Swap,
+        keeper: Keeper,
+    ) -> Result<(), StoreError> {
+        match keeper {
+            Keeper::Device => {
+                self.transfer(Slot::of(entry), Transfer::Read, pfn)?;
+                self.counters().pswpin.add(1);
+                self.tell_frame(EventKind::SwappedIn(pfn));
+            }
+            Keeper::Zeros => {
+                self.platform().zero_frame(pfn);
+                self.counters().swpin_zero.add(1);
+                self.tell_frame(EventKind::SwapZeroFilled(pfn));
+            }
+        }
         Ok(())
     }
 

@@ -185,6 +185,10 @@ unsafe impl<F: Format> Platform for Rig<F> {
         self.host.zero_frame(frame);
     }
 
+    fn is_zero_frame(&self, frame: Pfn) -> bool {
+        self.host.is_zero_frame(frame)
+    }
+
     fn copy_frame(&self, from: Pfn, to: Pfn) {
         self.host.copy_frame(from, to);
     }

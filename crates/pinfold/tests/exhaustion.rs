@@ -137,6 +137,7 @@ const TUNING: Tuning = Tuning {
     lru_batch: 0,
     watermarks: Watermarks { min: 0, low: 0, high: 0 },
     reclaim_batch: 32,
+    swap_readahead: 0,
     use_zero_pages: ZeroPages::Off,
 };
 

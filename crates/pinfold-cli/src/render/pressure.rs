@@ -105,6 +105,18 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
         thousands(counted.pgsteal_anon)
     );
     labelled("pages", &moved, look, lines);
+    let zeros = format!(
+        "{} of zeros went out without being written, {} came back without being read",
+        thousands(counted.swpout_zero),
+        thousands(counted.swpin_zero)
+    );
+    labelled("", &zeros, look, lines);
+    let ahead = format!(
+        "{} read beside others, {} of them wanted since",
+        thousands(counted.swap_ra),
+        thousands(counted.swap_ra_hit)
+    );
+    labelled("", &ahead, look, lines);
     let reclaimed = format!(
         "{} freed by {} operations that found no frame, {} in the background; {} found in use",
         thousands(counted.pgsteal_direct),

@@ -207,6 +207,10 @@ unsafe impl Platform for Board {
         self.host.zero_frame(frame);
     }
 
+    fn is_zero_frame(&self, frame: Pfn) -> bool {
+        self.host.is_zero_frame(frame)
+    }
+
     fn copy_frame(&self, from: Pfn, to: Pfn) {
         self.host.copy_frame(from, to);
     }

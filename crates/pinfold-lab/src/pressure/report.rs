@@ -52,6 +52,14 @@ pub struct Counted {
     pub pswpout: u64,
     /// Pages read from swap.
     pub pswpin: u64,
+    /// Pages read from swap beside those that faults wanted.
+    pub swap_ra: u64,
+    /// Of these, those that a fault has wanted since.
+    pub swap_ra_hit: u64,
+    /// Pages that went to swap and were not written, as they were all zeros.
+    pub swpout_zero: u64,
+    /// Pages that came back and were not read, as they had been all zeros.
+    pub swpin_zero: u64,
     /// Pages that reclaim has looked at.
     pub pgscan_anon: u64,
     /// Pages that it has freed.
@@ -87,6 +95,10 @@ impl Counted {
         Self {
             pswpout: stats.pswpout,
             pswpin: stats.pswpin,
+            swap_ra: stats.swap_ra,
+            swap_ra_hit: stats.swap_ra_hit,
+            swpout_zero: stats.swpout_zero,
+            swpin_zero: stats.swpin_zero,
             pgscan_anon: stats.pgscan_anon,
             pgsteal_anon: stats.pgsteal_anon,
             allocstall: stats.allocstall,

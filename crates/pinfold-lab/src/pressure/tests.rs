@@ -42,6 +42,8 @@ fn every_word_is_what_its_writer_wrote() {
     accounted(&report);
     let counted = report.counted;
     assert!(counted.pswpout > 512 && counted.pswpin > 512, "{counted:?}");
+    let (ahead, wanted) = (counted.swap_ra, counted.swap_ra_hit);
+    assert!(ahead > 128 && wanted > 0 && wanted <= ahead, "{counted:?}");
     // Whoever was read left by reclaim, and one was soon back.
     let (refaults, back) = (counted.workingset_refault_anon, counted.workingset_activate_anon);
     assert!(refaults > 512 && refaults <= counted.pswpin && back > 0, "{counted:?}");

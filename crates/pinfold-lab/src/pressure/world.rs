@@ -25,6 +25,9 @@ use std::thread;
 /// Pages that gather in a CPU's batch before they are on a list, as in Linux for long.
 const LRU_BATCH: u32 = 15;
 
+/// So many pages are read from swap together: two to this power.
+const READAHEAD: u32 = 3;
+
 /// Findings that are kept to be shown; all are counted.
 const KEPT: usize = 16;
 
@@ -95,7 +98,8 @@ impl Seat {
 fn tuning(plan: &Plan) -> Tuning {
     let least = plan.node_frames().into_iter().min().unwrap_or(0);
     let watermarks = Watermarks { min: least / 64, low: least / 16, high: least / 8 };
-    Tuning { lru_batch: LRU_BATCH, watermarks, ..Tuning::default() }
+    let swap_readahead = READAHEAD;
+    Tuning { lru_batch: LRU_BATCH, swap_readahead, watermarks, ..Tuning::default() }
 }
 
 fn refused(why: impl fmt::Display) -> PressureError {

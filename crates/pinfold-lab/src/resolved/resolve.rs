@@ -587,6 +587,7 @@ impl Names {
             stack: machine.stack.map(|pages| pages.value),
             hugetlb: machine.hugetlb(),
             swap: machine.swap(),
+            readahead: machine.readahead(),
             lru: machine.lru(),
             thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),

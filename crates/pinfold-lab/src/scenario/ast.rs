@@ -167,6 +167,10 @@ pub struct Machine {
     /// How many slots the swap device has, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap: Option<Spanned<u32>>,
+    /// Of how many pages those beside a fault's are read from the swap device with it, as a power
+    /// of two, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readahead: Option<Spanned<u32>>,
     /// How many pages a CPU's batch for the LRU lists has, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lru: Option<Spanned<u32>>,
@@ -213,6 +217,12 @@ impl Machine {
     /// How many slots the swap device has; there is none unless written.
     pub fn swap(&self) -> u32 {
         self.swap.map_or(0, |slots| slots.value)
+    }
+
+    /// Of how many pages those beside a fault's are read from the swap device with it, as a power
+    /// of two; it comes alone unless written.
+    pub fn readahead(&self) -> u32 {
+        self.readahead.map_or(0, |order| order.value)
     }
 
     /// How many pages a CPU's batch for the LRU lists has; there are no lists unless written.

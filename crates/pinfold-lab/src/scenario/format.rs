@@ -170,6 +170,7 @@ impl Layout {
             ("stack", machine.stack),
             ("hugetlb", machine.hugetlb),
             ("swap", machine.swap),
+            ("readahead", machine.readahead),
             ("lru", machine.lru),
         ];
         let plain = properties.iter().all(|(_, value)| value.is_none()) && machine.thp.is_none();

@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 13] = [
+        const KNOWN: [&str; 14] = [
             "nodes",
             "frames",
             "words",
@@ -193,6 +193,7 @@ impl Parser<'_> {
             "stack",
             "hugetlb",
             "swap",
+            "readahead",
             "lru",
             "thp",
             "file",
@@ -244,6 +245,7 @@ impl Parser<'_> {
             Some("stack") => &mut machine.stack,
             Some("hugetlb") => &mut machine.hugetlb,
             Some("swap") => &mut machine.swap,
+            Some("readahead") => &mut machine.readahead,
             Some("lru") => &mut machine.lru,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };

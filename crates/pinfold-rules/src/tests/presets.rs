@@ -36,7 +36,7 @@ fn the_oldest_preset_is_linux_3_1() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late uffd-continue=clean migrate-flush=each \
-         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault lazy-free=dirty clear-refs-pinned=protected \
+         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault swap-zero=written lazy-free=dirty clear-refs-pinned=protected \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
@@ -122,7 +122,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.8", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared thp-numa=folio"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
-        ("6.11", "6.13", "huge-zero-write=folio swap-in-write=if-allowed"),
+        ("6.11", "6.13", "huge-zero-write=folio swap-in-write=if-allowed swap-zero=marked"),
         ("6.13", "6.14", "table-reclaim=dont-need"),
         (
             "6.14",

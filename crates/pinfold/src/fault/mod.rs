@@ -23,6 +23,7 @@ mod huge;
 mod large;
 mod pooled;
 mod populate;
+mod readahead;
 mod request;
 mod swap;
 mod wp;

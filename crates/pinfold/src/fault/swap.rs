@@ -5,13 +5,17 @@
 //! whoever reads it, or takes it out, has the lock. Then the table is locked, and the entry
 //! compared with the one that faulted. A page that was not its owner's comes back read-only, and an
 //! access that writes faults again.
+//!
+//! Who reads holds the slot, and looks at the entry once more: the slot of one that is gone may be
+//! another's by now, whose page must not get a place in the reverse map of this area. Once his own
+//! page is mapped, he may read others ahead (`fault/readahead.rs`).
 
 use core::ops::Range;
 
 use super::request::{Fault, Request, Rights, Want};
 use crate::addr::{Pfn, Vpn, each_page};
 use crate::area::{AreaMap, Locked, Prot};
-use crate::error::{FaultError, NoPage, OutOfFrames};
+use crate::error::{FaultError, NoPage, OutOfFrames, StoreError};
 use crate::event::{Bug, EventKind};
 use crate::frame::{Counts, Flags, NewFrame, Placement, Start};
 use crate::page::PageLock;
@@ -22,8 +26,8 @@ use crate::rules::swap::{
 };
 use crate::rules::{Exclusive, Lru, PageState, SwapInReuse};
 use crate::space::Space;
-use crate::swap::SwapId;
-use crate::swapped::Found;
+use crate::swap::{Asked, SwapId};
+use crate::swapped::{Found, Known};
 use crate::table::{Leaf, Next, Part};
 
 impl<P: Platform> Space<P> {
@@ -36,13 +40,18 @@ impl<P: Platform> Space<P> {
         leaf: Leaf<'_, P>,
         (orig, entry): (Pte<P::Format>, Swap),
     ) -> Result<Fault, FaultError> {
-        let mem = self.mem();
+        let (mem, mut was_out) = (self.mem(), false);
         let (pfn, locked) = match mem.find_swapped(entry) {
             Found::Gone => return Ok(Fault::Spurious),
             Found::Page(pfn) => (pfn, self.lock_swapped(request.page, pfn)),
+            Found::Device if leaf.read(request.page) != orig => {
+                mem.drop_entry_hold(entry);
+                return Ok(Fault::Spurious);
+            }
             Found::Device => {
                 let read = self.read_in(request, entry);
                 mem.drop_entry_hold(entry);
+                was_out = true;
                 read?
             }
         };
@@ -56,6 +65,9 @@ impl<P: Platform> Space<P> {
         };
         drop(locked);
         mem.put(pfn, 1);
+        if was_out && mem.tuning().swap_readahead > 0 {
+            self.read_ahead(request, leaf);
+        }
         Ok(fault)
     }
 
@@ -73,38 +85,59 @@ impl<P: Platform> Space<P> {
         request: &Request<'_, P>,
         entry: Swap,
     ) -> Result<(Pfn, PageLock<'_, P>), FaultError> {
-        let mem = self.mem();
-        let fresh = self.new_swapped(request)?;
-        let pfn = fresh.pfn();
-        let locked = self.lock_swapped(request.page, pfn);
-        let shadow = match mem.enter_read(pfn, entry) {
-            Ok(shadow) => shadow,
+        let (page, fresh) = (request.page, self.new_swapped(request, Effort::Splits)?);
+        match self.fill(fresh, page, entry, Asked::Fault) {
+            Filled::Read(pfn, locked) => {
+                self.mem().counters().pgmajfault.add(1);
+                Ok((pfn, locked))
+            }
+            Filled::Other(pfn) => Ok((pfn, self.lock_swapped(page, pfn))),
+            Filled::Failed(error) => Err(FaultError::Store(page.start(), error)),
+        }
+    }
+
+    /// Puts a new frame into the swap cache and fills it, unless another does so first.
+    pub(super) fn fill<'s>(
+        &'s self,
+        fresh: NewFrame<'s>,
+        page: Vpn,
+        entry: Swap,
+        asked: Asked,
+    ) -> Filled<'s, P> {
+        let (mem, pfn) = (self.mem(), fresh.pfn());
+        let locked = self.lock_swapped(page, pfn);
+        let Known { shadow, keeper } = match mem.enter_read(pfn, entry, asked) {
+            Ok(known) => known,
             Err(other) => {
                 drop(locked);
                 drop(fresh);
-                return Ok((other, self.lock_swapped(request.page, other)));
+                return Filled::Other(other);
             }
         };
-        match mem.read_swapped(pfn, entry) {
+        match mem.read_swapped(pfn, entry, keeper) {
             Ok(()) => {
                 let pfn = fresh.keep();
                 if let Some(shadow) = shadow {
                     mem.refault(pfn, shadow);
                 }
                 mem.lru_add(pfn);
-                Ok((pfn, locked))
+                Filled::Read(pfn, locked)
             }
             Err(error) => {
                 mem.unread(pfn, entry, shadow);
                 drop(locked);
                 mem.put(fresh.keep(), 1);
-                Err(FaultError::Store(request.page.start(), error))
+                Filled::Failed(error)
             }
         }
     }
 
     /// A frame for a page of an area that comes back, and that any member of its family may map.
-    fn new_swapped(&self, request: &Request<'_, P>) -> Result<NewFrame<'_>, NoPage> {
+    pub(super) fn new_swapped(
+        &self,
+        request: &Request<'_, P>,
+        effort: Effort,
+    ) -> Result<NewFrame<'_>, NoPage> {
         let (mem, area) = (self.mem(), request.area);
         let room = mem.room_for_one(self.payer())?;
         let charged = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
@@ -113,7 +146,10 @@ impl<P: Platform> Space<P> {
         let near = Placement::Prefer(mem.platform().node());
         let fresh = match mem.frames().alloc(near, flags, Start::Held) {
             Ok(fresh) => fresh,
-            Err(OutOfFrames) => mem.alloc_of_splits(flags, Start::Held)?,
+            Err(OutOfFrames) => match effort {
+                Effort::Splits => mem.alloc_of_splits(flags, Start::Held)?,
+                Effort::Free => return Err(OutOfFrames.into()),
+            },
         };
         if let Some(room) = room {
             room.give(fresh.pfn());
@@ -256,6 +292,25 @@ fn swapped_to<F: Format>(pte: Pte<F>) -> Option<Swap> {
         Entry::Swap(entry) => Some(entry),
         Entry::None | Entry::Marker | Entry::Mapped(_) | Entry::Migration(_) => None,
     }
+}
+
+/// How much is done for a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Effort {
+    /// It is taken if one is free.
+    Free,
+    /// Otherwise large folios that wait for it are split.
+    Splits,
+}
+
+/// What filling a frame has come to.
+pub(super) enum Filled<'s, P: Platform> {
+    /// It was read: the page, with a reference and locked.
+    Read(Pfn, PageLock<'s, P>),
+    /// Another page is the slot's: that, with a reference.
+    Other(Pfn),
+    /// The device has failed.
+    Failed(StoreError),
 }
 
 /// Which shares of the slot a fault still has to give up.

@@ -416,3 +416,38 @@ fn shared_pages_and_large_folios_are_treated_as_what_they_are() {
     assert!(out.freed >= 1, "{out:?}");
     Audit::of(&mem).space(&space).check();
 }
+
+/// Facts 6.6: pages that are locked in memory are unevictable, and may move.
+#[test]
+fn locked_pages_stay_when_memory_is_short_and_may_move() {
+    let mem = machine::<X86_64>(rules("pinfold"), &[64, 64], listing(1));
+    mem.swap_on(Box::new(Disk::default()), 16, SwapWrites::Any).unwrap();
+    let space = space(&mem);
+    map(&space, 16, 8, RW);
+    (16..24).for_each(|page| _ = store(&space, page, page).unwrap());
+    mem.lru_add_drain_all();
+    forget_use(&space, 16, 8);
+    space.mlock(pages(16, 4)).unwrap();
+    let in_memory = |page| space.entry(VirtAddr::of_page(page)).counted().is_some();
+    assert_eq!(mem.reclaim(NODE, 8).freed, 4);
+    assert_eq!([16, 19, 20, 23].map(in_memory), [true, true, false, false]);
+    for who in [Reclaimer::Advice, Reclaimer::Pressure] {
+        assert_eq!(space.page_out(pages(16, 4), who), Reclaimed { freed: 0, kept: 4 });
+    }
+    Audit::of(&mem).space(&space).check();
+    let moved = space.migrate(pages(16, 4), NodeId(1));
+    assert_eq!((moved.moved, moved.failed), (4, 0));
+    let locks = |page| {
+        let pfn = space.entry(VirtAddr::of_page(page)).counted().unwrap();
+        (mem.frames().node(pfn), crate::lab::locked_mappings(mem.frames(), pfn))
+    };
+    assert_eq!([16, 19].map(locks), [(NodeId(1), 1); 2]);
+    mem.lru_add_drain_all();
+    assert_eq!((mem.reclaim(NodeId(1), 4).freed, in_memory(16)), (0, true));
+    space.munlock(pages(16, 4)).unwrap();
+    // The entries were used when the pages were locked, or moved.
+    (0..2).for_each(|_| _ = mem.reclaim(NodeId(1), 4));
+    assert_eq!([16, 17, 18, 19].map(in_memory), [false; 4]);
+    assert_eq!([16, 19].map(|page| load(&space, page)), [Ok(16), Ok(19)]);
+    Audit::of(&mem).space(&space).check();
+}

@@ -99,6 +99,84 @@ fn a_clean_page_goes_again_without_being_written() {
     Audit::of(&mem).space(&space).check();
 }
 
+#[test]
+fn a_page_of_zeros_is_neither_written_nor_read_since_6_12() {
+    for (text, zeros) in [("6.11", 0), ("6.12", 1), ("7.3", 1), ("pinfold", 1)] {
+        let (mem, space, disk, id) = world(text);
+        store(&space, 16, 0).unwrap();
+        assert_eq!((out(&space, 16), swap_entry(&space, 16).is_some()), (ALL, true), "{text}");
+        assert_eq!(disk.written().len() as u64, 1 - zeros, "{text}");
+        assert_eq!(mem.swap_usage(id).unwrap().free, 15, "{text}: it has a slot all the same");
+        Audit::of(&mem).space(&space).check();
+        assert_eq!(load(&space, 16), Ok(0), "{text}");
+        let stats = mem.stats();
+        assert_eq!((stats.swpout_zero, stats.swpin_zero), (zeros, zeros), "{text}");
+        assert_eq!((stats.pswpout, stats.pswpin), (1 - zeros, 1 - zeros), "{text}");
+        assert_eq!((stats.pgsteal_anon, stats.pgmajfault), (1, 1), "{text}");
+        // It is clean, and has its slot: it goes again as it is.
+        assert_eq!((out(&space, 16), mem.stats().swpout_zero), (ALL, zeros), "{text}");
+        assert_eq!((load(&space, 16), mem.stats().swpin_zero), (Ok(0), 2 * zeros), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn what_a_slot_is_marked_for_is_what_its_page_was_last() {
+    let (mem, space, disk, _) = world_of("pinfold", 1, SwapWrites::Any);
+    // One page, one slot: each value has to come back, whatever the device has from before.
+    for value in [5, 0, 0, 6, 0, 7, 8, 0] {
+        store(&space, 16, value).unwrap();
+        assert_eq!(out(&space, 16), ALL);
+        assert_eq!(load(&space, 16), Ok(value));
+        Audit::of(&mem).space(&space).check();
+    }
+    assert_eq!((disk.written().len(), mem.stats().swpout_zero), (4, 4));
+    // The next page that has the slot.
+    assert_eq!(out(&space, 16), ALL);
+    space.advise(pages(16, 1), Advice::DontNeed).unwrap();
+    store(&space, 17, 9).unwrap();
+    assert_eq!((out(&space, 17), load(&space, 17)), (ALL, Ok(9)));
+    Audit::of(&mem).space(&space).check();
+}
+
+/// INV-RECLAIM-1: a CPU may store through an entry that is out until it has flushed.
+#[test]
+fn zeros_are_looked_for_after_the_flush() {
+    for text in ["6.12", "pinfold"] {
+        let (mem, space, disk, _) = world(text);
+        let pfn = store(&space, 16, 0).unwrap();
+        let other = mem.clone();
+        mem.platform().before_flush(move || device_write(&other, pfn, 7));
+        assert_eq!((out(&space, 16), disk.written().len()), (ALL, 1), "{text}");
+        assert_eq!((load(&space, 16), mem.stats().swpout_zero), (Ok(7), 0), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn a_device_that_fails_does_not_fail_zeros() {
+    let (mem, space, disk, id) = world("pinfold");
+    store(&space, 16, 0).unwrap();
+    store(&space, 17, 5).unwrap();
+    disk.fail(Some(StoreError::Io));
+    assert_eq!((out(&space, 16), out(&space, 17)), (ALL, NONE));
+    assert_eq!((load(&space, 16), load(&space, 17)), (Ok(0), Ok(5)));
+    // A slot that had zeros, whose page could not be written since.
+    assert_eq!(out(&space, 16), ALL);
+    store(&space, 16, 6).unwrap();
+    assert_eq!((out(&space, 16), load(&space, 16)), (NONE, Ok(6)));
+    disk.fail(None);
+    assert_eq!((out(&space, 16), load(&space, 16)), (ALL, Ok(6)));
+    // Of zeros that several name, and that swapoff brings back.
+    store(&space, 18, 0).unwrap();
+    let child = space.fork().unwrap();
+    assert_eq!(out(&space, 18), ALL);
+    assert_eq!((space.swap_in(id), child.swap_in(id)), (Ok(1), Ok(1)));
+    assert_eq!((load(&space, 18), load(&child, 18)), (Ok(0), Ok(0)));
+    assert_eq!(mem.swap_off(id), Ok(()));
+    Audit::of(&mem).space(&space).space(&child).check();
+}
+
 /// INV-LAZY-2.
 #[test]
 fn a_page_that_was_freed_lazily_after_it_was_chosen_does_not_enter_the_swap_cache() {

@@ -21,6 +21,9 @@
 //! the write itself does not: a page may be mapped again, and be changed, while a device reads it,
 //! except where the device wants it unchanged ([`SwapWrites::Stable`]).
 //!
+//! A slot whose page was all zeros on its way out is marked so, where the rule `swap-zero` says
+//! that, and neither written nor read. Only who has the page's lock and a hold changes the mark.
+//!
 //! The contents of a free slot are not discarded one by one: the next page overwrites them, as on a
 //! kernel's swap that was not made with `--discard`. All of them are when the device is taken away.
 //!
@@ -54,7 +57,7 @@ use crate::sync::{
 };
 
 pub(crate) use shadow::Shadow;
-pub(crate) use slots::{Idle, Slots, Unused};
+pub(crate) use slots::{Asked, Idle, Keeper, Slots, Unused};
 pub use slots::{SwapUsage, SwapWrites};
 
 /// How many devices there may be: numbers that a swap entry can hold, without the one that says
@@ -156,13 +159,13 @@ pub(crate) struct Table<P: Platform> {
     devices: Vec<Device<P>>,
 }
 
-/// What keeps a device's pages; none, while it is not in use.
-type Keeper<P> = Option<Box<dyn Store<P>>>;
+/// Where a device's pages are; none, while it is not in use.
+type Medium<P> = Option<Box<dyn Store<P>>>;
 
 /// A device, or a place for one.
 struct Device<P: Platform> {
     slots: SpinLock<Slots>,
-    keeper: RwSem<Keeper<P>>,
+    keeper: RwSem<Medium<P>>,
 }
 
 /// How many bits of a place are the slot's number.
@@ -232,7 +235,7 @@ impl<P: Platform> Table<P> {
                 cell: "slots",
             });
             sync::label(&raw const *keeper, size_of_val(keeper), move |offset| {
-                let cell = RwSem::<Keeper<P>>::name(offset, "device", "device's gate");
+                let cell = RwSem::<Medium<P>>::name(offset, "device", "device's gate");
                 CellName::Object { object: "swap", index, cell }
             });
         }
@@ -246,7 +249,7 @@ impl<P: Platform> Table<P> {
     }
 
     /// What keeps the pages of a device, for the calls of one who has a hold on a slot.
-    pub(crate) fn keeper<'a>(&'a self, id: SwapId, platform: &'a P) -> ReadGuard<'a, Keeper<P>, P> {
+    pub(crate) fn keeper<'a>(&'a self, id: SwapId, platform: &'a P) -> ReadGuard<'a, Medium<P>, P> {
         self.devices[usize::from(id.0)].keeper.read(platform)
     }
 
@@ -269,7 +272,7 @@ impl<P: Platform> Table<P> {
     }
 
     /// What kept the pages of a device whose slots are gone.
-    pub(crate) fn remove(&self, id: SwapId, platform: &P) -> Keeper<P> {
+    pub(crate) fn remove(&self, id: SwapId, platform: &P) -> Medium<P> {
         self.devices[usize::from(id.0)].keeper.write(platform).take()
     }
 

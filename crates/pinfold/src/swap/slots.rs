@@ -40,6 +40,24 @@ enum Says {
     Shadow,
 }
 
+/// What keeps the contents of a slot's page, as they were when it was on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Keeper {
+    /// The device.
+    Device,
+    /// Nothing: it was all zeros.
+    Zeros,
+}
+
+/// Who has had the page of a slot come to memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Asked {
+    /// Who wants it, or nobody: it is on its way out.
+    Fault,
+    /// A fault on another page. Nobody has asked for this one yet.
+    Ahead,
+}
+
 /// One slot.
 #[derive(Clone, Copy, Hash, Debug)]
 struct One {
@@ -47,6 +65,10 @@ struct One {
     users: u64,
     /// Operations that need it to stay.
     holds: u32,
+    /// What keeps the contents of its page; of a free slot, the device.
+    keeper: Keeper,
+    /// Who has had its page come; without one, [`Asked::Fault`].
+    asked: Asked,
     /// What `word` says; of a free slot, [`Says::Nothing`].
     says: Says,
     /// That; of a free slot, the next free one.
@@ -117,6 +139,8 @@ impl Slots {
         all.extend((1..=slots).map(|next| One {
             users: 0,
             holds: 0,
+            keeper: Keeper::Device,
+            asked: Asked::Fault,
             says: Says::Nothing,
             word: if next == slots { END } else { next },
         }));
@@ -174,9 +198,29 @@ impl Slots {
         Some(slot)
     }
 
-    /// How many swap entries name a slot.
+    /// What keeps the contents of a slot.
+    pub(crate) fn keeper(&self, slot: u64) -> Keeper {
+        self.all[slot as usize].keeper
+    }
+
+    /// This does from now on.
+    pub(crate) fn set_keeper(&mut self, slot: u64, keeper: Keeper) {
+        self.one(slot).keeper = keeper;
+    }
+
+    /// The page of a slot was read for this one's sake.
+    pub(crate) fn set_asked(&mut self, slot: u64, asked: Asked) {
+        self.one(slot).asked = asked;
+    }
+
+    /// Somebody asks for the page of a slot: who had it come.
+    pub(crate) fn ask(&mut self, slot: u64) -> Asked {
+        core::mem::replace(&mut self.one(slot).asked, Asked::Fault)
+    }
+
+    /// How many swap entries name a slot; none, if the device has no such slot (any more).
     pub(crate) fn users(&self, slot: u64) -> u64 {
-        self.all[slot as usize].users
+        self.all.get(slot as usize).map_or(0, |one| one.users)
     }
 
     /// The page of a slot that is in memory.
@@ -275,7 +319,7 @@ impl Slots {
         };
         let next = self.first_free;
         let one = self.one(slot);
-        (one.says, one.word) = (Says::Nothing, next);
+        (one.says, one.word, one.keeper) = (Says::Nothing, next, Keeper::Device);
         self.first_free = slot;
         self.free += 1;
         idle
@@ -290,6 +334,7 @@ impl Slots {
             Some(shadow) => (one.says, one.word) = (Says::Shadow, shadow.bits()),
             None => one.says = Says::Nothing,
         }
+        one.asked = Asked::Fault;
         self.cached -= 1;
         Some(pfn)
     }

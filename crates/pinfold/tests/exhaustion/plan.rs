@@ -90,6 +90,15 @@ impl Plan {
         assert_eq!(refused, 0, "{rules}: all goes well");
     }
 
+    /// The same, where no step of the plan is there to fail: each does what it is for.
+    pub(super) fn goes_as_meant(&self, rules: Rules) {
+        self.live(self.life(rules), |index, life, step| {
+            let made = step(life);
+            assert_eq!(made, Ok(()), "{rules}: {}", self.steps[index].0);
+            made
+        });
+    }
+
     /// What denials come to under all presets together.
     pub(super) fn by_every_preset(&self, deny: impl Fn(&Self, Rules, &mut Tally)) -> Tally {
         let mut tally = Tally::default();

@@ -58,7 +58,7 @@ fn sequences<F: Hardware>(
         vec(op_on_folios().boxed(), 1..steps)
     };
     let (folios, splits, huge) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let (out, back) = (Cell::new(0), Cell::new(0));
+    let (out, back, ahead) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
         let stats = sequence::<F>(&ops, rules, nodes, base, checks);
         folios.set(folios.get() + stats.thp_fault_alloc);
@@ -66,6 +66,7 @@ fn sequences<F: Hardware>(
         huge.set(huge.get() + stats.thp_split_pmd);
         out.set(out.get() + stats.pgsteal_anon);
         back.set(back.get() + stats.pswpin);
+        ahead.set(ahead.get() + stats.swap_ra_hit);
         Ok(())
     });
     if let Err(failure) = run {
@@ -75,6 +76,8 @@ fn sequences<F: Hardware>(
     let (out, back, many) = (out.get(), back.get(), cases >= 200);
     assert!(!many || out > u64::from(cases) / 8, "{out} pages went to swap");
     assert!(!many || back > u64::from(cases) / 16, "{back} came back");
+    let asked_for = ahead.get();
+    assert!(!many || checks.folios.advised != 0 || asked_for > 0, "of none read ahead");
     if checks.folios.advised != 0 {
         let (folios, splits) = (folios.get(), splits.get());
         let huge = huge.get();

@@ -30,6 +30,8 @@ const HUGE: u32 = 4;
 const HUGE_PAGES: RangeInclusive<u32> = 1..=64;
 /// Slots of the swap device: no more than its disk has pages.
 const SLOTS: RangeInclusive<u32> = 1..=16;
+/// Powers of two of the pages that are read together: as many as a page table maps.
+const READAHEAD: RangeInclusive<u32> = 1..=2;
 /// Pages of a batch for the LRU lists: as many as it has room for.
 const BATCH: RangeInclusive<u32> = 1..=pinfold::MOST_BATCHED;
 /// Areas of a process.
@@ -49,6 +51,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of pages of a stack", machine.stack, PAGES),
         ("number of huge pages", machine.hugetlb, HUGE_PAGES),
         ("number of slots", machine.swap, SLOTS),
+        ("power of two of pages", machine.readahead, READAHEAD),
         ("number of pages of a batch", machine.lru, BATCH),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));

@@ -1,0 +1,140 @@
+//! Which pages come with another, what asks for them, and what ends it.
+
+use std::boxed::Box;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::testing::{
+    Audit, Disk, Mem, Rig, Space, load, machine, map, pages, rules, space, store,
+};
+use crate::{
+    Advice, Pfn, Placement, Prot, Reclaimed, Reclaimer, Store, StoreError, SwapId, SwapWrites,
+    Tuning, VirtAddr, X86_64,
+};
+
+const RW: Prot = Prot::READ_WRITE;
+
+/// A disk that fails at one of its reads.
+#[derive(Clone, Default)]
+struct Failing {
+    disk: Disk,
+    reads: Arc<AtomicU64>,
+    fails_at: u64,
+}
+
+impl Store<Rig<X86_64>> for Failing {
+    fn read(&self, rig: &Rig<X86_64>, index: u64, frame: Pfn) -> Result<(), StoreError> {
+        match self.reads.fetch_add(1, Ordering::Relaxed) + 1 == self.fails_at {
+            true => Err(StoreError::Io),
+            false => self.disk.read(rig, index, frame),
+        }
+    }
+
+    fn write(&self, rig: &Rig<X86_64>, index: u64, frame: Pfn) -> Result<(), StoreError> {
+        self.disk.write(rig, index, frame)
+    }
+
+    fn discard(&self, rig: &Rig<X86_64>, pages: Range<u64>) {
+        self.disk.discard(rig, pages);
+    }
+}
+
+/// A machine that reads 2^`order` pages, and an address space whose pages 16 to 23 are on its
+/// device, each with its number.
+fn world(text: &str, order: u32, fails_at: u64) -> (Mem<X86_64>, Space<X86_64>, Failing, SwapId) {
+    let tuning = Tuning { swap_readahead: order, ..Tuning::default() };
+    let mem = machine(rules(text), &[48], tuning);
+    let disk = Failing { fails_at, ..Failing::default() };
+    let id = mem.swap_on(Box::new(disk.clone()), 16, SwapWrites::Any).unwrap();
+    let space = space(&mem);
+    map(&space, 16, 8, RW);
+    (16..24).for_each(|page| _ = store(&space, page, page).unwrap());
+    let all = Reclaimed { freed: 8, kept: 0 };
+    assert_eq!(space.page_out(pages(16, 8), Reclaimer::Pressure), all);
+    (mem, space, disk, id)
+}
+
+/// Pages read for a fault, beside it, and asked for since.
+fn read(mem: &Mem<X86_64>) -> (u64, u64, u64) {
+    let stats = mem.stats();
+    (stats.pgmajfault, stats.swap_ra, stats.swap_ra_hit)
+}
+
+#[test]
+fn a_fault_reads_the_pages_of_its_window_and_later_faults_find_them() {
+    for text in crate::rules::PRESETS {
+        let (mem, space, disk, id) = world(text, 2, 0);
+        assert_eq!(load(&space, 18), Ok(18), "{text}");
+        assert_eq!((read(&mem), mem.stats().pswpin), ((1, 3, 0), 4), "{text}");
+        let mapped = |page| space.entry(VirtAddr::of_page(page)).is_mapped();
+        assert_eq!([16, 17, 18, 19].map(mapped), [false, false, true, false], "{text}");
+        Audit::of(&mem).space(&space).check();
+        for page in [16, 17, 19, 16] {
+            assert_eq!(load(&space, page), Ok(page), "{text}");
+        }
+        assert_eq!((read(&mem), disk.reads.load(Ordering::Relaxed)), ((1, 3, 3), 4), "{text}");
+        // Of the next window one is mapped by a store, and one is not needed any more.
+        store(&space, 23, 5).unwrap();
+        space.advise(pages(22, 1), Advice::DontNeed).unwrap();
+        assert_eq!((load(&space, 22), load(&space, 23)), (Ok(0), Ok(5)), "{text}");
+        assert_eq!(read(&mem), (2, 6, 3), "{text}");
+        Audit::of(&mem).space(&space).check();
+        // What nobody has asked for leaves with its owner, or with the device.
+        assert_eq!((space.swap_in(id), mem.swap_off(id)), (Ok(2), Ok(())), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn the_window_ends_with_the_area_and_with_the_table() {
+    let (mem, space, _, _) = world("pinfold", 4, 0);
+    // 16 to 31, of which the area has half; the first two are another's by now.
+    space.protect(pages(16, 2), Prot::READ).unwrap();
+    assert_eq!((load(&space, 23), read(&mem)), (Ok(23), (1, 5, 0)));
+    assert_eq!((load(&space, 17), read(&mem)), (Ok(17), (2, 6, 0)));
+    for order in [63, 64, u32::MAX] {
+        let (mem, space, _, _) = world("pinfold", order, 0);
+        assert_eq!((load(&space, 20), read(&mem)), (Ok(20), (1, 7, 0)));
+    }
+    let (mem, space, _, _) = world("pinfold", 0, 0);
+    assert_eq!((load(&space, 20), read(&mem)), (Ok(20), (1, 0, 0)));
+}
+
+#[test]
+fn what_fails_beside_a_fault_ends_readahead_and_nothing_else() {
+    let (mem, space, disk, _) = world("pinfold", 3, 3);
+    assert_eq!((load(&space, 16), read(&mem)), (Ok(16), (1, 1, 0)));
+    assert_eq!(disk.reads.load(Ordering::Relaxed), 3);
+    Audit::of(&mem).space(&space).check();
+    // The page that could not be read is asked for, and with it come the others.
+    assert_eq!((load(&space, 18), read(&mem)), (Ok(18), (2, 6, 0)));
+    Audit::of(&mem).space(&space).check();
+    // Frames for the fault's page and two more.
+    let (mem, space, _, _) = world("pinfold", 3, 0);
+    let take = || mem.frames().take(Placement::Prefer(crate::NodeId(0))).unwrap();
+    let taken: std::vec::Vec<_> = (3..mem.frames().total_free()).map(|_| take()).collect();
+    assert_eq!((load(&space, 20), read(&mem)), (Ok(20), (1, 2, 0)));
+    drop(taken);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn pages_that_nobody_asks_for_leave_again_and_die_with_their_owner() {
+    let (mem, space, disk, id) = world("pinfold", 3, 0);
+    let free = mem.frames().total_free();
+    load(&space, 16).unwrap();
+    assert_eq!(mem.frames().total_free(), free - 8);
+    disk.disk.written();
+    let done = space.page_out(pages(16, 8), Reclaimer::Pressure);
+    assert_eq!(done, Reclaimed { freed: 8, kept: 0 });
+    assert_eq!((mem.frames().total_free(), disk.disk.written().len()), (free, 0), "all clean");
+    load(&space, 16).unwrap();
+    let child = space.fork().unwrap();
+    drop(space);
+    assert_eq!((load(&child, 19), read(&mem).2), (Ok(19), 1));
+    Audit::of(&mem).space(&child).check();
+    drop(child);
+    assert_eq!(mem.swap_usage(id).map(|usage| (usage.free, usage.cached)), Some((16, 0)));
+    Audit::of(&mem).check();
+}
