@@ -85,7 +85,27 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 22] = [
+const OTHER: [&str; 23] = [
+    "
+scenario filtered
+machine
+  nodes 2
+  numa filter
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"a\"
+  P: numa-scan A
+  P: read A
+  P: numa-scan A
+lane one: P on cpu0
+  numa-scan A
+lane two: P on cpu1
+  read A
+outcome all otherwise
+",
     "
 scenario forgotten
 setup

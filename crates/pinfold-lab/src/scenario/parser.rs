@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 13] = [
+        const KNOWN: [&str; 14] = [
             "nodes",
             "frames",
             "words",
@@ -195,6 +195,7 @@ impl Parser<'_> {
             "swap",
             "lru",
             "thp",
+            "numa",
             "file",
             "group",
         ];
@@ -234,6 +235,14 @@ impl Parser<'_> {
                     return Err(repeated("thp", word, first.span));
                 }
                 machine.thp = Some(cursor.one_of("a way to map large folios")?);
+                return cursor.end();
+            }
+            Some("numa") => {
+                let word = cursor.keyword("numa")?;
+                if let Some(first) = machine.numa {
+                    return Err(repeated("numa", word, first.span));
+                }
+                machine.numa = Some(cursor.one_of("what a hinting fault does with a page")?);
                 return cursor.end();
             }
             Some("nodes") => &mut machine.nodes,
