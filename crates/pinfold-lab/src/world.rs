@@ -12,9 +12,9 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::Shared;
 use pinfold::{
-    AddressSpace, Entry, File, FileError, Format, Group, HugeZero, Limits, Memory, Merger,
-    NoMemory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference, Refs,
-    Rules, SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
+    AddressSpace, Entry, File, FileError, Format, Group, HintFilter, HugeZero, Limits, Memory,
+    Merger, NoMemory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference,
+    Refs, Rules, SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
@@ -29,7 +29,7 @@ use crate::machine::Machine;
 use crate::meter::Meter;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Access, Behind, Runner, Scenario, Step, Thp, Verb};
+use crate::scenario::{self, Access, Behind, Numa, Runner, Scenario, Step, Thp, Verb};
 use crate::spaces::{Home, Inhabited};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -393,6 +393,10 @@ impl Plan {
                 huge_zero: match machine.thp() {
                     Thp::Entries => HugeZero::Off,
                     Thp::Pmd => HugeZero::On,
+                },
+                hint_filter: match machine.numa() {
+                    Numa::AtOnce => HintFilter::Off,
+                    Numa::Filter => HintFilter::On,
                 },
                 ..Tuning::default()
             },

@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 24] = [
+const OTHER: [&str; 25] = [
     "
 scenario ahead
 machine
@@ -111,6 +111,26 @@ setup
   P: write A \"0\"
 lane one: P
   pageout A
+  read A
+outcome all otherwise
+",
+    "
+scenario filtered
+machine
+  nodes 2
+  numa filter
+  cpu cpu0 node 0
+  cpu cpu1 node 1
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"a\"
+  P: numa-scan A
+  P: read A
+  P: numa-scan A
+lane one: P on cpu0
+  numa-scan A
+lane two: P on cpu1
   read A
 outcome all otherwise
 ",

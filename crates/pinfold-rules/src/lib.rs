@@ -29,6 +29,8 @@
 //! | mprotect grants write permission, or leaves it | [`wants_upgrade`](protect::wants_upgrade) for the area, [`can_change_writable`](protect::can_change_writable) for each entry | [`WriteUpgrade`], [`AreaState`] and [`EntryState`] as they will be | the same; the entry taken out, so that no bit set by the hardware is lost | The entry loses the write bit, even if it had it. *Yes*: it gets it back at once. *No*: it stays read-only until a write fault. The mark stays; one flush at the end. |
 //! | a write to the huge zero page | [`writes_whole_zero`](pmd::writes_whole_zero) | [`HugeZeroWrite`] | space lock for reading | *Yes*: a folio takes its place if there is one, flushed before anybody can see the first store. Otherwise split the entry into entries of the zero page, and let the write fault again. |
 //! | the NUMA scan | [`numa_skip`](numa::numa_skip), then [`is_settled`](numa::is_settled) | [`NumaSkip`], [`Mapping`], [`Users`], [`Locality`] | table lock | *Some* or *true*: leave the entry. Otherwise take it out and make it inaccessible, with one flush at the end; the write bit stays in it or goes as [`hinted_write`](numa::hinted_write) says. No correctness rests on the answer: a pin may land right after it. |
+//! | the NUMA scanner comes to an area, where it chooses by itself | [`numa_area`](numa::numa_area) | [`NumaAreas`], [`ScanArea`](numa::ScanArea) | space lock for reading | *Some*: pass it over. Placement alone rests on the answer. |
+//! | the hinting fault, where pages remember the last one | first [`may_follow`](numa::may_follow), and [`is_private`](numa::is_private) for the statistics | [`NumaFilter`], [`LastFault`](numa::LastFault) | the same as below | *False*: only make the entry accessible. |
 //! | the hinting fault on a page of a large folio | first [`hinted_huge`](numa::hinted_huge) or [`hinted_page`](numa::hinted_page) | [`ThpNuma`] | the same | Move the folio as it says, or only make the entry accessible: with it, where it says *common* of a page, the folio's other hinting entries in the table and the area. |
 //! | the hinting fault | [`hinted_write`](numa::hinted_write), and where that says *recomputed* the two questions of mprotect | the entry as it will be | table lock, the entry found to be the one that faulted | Make it accessible, writable on *yes*. [`NumaFault`] says whether before or after the move; if the table lock was dropped in between, compare again, and under [`NumaFault::IsolateUnderLock`] restore without write permission. |
 //! | migration takes an entry out, and so do swap-out and merging | [`maybe_dma_pinned`](pin::maybe_dma_pinned) if the page is marked and [`remembers_mark`](migrate::remembers_mark) | the page after the entry was cleared and flushed | page lock, table lock, flushed unless [`batches_flushes`](migrate::batches_flushes); between clearing and asking, and after clearing the mark, full barriers if [`brings_barriers`](migrate::brings_barriers) | *Yes*: put the entry back and stop. *No*, or not asked: clear the mark. What replaces the entry remembers `Write`, `ReadExclusive` (it was marked) or `Read`, and the accessed and dirty bits if [`carries_accessed_dirty`](migrate::carries_accessed_dirty). The page moves only if no reference is left but the mover's. |
@@ -280,10 +282,11 @@ pub use switches::{
     BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
     FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack,
     HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
-    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaFault, NumaSkip, NumaSkipPmd,
-    NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup, RemapFlush, RmapCheck, Ruled, Rules, ShareOrder,
-    SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Switch, TableFree, TableReclaim,
-    TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaAreas, NumaFault, NumaFilter,
+    NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup, RemapFlush, RmapCheck,
+    Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Switch,
+    TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade,
+    ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -272,6 +272,37 @@ switches! {
         AsPage = "as-page" ["6.19"],
     }
 
+    /// Which areas the scanner of NUMA balancing, where it chooses by itself, passes over (facts
+    /// 4.7).
+    numa_areas: NumaAreas = "numa-areas" {
+        /// Those smaller than what an entry above the last level maps (releases: M). facts 4.7
+        Large = "large" [always],
+        /// Mappings of files that can be read and not written: libraries, which all nodes share.
+        /// Small areas are scanned (commit 9f40604cdafe, release and id: M). facts 4.7
+        Writable = "writable" ["3.13"],
+        /// Those, and areas that are new, or that the task which scans has not used lately, once
+        /// the process was scanned twice (commits ef6a22b70f6d and fc137c0ddab2, release and ids:
+        /// M). Hazard: what no task that scans uses is never scanned. facts 4.7
+        Accessed = "accessed" ["6.4"],
+        /// The same, counted from the area's own first scan; one that was begun is finished, none
+        /// is scanned twice in a sequence, and a scan that comes to the end takes one all the
+        /// same (commits b7a5b537c55c and f169c62ff7cd, release and ids: M). facts 4.7
+        AccessedInTurn = "accessed-in-turn" ["6.7"],
+    }
+
+    /// Which pages a NUMA hinting fault on another node may move there, by what is known of the
+    /// fault before (facts 4.8).
+    numa_filter: NumaFilter = "numa-filter" {
+        /// Those whose last fault was on the node of this one: never at the first (releases: M).
+        /// facts 4.8
+        SameNode = "same-node" [always],
+        /// Those, and at the first fault on a page, too (release: M). facts 4.8
+        FirstOrSameNode = "first-or-same-node" ["3.13"],
+        /// Those, and, while the process was scanned four times at most, those whose last fault was
+        /// this task's, on whatever node (commit 37355bdc5a12, release and id: M). facts 4.8
+        Early = "early" ["4.20"],
+    }
+
     /// Where the write permission is while an entry waits for its NUMA hinting fault (facts 4.3).
     numa_write: NumaWrite = "numa-write" {
         /// In the entry itself: up to 3.19 beside a bit of its own for the hinting fault, since 4.0

@@ -11,7 +11,10 @@ use pinfold_rules::cow::{
     pte_cow_precheck, sets_exclusive,
 };
 use pinfold_rules::fork::{ForkVerdict, PinHistory, fork_page};
-use pinfold_rules::numa::numa_skip;
+use pinfold_rules::numa::{
+    ScanAge, ScanArea, ScanContents, ScanSize, ScanTurn, ScanUser, comes_again, is_private,
+    may_follow, numa_area, numa_skip,
+};
 use pinfold_rules::pin::{
     Access, Force, Hold, PIN_BIAS, Request, Term, Walk, WriteFault, can_follow_write, entry_access,
     maybe_dma_pinned, must_unshare,
@@ -28,9 +31,10 @@ use pinfold_rules::swap::{
 };
 use pinfold_rules::{
     Answer, AreaState, ClearRefsPinned, Dirty, EntryState, Exclusive, ForceWrite, ForkPin,
-    HugeZeroWrite, Kernel, LargeCow, LargeState, LazyFree, Lru, Mapping, NumaSkip, NumaSkipPmd,
-    Owners, PRESETS, PageKind, PageState, Permission, PmdCow, Protnone, PteCow, ReadGup, Rules,
-    SwapCache, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Tracking, WriteUpgrade, Writeback,
+    HugeZeroWrite, Kernel, LargeCow, LargeState, LazyFree, Lru, Mapping, NumaAreas, NumaFilter,
+    NumaSkip, NumaSkipPmd, Owners, PRESETS, PageKind, PageState, Permission, PmdCow, Protnone,
+    PteCow, ReadGup, Rules, SwapCache, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Tracking,
+    WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -273,6 +277,21 @@ fn decide_scans(page: &PageState) {
         for mapping in MAPPINGS {
             black_box(numa_skip(rule, mapping, page).map(print));
         }
+    }
+    let area = ScanArea {
+        size: ScanSize::Large,
+        contents: ScanContents::Data,
+        age: ScanAge::Old,
+        user: ScanUser::Unseen,
+        scans: 9,
+        since: 5,
+        turn: ScanTurn::Due,
+    };
+    for &rule in NumaAreas::ALL {
+        black_box((numa_area(rule, &area), comes_again(rule)));
+    }
+    for &rule in NumaFilter::ALL {
+        black_box((may_follow(rule, None, 0), is_private(None)));
     }
 }
 

@@ -337,6 +337,9 @@ events! {
         );
     /// A hinting fault.
     HintFault(pfn: Pfn) = "hint-fault": Line("hint fault on {pfn}"), under(|rules| Interface::NumaBalancing.exists(rules));
+    /// A hinting fault left a page on the other node, by what the fault before was.
+    NumaFiltered(pfn: Pfn) = "numa-filtered": Line("hint fault: {pfn} may not follow yet"), under(|rules| Interface::NumaBalancing.exists(rules)),
+        decided by NumaFilter("{pfn} may not follow yet, by what the hinting fault before was");
     /// A hinting fault made the entry present again.
     HintRestored {
         /// The page.

@@ -223,10 +223,11 @@ pub fn batched<P: Platform>(memory: &Memory<P>, visit: impl FnMut(Pfn)) {
     memory.frames().each_batched(visit);
 }
 
-/// What is wrong with the lists that reclaim chooses from, if anything is: a page, and what it does
-/// that it should not.
+/// What is wrong with the lists that reclaim chooses from, or with what is remembered of hinting
+/// faults, if anything is: a page, and what it does that it should not.
 pub fn wrong_with_lists<P: Platform>(memory: &Memory<P>) -> Option<(Pfn, &'static str)> {
-    memory.frames().wrong_with_lists()
+    let frames = memory.frames();
+    frames.wrong_with_lists().or_else(|| frames.wrong_with_last_faults())
 }
 
 /// The page of the slot that a swap entry names, if it is in memory.

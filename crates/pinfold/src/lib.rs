@@ -55,11 +55,11 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform`, `uffd` | words, locks, the embedder's part |
-//! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped`, `listed`, `workingset` | frames, their counts and who pays for them, the machine as one value |
+//! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped`, `listed`, `workingset`, `hinted` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
 //! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `pressure`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree`, `merge` | what is done to a space |
-//! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `merger`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
+//! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `merger`, `balancer`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -88,6 +88,7 @@ mod addr;
 mod address_space;
 mod advise;
 mod area;
+mod balancer;
 mod charge;
 mod collapse;
 mod counted;
@@ -105,6 +106,7 @@ mod grow;
 #[path = "testing/heap.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod heap;
+mod hinted;
 mod hugetlb;
 pub mod lab;
 mod lazyfree;
@@ -163,6 +165,7 @@ pub use addr::{
 };
 pub use address_space::AddressSpace;
 pub use area::{ParseProtError, Prot};
+pub use balancer::{Balancer, BalancerStats, HintScan, ScanPace};
 pub use collapse::CollapseError;
 pub use error::{FaultError, FileError, NoMemory, OutOfFrames, PinError, SpaceError, StoreError};
 pub use event::{Bug, Decision, Event, EventInfo, EventKind, FastStop, Weight};
@@ -174,7 +177,9 @@ pub use frame::{
     MemoryMapError, NewFrame, NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
 };
 pub use group::{Group, GroupStats};
-pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks, ZeroPages};
+pub use memory::{
+    HintFilter, HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks, ZeroPages,
+};
 pub use merger::{Merger, MergerStats, Scanned};
 pub use migrate::Moved;
 pub use mirror::{Mirror, SecondStage};

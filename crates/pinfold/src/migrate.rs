@@ -359,6 +359,7 @@ impl<P: Platform> Memory<P> {
         let (page, result) = if taken.vacated.is_ok() && self.begin_move((from, to), slot) {
             self.copy_frames(from, to, pages);
             self.inherit_charges(from, to, pages);
+            self.frames().hand_on_last_fault(from, to);
             (to, Pass::Moved)
         } else {
             (from, Pass::Again)

@@ -39,6 +39,7 @@ struct Page([NativeU64; WORDS]);
 pub struct Host<F: Format> {
     pages: Box<[Page]>,
     node: AtomicU8,
+    task: AtomicU32,
     walkers: AtomicU32,
     flushes: NativeU64,
     format: PhantomData<F>,
@@ -51,6 +52,7 @@ impl<F: Format> Host<F> {
         Self {
             pages: (0..frames).map(|_| page()).collect::<Vec<_>>().into_boxed_slice(),
             node: AtomicU8::new(0),
+            task: AtomicU32::new(0),
             walkers: AtomicU32::new(0),
             flushes: NativeU64::new(0),
             format: PhantomData,
@@ -60,6 +62,11 @@ impl<F: Format> Host<F> {
     /// Lets the calling threads run on `node` from now on.
     pub fn run_on(&self, node: NodeId) {
         self.node.store(node.0, Ordering::Relaxed);
+    }
+
+    /// Lets the calling threads run for task `task` from now on.
+    pub fn run_for(&self, task: u32) {
+        self.task.store(task, Ordering::Relaxed);
     }
 
     /// The number of flushes of all CPUs so far.
@@ -121,6 +128,10 @@ unsafe impl<F: Format> Platform for Host<F> {
 
     fn node(&self) -> NodeId {
         NodeId(self.node.load(Ordering::Relaxed))
+    }
+
+    fn task(&self) -> u32 {
+        self.task.load(Ordering::Relaxed)
     }
 
     fn flush(&self, _space: SpaceId, _scope: FlushScope) {

@@ -64,7 +64,7 @@ pub struct RetiredTables {
 ///
 /// | call | locks held at times |
 /// | --- | --- |
-/// | `table`, `node`, `cpu`, `event`, `bug` | any; `table`, `cpu`, `event` and `bug` inside walk sections, too |
+/// | `table`, `node`, `cpu`, `task`, `event`, `bug` | any; `table`, `cpu`, `event` and `bug` inside walk sections, too |
 /// | `zero_frame`, `is_zero_frame` | the address space's, and page locks; no spin lock |
 /// | `copy_frame` | the address spaces', a file's page list, page locks, and at fork both page tables' |
 /// | `flush` | the address space's, a file's page list, page locks, a reverse map's, a page table's |
@@ -160,6 +160,15 @@ pub unsafe trait Platform: Park + Sized + Send + Sync + 'static {
     /// taken for each.
     fn cpus(&self) -> usize {
         1
+    }
+
+    /// The number of the task (thread) that the caller runs for. Asked at hinting faults and by
+    /// scans of NUMA balancing alone, which tell tasks apart by it as far as a few bits do: memory
+    /// that one task uses follows it sooner, and areas that it does not use it does not scan. By
+    /// default each CPU has one task.
+    #[inline]
+    fn task(&self) -> u32 {
+        self.cpu() as u32
     }
 
     /// Makes every CPU forget the translations of `scope` in `space`, and waits until it has: no

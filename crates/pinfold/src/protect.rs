@@ -17,7 +17,7 @@ use core::ops::Range;
 
 use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::area::{Area, Prot};
-use crate::error::SpaceError;
+use crate::error::{NoMemory, SpaceError};
 use crate::event::EventKind;
 use crate::frame::Flags;
 use crate::platform::{Invalidate, Platform};
@@ -31,7 +31,7 @@ use crate::rules::{
     Tracking, Users,
 };
 use crate::space::Space;
-use crate::table::{Cursor, Huge, HugeCursor, Next, Part};
+use crate::table::{Cursor, Huge, HugeCursor, Next, Part, table_end};
 use crate::tlb::FlushBatch;
 
 /// What a walk does to the entries.
@@ -53,7 +53,27 @@ enum Due {
     Nothing,
 }
 
+/// What a scan has done in an area.
+pub(crate) struct AreaPart {
+    /// The area's first page.
+    pub(crate) area: Vpn,
+    /// The page that the next part begins at, or an area behind.
+    pub(crate) end: Vpn,
+    /// How many pages it has gone over.
+    pub(crate) pages: u64,
+    /// How many entries it has changed, counted as pages.
+    pub(crate) changed: u64,
+    /// Whether that was the area's last part.
+    pub(crate) ends_area: bool,
+}
+
 impl<P: Platform> Area<P> {
+    /// Whether a scan of NUMA balancing can do anything here: PROT_NONE areas cannot fault for
+    /// placement, and huge pages of the pool are passed over (facts 4.1).
+    fn may_hint(&self) -> bool {
+        !self.prot.is_empty() && !self.is_pooled()
+    }
+
     /// What the rules need to know of an area.
     pub(crate) fn state(&self) -> AreaState {
         AreaState {
@@ -121,12 +141,7 @@ impl<P: Platform> Space<P> {
         let map = self.read_map();
         let mut batch = FlushBatch::default();
         let mut changed = 0;
-        for area in map.overlapping(range) {
-            // PROT_NONE areas cannot fault for placement, and huge pages of the pool are passed
-            // over (facts 4.1).
-            if area.prot.is_empty() || area.is_pooled() {
-                continue;
-            }
+        for area in map.overlapping(range).filter(|area| area.may_hint()) {
             if let Some(part) = area.range.intersection(range) {
                 changed += self.change_entries(area, part, Change::Hint(users), &mut batch);
             }
@@ -134,6 +149,42 @@ impl<P: Platform> Space<P> {
         batch.finish(self.mem(), self.id());
         self.mem().counters().numa_pte_updates.add(changed);
         changed
+    }
+
+    /// As [`Space::numa_scan`], of the first area that has pages from `from` on: of so many as
+    /// `most` says, rounded up to a whole table; none, if that is zero, or a scan cannot do
+    /// anything there. Nothing, if there is no such area.
+    ///
+    /// # Errors
+    /// Those of `most`: nothing is scanned then.
+    pub(crate) fn numa_scan_next(
+        &self,
+        from: Vpn,
+        users: Users,
+        most: impl FnOnce(&Area<P>) -> Result<u64, NoMemory>,
+    ) -> Result<Option<AreaPart>, NoMemory> {
+        let end = self.end_page();
+        if from >= end {
+            return Ok(None);
+        }
+        let map = self.read_map();
+        let Some(area) = map.overlapping(VirtRange::of_pages(from, end)).next() else {
+            return Ok(None);
+        };
+        let (start, end) = (area.range.first_page(), area.range.end_page());
+        let most = if area.may_hint() { most(area)? } else { 0 };
+        if most == 0 {
+            return Ok(Some(AreaPart { area: start, end, pages: 0, changed: 0, ends_area: true }));
+        }
+        let first = from.max(start);
+        let last = Vpn(first.0.saturating_add(most - 1)).min(end - 1);
+        let part = VirtRange::of_pages(first, table_end::<P::Format>(last).min(end));
+        let mut batch = FlushBatch::default();
+        let changed = self.change_entries(area, part, Change::Hint(users), &mut batch);
+        batch.finish(self.mem(), self.id());
+        self.mem().counters().numa_pte_updates.add(changed);
+        let (pages, to) = (part.pages(), part.end_page());
+        Ok(Some(AreaPart { area: start, end: to, pages, changed, ends_area: to == end }))
     }
 
     fn change_entries(

@@ -23,14 +23,15 @@ use crate::addr::{Mm, Pfn, SpaceId, VirtAddr, VirtRange, Vpn, each_page};
 use crate::area::delegates::Delegates;
 use crate::area::{Area, AreaMap, Backing, View};
 use crate::error::{NoMemory, SpaceError};
+use crate::hinted::HintFaults;
 use crate::memory::Memory;
 use crate::object::Object;
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rmap::Seat;
 use crate::sync::{
-    self, Apart, AtomicU32, CellName, Counter, EventCount, SeqCount, Shared, Spread, SpreadGuard,
-    WriteGuard,
+    self, Apart, AtomicU32, CellName, Counter, EventCount, Once, SeqCount, Shared, Spread,
+    SpreadGuard, WriteGuard,
 };
 use crate::table::{Cursor, Next, Part, Tables, table_start};
 
@@ -105,6 +106,8 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) uffd_resolved: EventCount,
     /// Changes that have taken write permission for userfaultfd and have not flushed yet.
     pub(crate) uffd_late: AtomicU32,
+    /// What hinting faults tell its balancer, if it has one.
+    pub(crate) hint_faults: Once<HintFaults>,
     /// The group that it belongs to, as [`crate::charge::GroupId::bits`] says; changes under the
     /// lock for writing.
     pub(crate) group: AtomicU32,
@@ -125,6 +128,7 @@ impl<P: Platform> Space<P> {
             zapping: Apart(AtomicU32::new(0)),
             uffd_resolved: EventCount::new(),
             uffd_late: AtomicU32::new(0),
+            hint_faults: Once::new(),
             group: AtomicU32::new(0),
         })?;
         mem.frames().table(root.keep()).set_end(space.end_page());

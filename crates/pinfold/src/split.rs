@@ -193,6 +193,7 @@ impl<P: Platform> Memory<P> {
         }
         match result {
             Ok(()) => {
+                self.frames().spread_last_fault(head, pages);
                 self.lru_add_parts(head, pages);
                 self.tell_frame(EventKind::Split(head));
                 drop(locked);

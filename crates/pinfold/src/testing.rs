@@ -201,6 +201,10 @@ unsafe impl<F: Format> Platform for Rig<F> {
         self.host.node()
     }
 
+    fn task(&self) -> u32 {
+        self.host.task()
+    }
+
     /// Each thread is a CPU.
     fn cpu(&self) -> usize {
         static THREADS: AtomicUsize = AtomicUsize::new(0);

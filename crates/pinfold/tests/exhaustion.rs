@@ -26,10 +26,10 @@ use std::ops::Range;
 use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
 use pinfold::{
-    Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HugeZero,
-    LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot, Refs,
-    Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term, Tuning, UffdError, UffdId,
-    UffdMode, VirtAddr, Watermarks, X86_64, ZeroPages, Zone,
+    Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HintFilter,
+    HugeZero, LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot,
+    Refs, Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term, Tuning, UffdError,
+    UffdId, UffdMode, VirtAddr, Watermarks, X86_64, ZeroPages, Zone,
 };
 use plan::Plan;
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, spans, store};
@@ -139,6 +139,7 @@ const TUNING: Tuning = Tuning {
     reclaim_batch: 32,
     swap_readahead: 0,
     use_zero_pages: ZeroPages::Off,
+    hint_filter: HintFilter::Off,
 };
 
 /// A store that takes no heap, and keeps nothing.

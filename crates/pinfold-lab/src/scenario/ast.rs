@@ -24,7 +24,7 @@ pub use traits::{Made, Sure};
 pub use super::span::{Name, Text};
 
 use super::span::Spanned;
-use super::words::Thp;
+use super::words::{Numa, Thp};
 use serde::{Deserialize, Serialize};
 
 /// One scenario file.
@@ -177,6 +177,9 @@ pub struct Machine {
     /// How folios as large as a page table are mapped, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thp: Option<Spanned<Thp>>,
+    /// What hinting faults do with pages of other nodes, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numa: Option<Spanned<Numa>>,
     /// CPUs as written; see [`Scenario::cpus`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<Cpu>,
@@ -233,6 +236,11 @@ impl Machine {
     /// How folios as large as a page table are mapped; by an entry for each page unless written.
     pub fn thp(&self) -> Thp {
         self.thp.map_or(Thp::Entries, |thp| thp.value)
+    }
+
+    /// What hinting faults do with pages of other nodes; they move them at once unless written.
+    pub fn numa(&self) -> Numa {
+        self.numa.map_or(Numa::AtOnce, |numa| numa.value)
     }
 }
 

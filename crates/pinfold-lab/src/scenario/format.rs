@@ -173,7 +173,8 @@ impl Layout {
             ("readahead", machine.readahead),
             ("lru", machine.lru),
         ];
-        let plain = properties.iter().all(|(_, value)| value.is_none()) && machine.thp.is_none();
+        let numbers = properties.iter().any(|(_, value)| value.is_some());
+        let plain = !numbers && machine.thp.is_none() && machine.numa.is_none();
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()
         {
             return;
@@ -186,6 +187,9 @@ impl Layout {
         }
         if let Some(thp) = machine.thp {
             self.item(&thp, format!("thp {thp}"));
+        }
+        if let Some(numa) = machine.numa {
+            self.item(&numa, format!("numa {numa}"));
         }
         for cpu in &machine.cpus {
             self.item(&cpu.name, format!("cpu {} node {}", cpu.name, cpu.node));

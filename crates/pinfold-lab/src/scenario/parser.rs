@@ -196,6 +196,7 @@ impl Parser<'_> {
             "readahead",
             "lru",
             "thp",
+            "numa",
             "file",
             "group",
         ];
@@ -235,6 +236,14 @@ impl Parser<'_> {
                     return Err(repeated("thp", word, first.span));
                 }
                 machine.thp = Some(cursor.one_of("a way to map large folios")?);
+                return cursor.end();
+            }
+            Some("numa") => {
+                let word = cursor.keyword("numa")?;
+                if let Some(first) = machine.numa {
+                    return Err(repeated("numa", word, first.span));
+                }
+                machine.numa = Some(cursor.one_of("what a hinting fault does with a page")?);
                 return cursor.end();
             }
             Some("nodes") => &mut machine.nodes,

@@ -72,6 +72,16 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// What a hinting fault on another node does with a page.
+    pub enum Numa {
+        /// It moves it there.
+        AtOnce = "at-once",
+        /// It moves it there if the fault before says so (rule `numa-filter`).
+        Filter = "filter",
+    }
+}
+
+vocabulary! {
     /// What a step does.
     pub enum Verb {
         /// Makes an area.

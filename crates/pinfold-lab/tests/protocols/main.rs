@@ -17,6 +17,7 @@ mod drops;
 mod families;
 mod faults;
 mod files;
+mod filters;
 mod followers;
 mod lazyfree;
 mod locks;

@@ -1,9 +1,14 @@
-//! The NUMA scanner, against facts 4.2.
+//! The NUMA scanner and its filter, against facts 4.2, 4.7 and 4.8.
 
 use alloc::string::ToString;
 
-use super::super::numa::{is_settled, numa_skip};
-use super::super::{Locality, Mapping, NumaSkip, PageKind, PageState, Users};
+use super::super::numa::{
+    AreaSkip, LastFault, LastTask, ScanAge, ScanArea, ScanContents, ScanSize, ScanTurn, ScanUser,
+    comes_again, is_private, is_settled, may_follow, numa_area, numa_skip,
+};
+use super::super::{
+    Locality, Mapping, NumaAreas, NumaFilter, NumaSkip, PageKind, PageState, Users,
+};
 use super::{MARKED, UNMARKED, pinned};
 
 /// Whether each rule, in historic order, leaves the page alone.
@@ -87,4 +92,76 @@ fn only_a_local_private_page_of_a_single_thread_is_settled() {
     }
     assert_eq!(settled, 1);
     assert!(is_settled(Mapping::Cow, Users::One, Locality::Local));
+}
+
+/// An area that every rule scans.
+const AREA: ScanArea = ScanArea {
+    size: ScanSize::Large,
+    contents: ScanContents::Data,
+    age: ScanAge::Old,
+    user: ScanUser::Seen,
+    scans: 9,
+    since: 5,
+    turn: ScanTurn::Due,
+};
+
+/// What each rule, in historic order, says of an area.
+fn areas(area: ScanArea, expected: [Option<AreaSkip>; 4]) {
+    for (&rule, expected) in NumaAreas::ALL.iter().zip(expected) {
+        assert_eq!(numa_area(rule, &area), expected, "{rule} {area:?}");
+    }
+}
+
+#[test]
+fn facts_4_7_small_areas_are_scanned_since_3_13_and_libraries_up_to_3_12() {
+    areas(AREA, [None; 4]);
+    let small = Some(AreaSkip::Small);
+    areas(ScanArea { size: ScanSize::Small, ..AREA }, [small, None, None, None]);
+    let text = Some(AreaSkip::Text);
+    areas(ScanArea { contents: ScanContents::Text, ..AREA }, [None, text, text, text]);
+}
+
+#[test]
+fn facts_4_7_new_areas_wait_since_6_4_but_not_in_the_first_sequence() {
+    let new = Some(AreaSkip::New);
+    let area = ScanArea { age: ScanAge::New, ..AREA };
+    areas(area, [None, None, new, new]);
+    areas(ScanArea { scans: 0, since: 0, ..area }, [None; 4]);
+}
+
+#[test]
+fn facts_4_7_an_unused_area_is_passed_over_after_two_sequences_of_the_process_then_of_its_own() {
+    let unused = Some(AreaSkip::Unused);
+    let area = ScanArea { user: ScanUser::Unseen, ..AREA };
+    areas(area, [None, None, unused, unused]);
+    areas(ScanArea { since: 8, ..area }, [None, None, unused, None]);
+    areas(ScanArea { scans: 1, since: 0, ..area }, [None; 4]);
+    areas(ScanArea { turn: ScanTurn::Begun, ..area }, [None, None, unused, None]);
+    areas(ScanArea { turn: ScanTurn::Forced, ..area }, [None, None, unused, None]);
+    let done = Some(AreaSkip::Done);
+    areas(ScanArea { turn: ScanTurn::Done, ..area }, [None, None, unused, done]);
+    areas(ScanArea { turn: ScanTurn::Done, ..AREA }, [None, None, None, done]);
+    let again = NumaAreas::ALL.iter().map(|rule| comes_again(*rule));
+    assert!(again.eq([false, false, false, true]));
+}
+
+#[test]
+fn facts_4_8_who_may_take_a_page_with_him() {
+    let last = |node, task| Some(LastFault { node, task });
+    let (here, there) = (Locality::Local, Locality::Remote);
+    let (this, another) = (LastTask::This, LastTask::Another);
+    // Each rule, in historic order, early and late in the life of a process.
+    for (last, expected, private) in [
+        (None, [[false, false], [true, true], [true, true]], true),
+        (last(here, this), [[true; 2]; 3], true),
+        (last(here, another), [[true; 2]; 3], false),
+        (last(there, this), [[false, false], [false, false], [true, false]], true),
+        (last(there, another), [[false; 2]; 3], false),
+    ] {
+        for (&rule, expected) in NumaFilter::ALL.iter().zip(expected) {
+            let follows = [4, 5].map(|scans| may_follow(rule, last, scans));
+            assert_eq!(follows, expected, "{rule} {last:?}");
+        }
+        assert_eq!(is_private(last), private, "{last:?}");
+    }
 }

@@ -32,7 +32,7 @@ fn the_oldest_preset_is_linux_3_1() {
     assert_eq!(
         all.join(" "),
         "pte-cow=map-count pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open fork-snapshot=torn \
-         numa-skip=never numa-skip-pmd=zero-page numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
+         numa-skip=never numa-skip-pmd=zero-page numa-areas=large numa-filter=same-node numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late uffd-continue=clean migrate-flush=each \
@@ -49,7 +49,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("3.7", "3.8", "numa-skip=map-count-anywhere interfaces=numa-balancing"),
         ("3.8", "3.11", "interfaces=soft-dirty"),
         ("3.11", "3.12", ""),
-        ("3.12", "3.13", "numa-skip=never"),
+        ("3.12", "3.13", "numa-skip=never numa-areas=writable numa-filter=first-or-same-node"),
         ("3.13", "4.2", ""),
         ("4.2", "4.3", "swap-flush=batched interfaces=userfaultfd"),
         ("4.3", "4.4", ""),
@@ -65,7 +65,8 @@ fn each_release_changes_what_the_matrix_says() {
         ("4.15", "4.16", "numa-skip=map-count"),
         ("4.16", "4.18", ""),
         ("4.18", "4.19", "remap-flush=under-lock"),
-        ("4.19", "5.5", ""),
+        ("4.19", "4.20", "numa-filter=early"),
+        ("4.20", "5.5", ""),
         ("5.5", "5.6", "process-vm=pin interfaces=pin-user-pages"),
         ("5.6", "5.7", "interfaces=userfaultfd-wp"),
         ("5.7", "5.8", "read-gup=force-write"),
@@ -110,14 +111,14 @@ fn each_release_changes_what_the_matrix_says() {
         (
             "6.2",
             "6.4",
-            "fault-lock=area uffd=wp-unpopulated migrate-flush=batched swap-pinned=kept-unmapped",
+            "numa-areas=accessed fault-lock=area uffd=wp-unpopulated migrate-flush=batched swap-pinned=kept-unmapped",
         ),
         (
             "6.4",
             "6.5",
             "zero-pin=free gup-numa=follow gup-stack=refuse file-pin=refused direct-io=pin",
         ),
-        ("6.5", "6.7", ""),
+        ("6.5", "6.7", "numa-areas=accessed-in-turn"),
         ("6.7", "6.8", "large-cow=never"),
         ("6.8", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared thp-numa=folio"),

@@ -7,10 +7,17 @@
 //! page, and from 6.10 on also where entries map its pages. Then all hinting entries of it in the
 //! table and the area become accessible with the one that was used.
 //!
+//! Where pages remember their last hinting fault ([`crate::Tuning::hint_filter`]), the rule
+//! `numa-filter` says first if the page may follow at all (`filter`). Linux asks further, which
+//! nodes a group of tasks with common memory uses most; there are no such groups here, and no node
+//! that a task prefers (facts 4.8), nor tiers of memory.
+//!
 //! Invariants:
 //! - INV-NUMA-1: after a hinting fault the entry is accessible, unless it changed in the meantime.
 //! - INV-NUMA-2: the write bit comes back only by the rule `numa-write`: kept in the entry,
 //!   recomputed from the mark under the table's lock, or not at all.
+
+mod filter;
 
 use core::ops::Range;
 
@@ -21,11 +28,13 @@ use crate::frame::Sizes;
 use crate::migrate::{Isolated, Mode, Moved};
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
-use crate::rules::NumaFault;
 use crate::rules::large::{Tally, tally};
 use crate::rules::numa::{HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write};
+use crate::rules::{Locality, NumaFault};
 use crate::space::Space;
 use crate::table::{Cursor, Huge, HugeCursor, Leaf, table_end, table_start};
+
+use filter::Follows;
 
 /// What is known of the write bit when an entry is restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +64,14 @@ impl<'a, 'm, P: Platform> Place<'a, 'm, P> {
         match self {
             Self::Page(leaf, page) => Held::Page(leaf.lock(), *page),
             Self::Huge(huge) => Held::Huge(huge.lock()),
+        }
+    }
+
+    /// How many pages the entry maps.
+    fn pages(&self) -> u64 {
+        match self {
+            Self::Page(..) => 1,
+            Self::Huge(_) => P::Format::ENTRIES as u64,
         }
     }
 }
@@ -102,10 +119,17 @@ impl<P: Platform> Space<P> {
         mem.counters().numa_hint_faults.add(1);
         mem.tell(self.id(), page, EventKind::HintFault(pfn));
         let local = mem.frames().node(pfn) == mem.platform().node();
+        let locality = if local { Locality::Local } else { Locality::Remote };
+        let follows = self.judge_hint(request.area.range, (pfn, place.pages()), locality);
         if local {
             mem.counters().numa_hint_faults_local.add(1);
             self.restore(request, &held, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::Local);
+        }
+        if follows == Follows::NotYet {
+            mem.tell(self.id(), page, EventKind::NumaFiltered(pfn));
+            self.restore(request, &held, orig, WriteBit::ByRule);
+            return Fault::Hint(Hinted::NotYet);
         }
         let sizes = match (self.hinted_move(place, pfn), place) {
             (HintedMove::Alone, Place::Huge(huge)) => {
@@ -137,6 +161,7 @@ impl<P: Platform> Space<P> {
                     self.move_or_restore(request, place, orig, Some(isolated), WriteBit::Lost)
                 }
                 None => {
+                    self.note_failed_move(place.pages());
                     self.restore(request, &held, orig, WriteBit::ByRule);
                     Fault::Hint(Hinted::MoveFailed)
                 }
@@ -173,7 +198,10 @@ impl<P: Platform> Space<P> {
                 self.mem().counters().numa_pages_migrated.add(pages);
                 Hinted::Moved
             }
-            _ => Hinted::MoveFailed,
+            moved => {
+                self.note_failed_move(moved.map_or(1, |moved| moved.failed));
+                Hinted::MoveFailed
+            }
         }
     }
 

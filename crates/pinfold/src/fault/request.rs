@@ -62,6 +62,9 @@ pub enum Fault {
 pub enum Hinted {
     /// The page was on the right node, or cannot move: accessible again.
     Local,
+    /// The page may not follow yet, by what the fault before was; accessible where it was
+    /// ([`crate::Tuning::hint_filter`]).
+    NotYet,
     /// The page was moved here.
     Moved,
     /// Moving failed; the page is accessible where it was.

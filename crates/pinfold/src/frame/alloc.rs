@@ -366,14 +366,26 @@ impl Frames {
         if order > 0 {
             self.end_tails(head, word);
         }
-        if let Some(lru) = &self.lru {
-            lru.forget(head, node_of(word));
+        if self.forgets {
+            self.forget(head, word);
         }
         frame.end(home);
         if word & Flags::CHARGED.bits() != 0 {
             self.uncharge(head, order);
         }
         (order, home)
+    }
+
+    /// Ends what is known of a frame beside its metadata.
+    #[cold]
+    #[inline(never)]
+    fn forget(&self, head: Pfn, word: u32) {
+        if let Some(lru) = &self.lru {
+            lru.forget(head, node_of(word));
+        }
+        if let Some(last) = &self.last_faults {
+            last.forget(head);
+        }
     }
 
     /// Ends the life of a folio's tails. It waits for no split any more.

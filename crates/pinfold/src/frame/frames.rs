@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::counts::{Counts, MAP};
 use super::flags::{Flags, HOME_MASK, node_of, order_of};
+use super::last::LastFaults;
 use super::lru::Lru;
 use super::meta::{Frame, Metadata};
 use super::pool::Pool;
@@ -35,6 +36,10 @@ pub struct Frames {
     pub(super) pool: Pool,
     /// The lists that reclaim chooses from, if there are any.
     pub(super) lru: Option<Lru>,
+    /// Who took the last hinting fault on each page, if anybody wants to know.
+    pub(super) last_faults: Option<LastFaults>,
+    /// Whether there is either, so that something is forgotten where a frame's life ends.
+    pub(super) forgets: bool,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.

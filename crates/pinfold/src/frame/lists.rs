@@ -20,13 +20,18 @@ impl Frames {
             0 => None,
             1.. => Some(Lru::new((base, frames), self.store.nodes().len(), cpus, batch)?),
         };
+        self.forgets |= self.lru.is_some();
         Ok(())
     }
 
-    /// Names their words for a trace, once they have their place.
+    /// Names their words, and others that lie beside the frames, for a trace, once they have their
+    /// place.
     pub(crate) fn label_lists(&self) {
         if let Some(lru) = &self.lru {
             lru.label();
+        }
+        if let Some(last) = &self.last_faults {
+            last.label();
         }
     }
 

@@ -370,8 +370,6 @@ impl Lru {
     }
 
     /// Ends what is known of a frame whose last reference is gone.
-    #[cold]
-    #[inline(never)]
     pub(super) fn forget(&self, pfn: Pfn, node: NodeId) {
         let marks = self.marks(pfn);
         let had = marks.read_once();

@@ -125,6 +125,8 @@ impl<'a> FrameSetup<'a> {
             queue: Queue::new(),
             pool: Pool::new(),
             lru: None,
+            last_faults: None,
+            forgets: false,
         };
         frames.queue.label();
         frames.pool.label();

@@ -68,6 +68,7 @@ impl<P: Platform> Memory<P> {
         }
         self.drop_maps_alone(old, (from, pages), mm.id);
         self.inherit_charges(from, to, old.pages());
+        self.frames().hand_on_last_fault(from, to);
         self.get_maps(new, (to, pages), Exclusive::Unmarked, mm.id);
         if marked {
             self.frames().page(to).mark_exclusive();

@@ -1,7 +1,7 @@
 //! The canonical text and the JSON form.
 
 use super::super::*;
-use super::{accepted, around, shipped_text};
+use super::{accepted, around, report, shipped_text};
 use crate::{SCENARIOS, Shipped};
 use snapbox::{assert_data_eq, str};
 
@@ -367,4 +367,24 @@ fn colours_add_nothing_but_colours() {
     }
     plain += rest;
     assert_eq!(plain, render(&errors, &source, "test.pf", Style::Plain));
+}
+
+#[test]
+fn what_hinting_faults_do_is_said_once_and_written_back() {
+    let text = |lines: &str| {
+        format!(
+            "scenario s\n\nmachine\n  nodes 2\n{lines}\nsetup\n  process P\n  \
+             P: map A 1 private rw\n\nlane one: P\n  read A\n\noutcome all otherwise\n"
+        )
+    };
+    let machine = |lines: &str| accepted(&text(lines)).machine.numa();
+    assert_eq!(machine(""), Numa::AtOnce);
+    assert_eq!(machine("  numa at-once\n"), Numa::AtOnce);
+    assert_eq!(machine("  numa filter\n"), Numa::Filter);
+    let written = text("  numa filter\n");
+    assert_eq!(format(&accepted(&written)), written);
+    let twice = report(&text("  numa filter\n  numa at-once\n"));
+    assert!(twice.contains("`numa` stands here a second time"), "{twice}");
+    let unknown = report(&text("  numa filtre\n"));
+    assert!(unknown.contains("did you mean `filter`?"), "{unknown}");
 }

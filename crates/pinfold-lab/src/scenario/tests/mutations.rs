@@ -6,7 +6,7 @@ use crate::SCENARIOS;
 use proptest::prelude::*;
 
 /// Words that a mutation may put somewhere.
-const PIECES: [&str; 38] = [
+const PIECES: [&str; 40] = [
     "lane",
     "setup",
     "always",
@@ -34,6 +34,8 @@ const PIECES: [&str; 38] = [
     "fork",
     "exited",
     "thp",
+    "numa",
+    "filter",
     "pmd",
     "huge",
     "hugetlb",

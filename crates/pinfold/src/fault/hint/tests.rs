@@ -1,5 +1,6 @@
 //! NUMA balancing: what a scan takes, and what a hinting fault gives back.
 
+mod filter;
 mod folios;
 
 use crate::rules::Users;
