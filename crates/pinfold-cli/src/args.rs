@@ -74,6 +74,15 @@ pub(crate) enum Command {
     /// swap slot is missing at the end, and 3 if all is well but the run was too short, or too
     /// quiet, to show it.
     Pressure(PressureArgs),
+    /// Run the demo of bug 215616 on real threads, and explain the first corruption
+    ///
+    /// The threads of several processes roam over the nodes, have command buffers pinned and write
+    /// into them again and again, while devices read them through their pins, and NUMA balancing,
+    /// swap, same-page merging, compaction and forks work on the same memory: nothing is explored.
+    /// The exit status is 1 if a device reads other commands than the process wrote, an operation
+    /// hangs or a thread panics, or a frame or swap slot is missing at the end, and 3 if all is
+    /// well but nothing was read, or nothing was balanced. Under 5.9 it fails within seconds.
+    Soak(SoakArgs),
     /// Write a scenario to start from, with comments that say what can be changed
     New(NewArgs),
     /// Print what a shell needs to complete commands and options
@@ -101,6 +110,7 @@ impl Command {
             Self::When(args) => args.format,
             Self::Cure(args) => args.format,
             Self::Pressure(args) => args.format,
+            Self::Soak(args) => args.format(),
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -119,7 +129,7 @@ impl Command {
 pub(crate) fn asked_for(words: impl Iterator<Item = OsString>) -> Format {
     let mut before = OsString::new();
     for word in words {
-        if word == "--format=json" || (before == "--format" && word == "json") {
+        if word == "--format=json" || word == "--json" || (before == "--format" && word == "json") {
             return Format::Json;
         }
         before = word;
@@ -407,6 +417,7 @@ mod pressure;
 mod random;
 mod search;
 mod setup;
+mod soak;
 #[cfg(test)]
 mod tests;
 
@@ -419,3 +430,4 @@ pub(crate) use pressure::PressureArgs;
 pub(crate) use random::{FuzzArgs, IdentifyArgs};
 pub(crate) use search::{CELL_EXECUTIONS, LocksArg, SearchArgs};
 pub(crate) use setup::{CompletionsArgs, ManArgs, NewArgs};
+pub(crate) use soak::SoakArgs;

@@ -6,6 +6,7 @@ use pinfold::rules::{Named, RuleError};
 use pinfold_lab::campaign::CampaignError;
 use pinfold_lab::pressure::PressureError;
 use pinfold_lab::saved::ReplayFileError;
+use pinfold_lab::soak::SoakError;
 use serde::Serialize;
 use std::fmt;
 use std::io;
@@ -73,6 +74,8 @@ pub(crate) enum Failure {
     },
     /// A machine that cannot be put under pressure as asked for.
     Pressure(PressureError),
+    /// A soak that cannot be had as asked for.
+    Soak(SoakError),
     /// A scenario with errors.
     Scenario {
         /// The errors as people read them.
@@ -188,6 +191,7 @@ impl fmt::Display for Failure {
                  written"
             ),
             Self::Pressure(why) => write!(f, "{why}"),
+            Self::Soak(why) => write!(f, "{why}"),
             Self::Scenario { drawn, .. } => f.write_str(drawn),
             Self::Usage(said) => f.write_str(said.trim_start_matches("error: ").trim_end()),
             Self::Depth { depth, steps } => write!(

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => cmd::fuzz::fuzz(&args, &mut console),
         Command::Identify(args) => cmd::identify::identify(&args, &mut console),
         Command::Pressure(args) => cmd::pressure::pressure(&args, &mut console),
+        Command::Soak(args) => cmd::soak::soak(&args, &mut console),
         Command::New(args) => cmd::setup::new(&args, &mut console),
         Command::Completions(args) => cmd::setup::completions(&args, &mut console),
         Command::Man(args) => cmd::setup::man(&args, &mut console),

@@ -20,7 +20,8 @@
 //!
 //! [`generate`] makes random scenarios.
 //!
-//! [`pressure`] needs none: it has real threads short of memory.
+//! [`pressure`] and [`soak`] need none: they have real threads short of memory, and devices at work
+//! while pages move.
 //!
 //! [`SCENARIOS`] are the incidents that ship with the crate, and [`VERDICTS`] is what each release
 //! does with them.
@@ -35,7 +36,7 @@
 //! | 1 | `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower`, `meter` | parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
-//! | 4 | `machine` | the platform under the memory manager |
+//! | 4 | `machine`, `soak` | the platform under the memory manager; a demo on real threads |
 //! | 5 | `cpu`, `files`, `spaces` | loads, stores and faults; files and their disks; address spaces and who is in them |
 //! | 6 | `world` | everything of one execution |
 //! | 7 | `oracle`, `claim`, `step` | what moves a world and what judges it |
@@ -73,6 +74,7 @@ pub mod resolved;
 pub mod saved;
 pub mod scenario;
 mod shipped;
+pub mod soak;
 mod spaces;
 mod step;
 mod story;

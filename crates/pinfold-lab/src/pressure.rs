@@ -16,12 +16,14 @@
 //! - INV-SHORT-1: a word is wrong only if the manager, or the rules, have lost or mixed it: no
 //!   two threads write a word (INV-STAMP-1), and whoever drops a page has all threads forget it.
 
-mod board;
-mod desk;
+pub(crate) mod board;
+pub(crate) mod crew;
+pub(crate) mod desk;
 mod devices;
-mod drive;
+pub(crate) mod dice;
+pub(crate) mod drive;
 mod plan;
-mod report;
+pub(crate) mod report;
 mod stamp;
 mod steps;
 #[cfg(test)]
@@ -31,15 +33,16 @@ mod world;
 
 use crate::report::Verdict;
 use board::{NODES, locked, sit_at};
+use crew::{Crew, Watched};
 use desk::{Desk, Kind, Tally, Trouble};
 use drive::Gauge;
 use pinfold::NodeId;
-use report::each_second;
+use report::{each_second, rows};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 use steps::Looks;
 use worker::Worker;
@@ -50,9 +53,6 @@ pub use drive::Transfers;
 pub use plan::{Plan, PressureError, SwapMedium};
 pub use report::{Counted, FrameRow, OperationRow, PressureReport, SwapRow};
 pub use world::Wrong;
-
-/// The time between two looks at the threads.
-const BEAT: Duration = Duration::from_millis(20);
 
 /// What the background thread waits between two looks at the free frames.
 const NAP: Duration = Duration::from_millis(1);
@@ -66,73 +66,6 @@ pub struct Beat {
     pub operations: u64,
     /// What the swap device has done.
     pub transfers: Transfers,
-}
-
-/// Threads, and what they do.
-#[derive(Default)]
-struct Crew {
-    desks: Vec<Arc<Desk>>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-/// What watching them has come to.
-enum Watched {
-    /// All have ended.
-    Ended,
-    /// These have not.
-    Hung(Vec<Hung>),
-}
-
-impl Crew {
-    /// One more thread.
-    ///
-    /// # Errors
-    /// When the system allows none.
-    fn start(
-        &mut self,
-        desk: Arc<Desk>,
-        run: impl FnOnce() + Send + 'static,
-    ) -> Result<(), PressureError> {
-        let builder = thread::Builder::new().name(desk.name().to_owned());
-        self.threads.push(builder.spawn(run).map_err(PressureError::System)?);
-        self.desks.push(desk);
-        Ok(())
-    }
-
-    fn tally(&self) -> Tally {
-        let mut all = Tally::default();
-        self.desks.iter().for_each(|desk| all.add(&desk.tally()));
-        all
-    }
-
-    /// Looks at the threads until all have ended, or one hangs. What one does that has ended is no
-    /// matter. `beat` must wait for none of them.
-    fn watch(&self, patience: Duration, mut beat: impl FnMut()) -> Watched {
-        while !self.threads.iter().all(JoinHandle::is_finished) {
-            let work = self.threads.iter().zip(&self.desks);
-            let working = work.filter(|(thread, _)| !thread.is_finished());
-            let hung: Vec<_> = working.filter_map(|(_, desk)| desk.hung(patience)).collect();
-            if !hung.is_empty() {
-                return Watched::Hung(hung);
-            }
-            beat();
-            thread::sleep(BEAT);
-        }
-        Watched::Ended
-    }
-
-    /// What those that have ended have to say: the panics of those that did. The others are left.
-    fn join(&mut self) -> Vec<String> {
-        let work = self.threads.drain(..).zip(self.desks.iter().map(|desk| desk.name()));
-        let told = |(thread, name): (JoinHandle<()>, &str)| {
-            let panic = thread.join().err()?;
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Some(format!("{name} panicked: {}", text.unwrap_or("without a text")))
-        };
-        let ended = work.filter(|(thread, _)| thread.is_finished());
-        ended.filter_map(told).collect()
-    }
 }
 
 /// Puts a machine under pressure, as planned, and reports. `observe` is called from time to time,
@@ -202,7 +135,8 @@ fn start(
             let world = worker.world.clone();
             let _stops = world.stops_all();
             worker.work();
-        })?;
+        })
+        .map_err(PressureError::System)?;
     }
     let desk = Arc::new(Desk::new("the reclaimer".to_owned(), clock));
     let (world, own) = (world.clone(), desk.clone());
@@ -211,6 +145,7 @@ fn start(
         let _stops = world.stops_all();
         reclaim(&world, &own);
     })
+    .map_err(PressureError::System)
 }
 
 /// What the background thread does for each node (Linux: kswapd); it looks at the slots, too.
@@ -292,7 +227,8 @@ impl Ended {
                 // Nobody listens after a hang.
                 drop(tell.send(left));
             }
-        })?;
+        })
+        .map_err(PressureError::System)?;
         if let Watched::Hung(hung) = crew.watch(plan.patience, || {}) {
             self.hung = hung;
         }
@@ -393,10 +329,7 @@ impl Ended {
                 most_in_use: world.most_slots(),
                 in_use_at_end: self.left.as_ref().map(|left| left.slots),
             },
-            operations: PressureReport::rows(
-                &self.tally,
-                (&self.worked.tally, self.worked.seconds),
-            ),
+            operations: rows(&self.tally, (&self.worked.tally, self.worked.seconds)),
             counted: Counted::of(&world.memory.stats()),
             checked: self.tally.checked,
             wrongs,

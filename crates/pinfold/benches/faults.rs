@@ -1,13 +1,11 @@
-//! P5: the fault path without clear and copy, in time; the copy fault over a cold copy of 4 KiB
-//! that is fenced; and P8, the fork of pinned pages over the same.
+//! P5: the fault path without clear and copy, in time; and the copy fault over a cold copy of 4 KiB
+//! that is fenced.
 //!
 //! The goal of the first is in instructions, which `instructions.sh` counts.
 
-use std::sync::atomic::{Ordering, fence};
-use std::time::Duration;
+use pinfold::{AddressSpace, Cause, Fault};
 
-use pinfold::{AddressSpace, Cause, Fault, Pfn, Platform};
-
+use crate::cold::{COLD_PAGES, COLD_ROUNDS};
 use crate::ops;
 use crate::pairs::{Goal, Pairs, median, timed};
 use crate::world::{Contents, Machine, Order, World};
@@ -15,10 +13,6 @@ use crate::world::{Contents, Machine, Order, World};
 const PAGES: u64 = 4096;
 const ROUNDS: usize = 41;
 
-/// Sources and copies together are far larger than a last-level cache's share.
-const COLD_PAGES: u64 = 8192;
-const COLD_ROUNDS: usize = 9;
-const COLD_FORK: Goal = Goal { must: 1.6, stretch: 1.25 };
 const COLD: Goal = Goal { must: 1.3, stretch: 1.1 };
 
 /// A way through the fault handler.
@@ -115,72 +109,15 @@ pub(crate) fn run() {
     cold_copy();
 }
 
-/// Both copy frames of one machine, each from and to frames of its own, that nothing has touched
-/// for several cache sizes.
-///
-/// A bare loop of copies drains the stores of one page while it loads the next. No fault can: the
-/// entry that publishes the copy is ordered after it, and the locked operations of the next fault
-/// wait for its stores. On one machine that overlap made the bare loop a quarter faster (647
-/// against 853 ns), so the limit is a copy with a fence after it.
+/// Both copy frames of one machine ([`Pairs::add_cold`]).
 fn cold_copy() {
     let mut fault = Pairs::new("P5 copy fault over a fenced cold 4K copy", COLD_PAGES, COLD);
-    let mut fork = Pairs::new("P8 pinned fork over a fenced cold 4K copy", COLD_PAGES, COLD_FORK);
     for round in 0..COLD_ROUNDS {
         let (world, _child) = Path::Copy.prepare(Contents::Real, COLD_PAGES, 6 * COLD_PAGES);
         let ours = || (Path::Copy.fault(&world), world.frames());
         fault.add_cold(&world, round, ours);
-        let world = World::touched(COLD_PAGES, 6 * COLD_PAGES, Contents::Real, Order::Ascending);
-        let _pins = ops::pin(&world.space, world.range);
-        let mut child = None;
-        let ours = || {
-            let (forked, time) = timed(|| ops::fork(&world.space));
-            let entry = |offset| forked.entry(world.address(offset));
-            let copies = world.offsets().map(|offset| entry(offset).pfn()).collect();
-            child = Some(forked);
-            (time, copies)
-        };
-        fork.add_cold(&world, round, ours);
     }
     fault.report();
-    fork.report();
-}
-
-impl Pairs {
-    /// Takes the pair of an operation that copies every page of the world, and of as many copies;
-    /// neither always comes first. The operation gives its time and where the copies are.
-    fn add_cold(
-        &mut self,
-        world: &World,
-        round: usize,
-        mut ours: impl FnMut() -> (Duration, Vec<Pfn>),
-    ) {
-        let (sources, targets) = (world.spare(COLD_PAGES), world.spare(COLD_PAGES));
-        let old = world.frames();
-        let machine = world.memory.platform();
-        for (value, frame) in (1..).zip(old.iter().chain(&sources)) {
-            machine.word(*frame).store(value, Ordering::Relaxed);
-        }
-        machine.evict(&world.spare(2 * COLD_PAGES));
-        let limit = || {
-            let copy = |(from, to): (&Pfn, &Pfn)| {
-                machine.copy_frame(*from, *to);
-                fence(Ordering::SeqCst);
-            };
-            timed(|| sources.iter().zip(&targets).for_each(copy)).1
-        };
-        let ((time, copies), limit) = if round.is_multiple_of(2) {
-            let ours = ours();
-            (ours, limit())
-        } else {
-            let limit = limit();
-            (ours(), limit)
-        };
-        self.add(time, limit);
-        for (from, to) in old.iter().chain(&sources).zip(copies.into_iter().chain(targets)) {
-            let read = |frame| machine.word(frame).load(Ordering::Relaxed);
-            assert!(*from != to && read(*from) == read(to));
-        }
-    }
 }
 
 /// One round for an instruction counter; the pages it handles.

@@ -1,8 +1,8 @@
 //! How far the hot paths are from their limit, on the reader's machine.
 //!
 //! `cargo bench -p pinfold` measures everything; a word or two behind `--` choose: `pin`, `fork`,
-//! `folio`, `shape`, `fault`, `file`, `swap`, `unmap`, `metadata`, `frame`, `family`, `area`,
-//! `threads`. Each line names the goal it stands against, if there is one. All figures are
+//! `folio`, `shape`, `fault`, `cold`, `file`, `swap`, `unmap`, `metadata`, `frame`, `family`,
+//! `area`, `threads`. Each line names the goal it stands against, if there is one. All figures are
 //! bookkeeping only: no exception entry, no real translation cache, no charging. A flush of all
 //! CPUs costs what `world.rs` states.
 //!
@@ -10,6 +10,7 @@
 
 mod areas;
 mod bare;
+mod cold;
 mod families;
 mod faults;
 mod files;
@@ -30,12 +31,13 @@ use world::Flush;
 
 /// The groups of rows. In those that compare with a bare loop, or one thread with two, flushes are
 /// free: a wait that both sides have would hide what is compared.
-const GROUPS: [(&str, Flush, fn()); 13] = [
+const GROUPS: [(&str, Flush, fn()); 14] = [
     ("pin", Flush::Free, pins::run),
     ("fork", Flush::Free, forks::run),
     ("folio", Flush::Free, folios::run),
     ("shape", Flush::Free, shapes::run),
     ("fault", Flush::Free, faults::run),
+    ("cold", Flush::Free, cold::run),
     ("file", Flush::Free, files::run),
     ("swap", Flush::Free, swaps::run),
     ("unmap", Flush::Interrupt, unmaps::run),
@@ -64,7 +66,7 @@ fn main() {
     }
     if let Some(word) = words.iter().find(|word| GROUPS.iter().all(|(name, ..)| name != word)) {
         eprintln!(
-            "no such group: {word}; there are pin, fork, folio, shape, fault, file, swap, unmap, metadata, frame, family, area and threads"
+            "no such group: {word}; there are pin, fork, folio, shape, fault, cold, file, swap, unmap, metadata, frame, family, area and threads"
         );
         std::process::exit(2);
     }

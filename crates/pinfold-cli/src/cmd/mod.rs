@@ -16,6 +16,7 @@ pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod setup;
+pub(crate) mod soak;
 mod stage;
 
 use crate::console::Console;

@@ -4,6 +4,7 @@
 use crate::failure::{Failure, ToldError};
 use pinfold_lab::pressure::PressureReport;
 use pinfold_lab::report::{FORMAT, Report, Verdict};
+use pinfold_lab::soak::SoakReport;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -19,6 +20,13 @@ struct Pressed<'a> {
     pinfold: u32,
     #[serde(flatten)]
     report: &'a PressureReport,
+}
+
+#[derive(Serialize)]
+struct Soaked<'a> {
+    pinfold: u32,
+    #[serde(flatten)]
+    report: &'a SoakReport,
 }
 
 #[derive(Serialize)]
@@ -81,6 +89,14 @@ pub(crate) fn failure(failure: &Failure) -> Result<String, Failure> {
 /// When the serializer refuses.
 pub(crate) fn pressure(report: &PressureReport) -> Result<String, Failure> {
     document(&Pressed { pinfold: FORMAT, report })
+}
+
+/// One JSON document for what a soak has come to.
+///
+/// # Errors
+/// When the serializer refuses.
+pub(crate) fn soak(report: &SoakReport) -> Result<String, Failure> {
+    document(&Soaked { pinfold: FORMAT, report })
 }
 
 /// Any document, with a line break at its end.

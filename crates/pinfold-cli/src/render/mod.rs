@@ -20,6 +20,7 @@ pub(crate) mod matrix;
 pub(crate) mod pressure;
 pub(crate) mod report;
 pub(crate) mod rules;
+pub(crate) mod soak;
 pub(crate) mod summary;
 #[cfg(test)]
 mod tests;

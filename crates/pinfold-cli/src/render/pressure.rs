@@ -23,13 +23,6 @@ pub(crate) fn draw(report: &PressureReport, look: &Look) -> String {
 }
 
 fn head(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
-    let (tone, word) = match report.verdict {
-        Verdict::Pass => (Tone::Good, "PASS"),
-        Verdict::Fail => (Tone::Bad, "FAIL"),
-        Verdict::Partial => (Tone::Doubt, "PARTIAL"),
-        Verdict::Skip => (Tone::Doubt, "SKIP"),
-        Verdict::Error => (Tone::Bad, "ERROR"),
-    };
     let said = format!(
         "pressure under {}, seed {}: {:.1} s, {}",
         report.rules,
@@ -37,7 +30,7 @@ fn head(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
         report.seconds,
         counted(u64::from(report.threads), "thread", "threads")
     );
-    marked((word, tone), &said, look, lines);
+    headed(report.verdict, &said, look, lines);
     let frames = report.frames.all;
     let machine = format!(
         "{} of {} pages each on {} frames",
@@ -61,12 +54,25 @@ fn head(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
     report.wrong.iter().for_each(|wrong| labelled("wrong", &told(wrong), look, lines));
 }
 
+/// The first line of a report.
+pub(super) fn headed(verdict: Verdict, said: &str, look: &Look, lines: &mut Vec<String>) {
+    let (tone, word) = match verdict {
+        Verdict::Pass => (Tone::Good, "PASS"),
+        Verdict::Fail => (Tone::Bad, "FAIL"),
+        Verdict::Partial => (Tone::Doubt, "PARTIAL"),
+        Verdict::Skip => (Tone::Doubt, "SKIP"),
+        Verdict::Error => (Tone::Bad, "ERROR"),
+    };
+    marked((word, tone), said, look, lines);
+}
+
 fn told(wrong: &Wrong) -> String {
     let Wrong { writer, operation, page, found: [first, last], wanted } = wrong;
     format!("page {page}, {operation}: {first} and {last}, and the {writer} wrote {wanted}")
 }
 
-fn table(rows: &[OperationRow], look: &Look, lines: &mut Vec<String>) {
+/// What each operation came to.
+pub(super) fn table(rows: &[OperationRow], look: &Look, lines: &mut Vec<String>) {
     let cells = |name: &str, figures: [String; 5]| {
         let figures = figures.map(|figure| pad_left(&figure, FIGURE));
         format!("{}{}", pad(name, NAME), figures.concat())
@@ -87,7 +93,6 @@ fn table(rows: &[OperationRow], look: &Look, lines: &mut Vec<String>) {
 
 fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
     let (counted, swap) = (&report.counted, &report.swap);
-    let at_end = |end: Option<u64>| end.map_or_else(|| "not reached".to_owned(), thousands);
     let each = |rate: f64| thousands(rate.round() as u64);
     let checked = format!(
         "{} words held against what their writer wrote, {} wrong",
@@ -158,12 +163,17 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
     labelled("frames", &frames, look, lines);
 }
 
-fn labelled(label: &str, text: &str, look: &Look, lines: &mut Vec<String>) {
+/// What is left at the end, if that was reached.
+pub(super) fn at_end(end: Option<u64>) -> String {
+    end.map_or_else(|| "not reached".to_owned(), thousands)
+}
+
+pub(super) fn labelled(label: &str, text: &str, look: &Look, lines: &mut Vec<String>) {
     marked((label, Tone::Faint), text, look, lines);
 }
 
 /// A text behind a word, in as many lines as it takes.
-fn marked((word, tone): (&str, Tone), text: &str, look: &Look, lines: &mut Vec<String>) {
+pub(super) fn marked((word, tone): (&str, Tone), text: &str, look: &Look, lines: &mut Vec<String>) {
     let room = look.width.saturating_sub(LABEL).max(20);
     for (at, line) in fold(&clean(text, look), room, 0).iter().enumerate() {
         let word = if at == 0 { word } else { "" };

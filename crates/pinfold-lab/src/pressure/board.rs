@@ -9,23 +9,29 @@
 //!   after a change knows that no access uses what was there before it.
 
 use pinfold::mock::Host;
-use pinfold::platform::{FlushScope, PageBytes, Park};
+use pinfold::platform::{FlushScope, PageBytes, Park, Words};
 use pinfold::sync::AtomicU64;
 use pinfold::{
-    AddressSpace, Bug, Cause, Contents, FaultError, NodeId, Pfn, Platform, SpaceId, VirtAddr,
-    VirtRange, Vpn, X86_64,
+    AddressSpace, Bug, Cause, Contents, Event, FaultError, NodeId, Pfn, Platform, SpaceId,
+    VirtAddr, VirtRange, Vpn, X86_64,
 };
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64 as Word, Ordering, fence};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 /// A process's memory.
-pub(super) type Space = AddressSpace<Board>;
+pub(crate) type Space = AddressSpace<Board>;
 
-/// The nodes of the machine.
-pub(super) const NODES: u8 = 2;
+/// The nodes of a machine that is short of memory.
+pub(crate) const NODES: u8 = 2;
+
+/// Words of a frame.
+const WORDS: usize = 512;
+
+/// Who is told what happens, and on which node.
+pub(crate) type Ear = Box<dyn Fn(NodeId, Event) + Send + Sync>;
 
 /// Translations that a CPU caches: by the page's number and the address space.
 const CACHED: usize = 256;
@@ -42,12 +48,12 @@ thread_local! {
 }
 
 /// The calling thread is this CPU from now on.
-pub(super) fn sit_at(cpu: usize) {
+pub(crate) fn sit_at(cpu: usize) {
     CPU.set(cpu);
 }
 
 /// Even if a thread has panicked: then that is told, and the others go on.
-pub(super) fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -84,32 +90,47 @@ struct Bed {
 }
 
 /// See the module.
-pub(super) struct Board {
+pub(crate) struct Board {
     host: Host<X86_64>,
+    nodes: u8,
     cpus: Box<[Cpu]>,
     beds: Box<[Bed]>,
     bugs: Mutex<Vec<Bug>>,
+    ear: OnceLock<Ear>,
 }
 
 impl Board {
-    /// A machine with so many frames and CPUs.
-    pub(super) fn new(frames: usize, cpus: usize) -> Self {
+    /// A machine with so many frames, and CPUs that take turns on so many nodes.
+    pub(crate) fn new(frames: usize, cpus: usize, nodes: u8) -> Self {
         Self {
             host: Host::new(frames),
+            nodes,
             cpus: (0..cpus).map(|_| Cpu::new()).collect(),
             beds: (0..BEDS).map(|_| Bed::default()).collect(),
             bugs: Mutex::default(),
+            ear: OnceLock::new(),
         }
     }
 
+    /// Has `ear` told every event from now on, by the thread that it happens to, which may hold
+    /// spinning locks of the manager. The first one stays.
+    pub(crate) fn listen(&self, ear: Ear) {
+        let _ = self.ear.set(ear);
+    }
+
+    /// The node of a CPU.
+    pub(crate) fn node_of(&self, cpu: usize) -> NodeId {
+        NodeId((cpu % usize::from(self.nodes)) as u8)
+    }
+
     /// Word `word` of a frame, as a device or a CPU sees it.
-    pub(super) fn word(&self, frame: Pfn, word: usize) -> &Word {
+    pub(crate) fn word(&self, frame: Pfn, word: usize) -> &Word {
         self.host.word(frame, word)
     }
 
     /// One instruction of the calling thread's CPU on the page at `at`, with the faults that it
     /// takes. `act` is done with the frame, and may be done only once.
-    pub(super) fn access<T>(
+    pub(crate) fn access<T>(
         &self,
         space: &Space,
         (at, cause): (VirtAddr, Cause),
@@ -149,7 +170,7 @@ impl Board {
     }
 
     /// The broken invariants that were reported, those that come first.
-    pub(super) fn bugs(&self) -> Vec<Bug> {
+    pub(crate) fn bugs(&self) -> Vec<Bug> {
         locked(&self.bugs).clone()
     }
 
@@ -216,7 +237,7 @@ unsafe impl Platform for Board {
     }
 
     fn node(&self) -> NodeId {
-        NodeId((CPU.get() % usize::from(NODES)) as u8)
+        self.node_of(CPU.get())
     }
 
     fn cpu(&self) -> usize {
@@ -261,11 +282,27 @@ unsafe impl Platform for Board {
         }
     }
 
+    fn event(&self, event: Event) {
+        if let Some(ear) = self.ear.get() {
+            ear(self.node(), event);
+        }
+    }
+
     fn bug(&self, bug: Bug) {
         let mut bugs = locked(&self.bugs);
         if bugs.len() < BUGS {
             bugs.push(bug);
         }
+    }
+}
+
+impl Words for Board {
+    fn words(&self) -> usize {
+        WORDS
+    }
+
+    fn word(&self, frame: Pfn, at: usize) -> u64 {
+        self.word(frame, at).load(Ordering::Relaxed)
     }
 }
 

@@ -15,15 +15,15 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// What a thread can do.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub(super) enum Kind {
+        pub(crate) enum Kind {
             $($(#[$doc])* $variant,)*
         }
 
         impl Kind {
-            pub(super) const ALL: &[Self] = &[$(Self::$variant,)*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// As people read it.
-            pub(super) fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
@@ -58,11 +58,20 @@ kinds! {
     Reclaim = "background reclaim",
     /// What was written is looked at once more, at the end of a process or of all.
     Verify = "last look at a page",
+    /// What `soak` does beside these: a process writes commands for its device.
+    Commands = "commands written",
+    /// The device reads them.
+    DeviceRead = "commands read by a device",
+    /// A process works on its own data.
+    Data = "access to data",
+    Compact = "compaction",
+    PageOut = "pageout",
+    Merge = "pass of same-page merging",
 }
 
 /// Why an operation came to nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// No frames, although reclaim was tried.
     Frames,
     /// The swap device could not give a page: a process would get SIGBUS.
@@ -86,15 +95,15 @@ impl fmt::Display for Trouble {
 
 /// How often a thread did something, and what came of it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Row {
-    pub(super) done: u64,
-    pub(super) refused: u64,
-    pub(super) failed: u64,
-    pub(super) longest: Duration,
+pub(crate) struct Row {
+    pub(crate) done: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+    pub(crate) longest: Duration,
 }
 
 impl Row {
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.done += other.done;
         self.refused += other.refused;
         self.failed += other.failed;
@@ -104,24 +113,24 @@ impl Row {
 
 /// What one thread has counted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     rows: [Row; Kind::ALL.len()],
     /// Words that were held against what their writer wrote.
-    pub(super) checked: u64,
+    pub(crate) checked: u64,
 }
 
 impl Tally {
-    pub(super) fn row(&self, kind: Kind) -> &Row {
+    pub(crate) fn row(&self, kind: Kind) -> &Row {
         &self.rows[kind as usize]
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.rows.iter_mut().zip(&other.rows).for_each(|(row, other)| row.add(other));
         self.checked += other.checked;
     }
 
     /// All operations that came to an end.
-    pub(super) fn ended(&self) -> u64 {
+    pub(crate) fn ended(&self) -> u64 {
         self.rows.iter().map(|row| row.done + row.refused + row.failed).sum()
     }
 }
@@ -150,7 +159,7 @@ impl Drop for Doing<'_> {
 }
 
 /// A thread's place.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     name: String,
     clock: Instant,
     /// Milliseconds of the clock, and the operation; 0 between two.
@@ -159,16 +168,16 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(name: String, clock: Instant) -> Self {
+    pub(crate) fn new(name: String, clock: Instant) -> Self {
         Self { name, clock, doing: AtomicU64::new(0), tally: Mutex::default() }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Does something, and counts what came of it.
-    pub(super) fn carry_out<T>(
+    pub(crate) fn carry_out<T>(
         &self,
         kind: Kind,
         run: impl FnOnce() -> Result<T, Trouble>,
@@ -195,16 +204,16 @@ impl Desk {
     }
 
     /// Words were compared.
-    pub(super) fn checked(&self, words: u64) {
+    pub(crate) fn checked(&self, words: u64) {
         locked(&self.tally).checked += words;
     }
 
-    pub(super) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         locked(&self.tally).clone()
     }
 
     /// What has taken longer than that, if something has.
-    pub(super) fn hung(&self, patience: Duration) -> Option<Hung> {
+    pub(crate) fn hung(&self, patience: Duration) -> Option<Hung> {
         let doing = self.doing.load(Ordering::Relaxed);
         let number = (doing & ((1 << KIND_BITS) - 1)) as usize;
         let kind = Kind::ALL.get(number.checked_sub(1)?)?;

@@ -34,11 +34,11 @@ struct Counts {
 
 /// Counts transfers, for who looks at the device from outside.
 #[derive(Clone, Default)]
-pub(super) struct Gauge(Arc<Counts>);
+pub(crate) struct Gauge(Arc<Counts>);
 
 impl Gauge {
     /// What was done until now.
-    pub(super) fn transfers(&self) -> Transfers {
+    pub(crate) fn transfers(&self) -> Transfers {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let Counts { read, written, reads_failed, writes_failed, broke } = &*self.0;
         Transfers {
@@ -52,7 +52,7 @@ impl Gauge {
 }
 
 /// What keeps the pages.
-pub(super) enum Medium {
+pub(crate) enum Medium {
     Memory(MemoryStore),
     #[cfg(unix)]
     File(pinfold::stores::FileStore),
@@ -69,7 +69,7 @@ impl Medium {
 }
 
 /// The device.
-pub(super) struct Drive {
+pub(crate) struct Drive {
     medium: Medium,
     /// Of so many transfers the last one fails.
     fail_every: Option<u64>,
@@ -78,7 +78,7 @@ pub(super) struct Drive {
 }
 
 impl Drive {
-    pub(super) fn new(medium: Medium, fail_every: Option<u64>, gauge: Gauge) -> Self {
+    pub(crate) fn new(medium: Medium, fail_every: Option<u64>, gauge: Gauge) -> Self {
         Self { medium, fail_every, begun: AtomicU64::new(0), gauge }
     }
 

@@ -165,26 +165,24 @@ pub struct PressureReport {
     pub hung: Vec<Hung>,
 }
 
-impl PressureReport {
-    /// The rows of the operations, of which `worked` had been done after so many seconds.
-    pub(super) fn rows(tally: &Tally, (worked, seconds): (&Tally, f64)) -> Vec<OperationRow> {
-        let row = |kind: &Kind| {
-            let row = tally.row(*kind);
-            OperationRow {
-                operation: kind.name(),
-                done: row.done,
-                each_second: each_second(worked.row(*kind).done, seconds),
-                refused: row.refused,
-                failed: row.failed,
-                longest_ms: row.longest.as_secs_f64() * 1e3,
-            }
-        };
-        let came = |row: &OperationRow| row.done + row.refused + row.failed > 0;
-        Kind::ALL.iter().map(row).filter(came).collect()
-    }
+/// The rows of the operations, of which `worked` had been done after so many seconds.
+pub(crate) fn rows(tally: &Tally, (worked, seconds): (&Tally, f64)) -> Vec<OperationRow> {
+    let row = |kind: &Kind| {
+        let row = tally.row(*kind);
+        OperationRow {
+            operation: kind.name(),
+            done: row.done,
+            each_second: each_second(worked.row(*kind).done, seconds),
+            refused: row.refused,
+            failed: row.failed,
+            longest_ms: row.longest.as_secs_f64() * 1e3,
+        }
+    };
+    let came = |row: &OperationRow| row.done + row.refused + row.failed > 0;
+    Kind::ALL.iter().map(row).filter(came).collect()
 }
 
 /// How many of them come in a second.
-pub(super) fn each_second(count: u64, seconds: f64) -> f64 {
+pub(crate) fn each_second(count: u64, seconds: f64) -> f64 {
     count as f64 / seconds.max(1e-3)
 }

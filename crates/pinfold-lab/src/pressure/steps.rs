@@ -5,9 +5,10 @@
 
 use super::board::{Space, locked};
 use super::desk::{Desk, Kind, Trouble};
+use super::dice::Dice;
 use super::plan::CHILDREN;
 use super::stamp::{By, Known, Lane};
-use super::worker::{Child, Dice, Worker};
+use super::worker::{Child, Worker};
 use super::world::{Process, World, at, part};
 use pinfold::{Advice, NodeId, VirtRange};
 use std::mem;
@@ -117,7 +118,14 @@ impl Worker {
                 something(changed)
             }
             // Others do these.
-            Kind::Reclaim | Kind::Verify => Err(Trouble::Nothing),
+            Kind::Reclaim
+            | Kind::Verify
+            | Kind::Commands
+            | Kind::DeviceRead
+            | Kind::Data
+            | Kind::Compact
+            | Kind::PageOut
+            | Kind::Merge => Err(Trouble::Nothing),
         }
     }
 

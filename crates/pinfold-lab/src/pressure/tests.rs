@@ -206,7 +206,7 @@ fn a_child_whose_pages_the_device_refuses_stays() {
 fn small_machine() -> (Space, VirtAddr) {
     sit_at(0);
     let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 64 };
-    let (board, rules) = (Board::new(64, 1), Rules::default());
+    let (board, rules) = (Board::new(64, 1, NODES), Rules::default());
     // SAFETY: the board was made with these frames, and nobody else uses it.
     let memory = unsafe { Memory::new(board, &[span], rules, Tuning::default()) }.unwrap();
     let space = Space::new(&memory, Limits::of_format::<X86_64>()).unwrap();

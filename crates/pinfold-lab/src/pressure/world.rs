@@ -5,7 +5,7 @@
 //! that no thread's knowledge is in doubt. Under it come the locks of what each thread knows, which
 //! that thread alone takes meanwhile. All locks of the manager are below.
 
-use super::board::{Board, Space, locked, sit_at};
+use super::board::{Board, NODES, Space, locked, sit_at};
 use super::desk::{Desk, Kind, Trouble};
 use super::drive::{Drive, Gauge, Medium};
 use super::plan::{Plan, PressureError, SwapMedium};
@@ -143,7 +143,7 @@ impl World {
         let threads = plan.threads as usize;
         // The last one is that of who reclaims, and of who looks at the end.
         sit_at(threads);
-        let board = Board::new(plan.frames as usize, threads + 1);
+        let board = Board::new(plan.frames as usize, threads + 1, NODES);
         let nodes = (0..).map(NodeId).zip(plan.node_frames());
         let mut first = Pfn(0);
         let spans: Vec<_> = nodes

@@ -23,7 +23,8 @@ use crate::words::Words;
 use ledger::Ledger;
 use rows::Rows;
 use scenes::Scenes;
-use why::{Teller, in_force};
+use why::Teller;
+pub(crate) use why::in_force;
 
 mod ledger;
 mod rows;

@@ -289,7 +289,7 @@ impl<'a> Teller<'a> {
 }
 
 /// A switch's variant in force, and since when it is: `pte-cow=ref-count, since 5.9`.
-pub(super) fn in_force(rules: &Rules, switch: Switch) -> String {
+pub(crate) fn in_force(rules: &Rules, switch: Switch) -> String {
     let variant = rules.get(switch.name()).unwrap_or_default();
     let info = Rules::switches().find(|info| info.name == switch.name());
     let known = info.and_then(|info| info.variants.iter().find(|known| known.name == variant));

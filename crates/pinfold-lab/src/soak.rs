@@ -1,0 +1,341 @@
+//! The demo of bug 215616 on real threads: processes whose threads roam over the nodes have command
+//! buffers pinned, and write into them again and again, while devices read them through their pins,
+//! and NUMA balancing, swap, same-page merging, compaction and forks work on the same memory.
+//!
+//! Nothing is explored: the threads are the system's, and what they do follows from a seed but for
+//! how they are scheduled. A corruption is a command that a device finds in its frame and that is
+//! not the one its process wrote last; the first one ends the run, and is explained from the events
+//! of its page. [`run`] has the threads work, watches them, and reports.
+//!
+//! Protocol: each thread is a CPU of the machine at a time (`pressure/board.rs`), with a cache of
+//! translations; those of processes change the CPU ([`cpus`]), the others have one of their own.
+//! The calling thread only watches. A thread that hangs is left behind, since nothing can end it,
+//! and with it the machine. Otherwise one more thread looks at all buffers once more when the
+//! others have ended, has all processes exit, and counts.
+//!
+//! Invariants:
+//! - INV-SOAK-1: a word of a buffer is wrong only if the manager, or the rules, have lost it: a
+//!   buffer is written by its process alone, and not while a device reads it.
+
+mod buffer;
+mod cpus;
+mod device;
+mod lane;
+mod log;
+mod plan;
+mod report;
+mod story;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use crate::pressure::FrameRow;
+use crate::pressure::board::sit_at;
+use crate::pressure::crew::{Crew, Watched};
+use crate::pressure::desk::{Desk, Hung, Kind, Tally, Trouble};
+use crate::pressure::report::{each_second, rows};
+use crate::report::Verdict;
+use buffer::Process;
+use lane::{Lane, Shared, look_at_all};
+use log::Logs;
+use pinfold::rules::Interface;
+use plan::THREADS;
+use report::{is_bound, names};
+use std::ops::ControlFlow;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use world::World;
+
+pub use plan::{Activity, Affinity, SoakError, SoakPlan};
+pub use report::{Corruption, Moves, SoakReport};
+pub use story::Told;
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+pub struct SoakBeat {
+    /// Since the threads began.
+    pub elapsed: Duration,
+    /// Buffers that devices have read.
+    pub buffers: u64,
+    /// Pages that were moved.
+    pub migrations: u64,
+    /// Hinting faults.
+    pub hint_faults: u64,
+}
+
+/// The machine, and what stands on it.
+struct Stage {
+    world: Arc<World>,
+    processes: Arc<[Process]>,
+    logs: Arc<Logs>,
+    clock: Instant,
+}
+
+impl Stage {
+    fn shared(&self, name: String) -> Shared {
+        Shared {
+            world: self.world.clone(),
+            processes: self.processes.clone(),
+            logs: self.logs.clone(),
+            desk: Arc::new(Desk::new(name, self.clock)),
+        }
+    }
+
+    /// The same, with the stage's own share of the processes.
+    fn last(self, name: String) -> Shared {
+        let Self { world, processes, logs, clock } = self;
+        Shared { world, processes, logs, desk: Arc::new(Desk::new(name, clock)) }
+    }
+}
+
+/// One more thread.
+///
+/// # Errors
+/// When the system allows none.
+fn enter(
+    crew: &mut Crew,
+    shared: Shared,
+    run: impl FnOnce(Shared) + Send + 'static,
+) -> Result<(), SoakError> {
+    let desk = shared.desk.clone();
+    let work = move || {
+        let world = shared.world.clone();
+        let _stops = world.stops_all();
+        run(shared);
+    };
+    crew.start(desk, work).map_err(SoakError::System)
+}
+
+/// Has processes and devices work, as planned, and reports. `observe` is called from time to time,
+/// and may end it early.
+///
+/// After a hang the threads, and what they hold, are left as they are: the caller tells of it, and
+/// ends the process.
+///
+/// # Errors
+/// When the plan cannot be carried out.
+pub fn run(
+    plan: &SoakPlan,
+    mut observe: impl FnMut(&SoakBeat) -> ControlFlow<()>,
+) -> Result<SoakReport, SoakError> {
+    plan.check()?;
+    let world = Arc::new(World::new(plan)?);
+    let (processes, logs) = world.settle()?;
+    let stage = Stage { world, processes, logs, clock: Instant::now() };
+    let mut crew = Crew::default();
+    if let Err(why) = start(&stage, &mut crew) {
+        stage.world.halt();
+        return Err(why);
+    }
+    let world = stage.world.clone();
+    let (began, mut worked, mut early) = (Instant::now(), None, false);
+    let work = |crew: &Crew, elapsed: Duration| Work {
+        seconds: elapsed.as_secs_f64(),
+        tally: crew.tally(),
+        moves: world.moves(),
+    };
+    let watched = crew.watch(plan.patience, || {
+        let elapsed = began.elapsed();
+        let moves = world.moves();
+        let asked = observe(&SoakBeat {
+            elapsed,
+            buffers: crew.tally().row(Kind::DeviceRead).done,
+            migrations: moves.pgmigrate_success,
+            hint_faults: moves.numa_hint_faults,
+        });
+        if worked.is_none() && (asked.is_break() || world.is_over() || elapsed >= plan.time) {
+            early = asked.is_break() && elapsed < plan.time && !world.is_over();
+            worked = Some(work(&crew, elapsed));
+            world.halt();
+        }
+    });
+    let worked = worked.unwrap_or_else(|| work(&crew, began.elapsed()));
+    let (tally, panics) = (crew.tally(), crew.join());
+    let mut ended = Ended { early, worked, tally, panics, ..Ended::default() };
+    match watched {
+        Watched::Hung(hung) => ended.hung = hung,
+        Watched::Ended => ended.close(plan, stage)?,
+    }
+    Ok(ended.report(plan, &world))
+}
+
+/// Starts all threads.
+fn start(stage: &Stage, crew: &mut Crew) -> Result<(), SoakError> {
+    let plan = &stage.world.plan;
+    for process in 0..plan.processes as usize {
+        for thread in 0..THREADS {
+            let name = format!("process {process}, thread {thread}");
+            let run = move |shared| Lane::new(shared, (process, thread)).work();
+            enter(crew, stage.shared(name), run)?;
+        }
+    }
+    let mut cpu = stage.world.cpus.count();
+    for device in 0..plan.devices as usize {
+        let run = move |shared: Shared| device::serve(&shared, (device, cpu));
+        enter(crew, stage.shared(format!("device {device}")), run)?;
+        cpu += 1;
+    }
+    for activity in Activity::ALL.into_iter().filter(|each| plan.has(*each)) {
+        if activity == Activity::Forks
+            || activity == Activity::Balancing && !Interface::NumaBalancing.exists(&plan.rules)
+        {
+            continue;
+        }
+        let run = move |shared: Shared| tasks::go_on(&shared, activity, cpu);
+        enter(crew, stage.shared(activity.name().to_owned()), run)?;
+        cpu += 1;
+    }
+    Ok(())
+}
+
+/// What is left when every process is gone.
+#[derive(Clone, Debug, Default)]
+struct Left {
+    free: u64,
+    slots: u64,
+    off: Option<String>,
+}
+
+/// What had been done when the threads were to stop.
+#[derive(Default)]
+struct Work {
+    seconds: f64,
+    tally: Tally,
+    moves: Moves,
+}
+
+/// How it ended.
+#[derive(Default)]
+struct Ended {
+    early: bool,
+    worked: Work,
+    tally: Tally,
+    hung: Vec<Hung>,
+    panics: Vec<String>,
+    left: Option<Left>,
+}
+
+impl Ended {
+    /// Has a thread look at all buffers once more, let all processes exit, and count what is left.
+    ///
+    /// # Errors
+    /// When there can be no such thread.
+    fn close(&mut self, plan: &SoakPlan, stage: Stage) -> Result<(), SoakError> {
+        let (tell, told) = mpsc::channel();
+        let mut crew = Crew::default();
+        let last = stage.world.last_cpu();
+        let run = move |shared: Shared| {
+            sit_at(last);
+            look_at_all(&shared);
+            let Shared { world, processes, desk, .. } = shared;
+            let exit = || {
+                drop(processes);
+                // CPUs' batches have references to pages that nobody needs any more.
+                world.memory.lru_add_drain_all();
+                let (free, slots) = (world.memory.frames().total_free(), world.slots_in_use());
+                Ok::<_, Trouble>(Left { free, slots, off: world.swap_off().err() })
+            };
+            if let Ok(left) = desk.carry_out(Kind::Exit, exit) {
+                // Nobody listens after a hang.
+                drop(tell.send(left));
+            }
+        };
+        enter(&mut crew, stage.last("the last look".to_owned()), run)?;
+        if let Watched::Hung(hung) = crew.watch(plan.patience, || {}) {
+            self.hung = hung;
+        }
+        self.tally.add(&crew.tally());
+        self.panics.extend(crew.join());
+        self.left = told.try_recv().ok();
+        Ok(())
+    }
+
+    /// What is wrong, one reason a line.
+    fn failures(&self, world: &World) -> Vec<String> {
+        let (corruptions, _, unexpected) = world.findings();
+        let mut reasons = Vec::new();
+        if corruptions > 0 {
+            let pages = if corruptions == 1 { "page is" } else { "pages are" };
+            reasons.push(format!("{corruptions} {pages} not what the process wrote"));
+        }
+        let hung = |hung: &Hung| {
+            let Hung { thread, operation, seconds } = hung;
+            format!("{thread} is in one operation for {seconds:.0} s: {operation}")
+        };
+        reasons.extend(self.hung.iter().map(hung));
+        reasons.extend(self.panics.iter().cloned());
+        reasons.extend(unexpected);
+        reasons.extend(world.board().bugs().iter().map(|bug| format!("broken invariant: {bug}")));
+        if let Some(left) = &self.left {
+            if left.free != world.free_at_start {
+                let (free, start) = (left.free, world.free_at_start);
+                reasons.push(format!("{free} frames are free at the end, of {start}"));
+            }
+            if left.slots > 0 {
+                reasons.push(format!("{} slots are in use that nobody needs", left.slots));
+            }
+            reasons.extend(left.off.iter().map(|why| format!("swap stays on: {why}")));
+        }
+        reasons
+    }
+
+    /// Why it shows less than it should.
+    fn doubts(&self, plan: &SoakPlan) -> Vec<String> {
+        let Work { tally, moves, .. } = &self.worked;
+        let mut doubts = Vec::new();
+        if self.early {
+            doubts.push("it was ended before its time".to_owned());
+        }
+        if tally.row(Kind::DeviceRead).done == 0 {
+            doubts.push("no device has read a buffer: give it more time, or frames".to_owned());
+        }
+        let balances =
+            plan.has(Activity::Balancing) && Interface::NumaBalancing.exists(&plan.rules);
+        if balances && moves.numa_hint_faults == 0 {
+            doubts.push("NUMA balancing caused no fault: give it more time".to_owned());
+        }
+        doubts
+    }
+
+    fn report(self, plan: &SoakPlan, world: &World) -> SoakReport {
+        let failures = self.failures(world);
+        let (verdict, reasons) = match failures.is_empty() {
+            false => (Verdict::Fail, failures),
+            true => match self.doubts(plan) {
+                doubts if doubts.is_empty() => (Verdict::Pass, doubts),
+                doubts => (Verdict::Partial, doubts),
+            },
+        };
+        let (corruptions, first, _) = world.findings();
+        let Work { seconds, tally: worked, moves } = self.worked;
+        SoakReport {
+            verdict,
+            reasons,
+            rules: plan.rules.to_string(),
+            seed: plan.seed,
+            processes: plan.processes,
+            threads: THREADS,
+            devices: plan.devices,
+            nodes: plan.nodes,
+            affinity: is_bound(plan.affinity),
+            without: names(&plan.without),
+            seconds,
+            buffers_checked: self.tally.row(Kind::DeviceRead).done,
+            pages_checked: self.tally.checked,
+            migrations_each_second: each_second(moves.pgmigrate_success, seconds),
+            hint_faults_each_second: each_second(moves.numa_hint_faults, seconds),
+            corruptions,
+            first,
+            counted: world.moves(),
+            frames: FrameRow {
+                all: plan.frames,
+                free_at_start: world.free_at_start,
+                free_at_end: self.left.as_ref().map(|left| left.free),
+            },
+            slots_at_end: self.left.as_ref().map(|left| left.slots),
+            operations: rows(&self.tally, (&worked, seconds)),
+            hung: self.hung,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Why a device and a process do not see the same page: the chain of events that parted them, from
+//! the page's log.
+//!
+//! The chain is followed back in time, as in [`crate::story`]: from the copy to what took the write
+//! bit, from there to what put the entry in that state.
+
+use super::log::Noted;
+use crate::story::in_force;
+use pinfold::rules::Rules;
+use pinfold::{EventKind, Pfn};
+use serde::Serialize;
+
+/// One event of the chain.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Told {
+    /// When, in milliseconds since the first thread began.
+    pub at_ms: f64,
+    /// Whose thread it was.
+    pub thread: String,
+    /// The node that this ran on.
+    pub node: u8,
+    /// What happened.
+    pub what: String,
+    /// The rule that decided it, and its variant with the release that took it up, if one did.
+    pub rule: Option<String>,
+}
+
+/// Whether an event is a link of the chain.
+type Link = fn(&EventKind) -> bool;
+
+/// Links of the chain, the last one first: each is the latest event of its kind before those that
+/// were found already. Of those that stand together each may have come first.
+const LINKS: [&[Link]; 8] = [
+    &[|kind| {
+        matches!(
+            kind,
+            EventKind::Copied { .. } | EventKind::Migrated { .. } | EventKind::KsmMerged { .. }
+        )
+    }],
+    &[|kind| matches!(kind, EventKind::CowCopy { .. })],
+    &[|kind| {
+        matches!(
+            kind,
+            EventKind::MigrationRestored { writable: false, .. }
+                | EventKind::HintRestored { writable: false, .. }
+                | EventKind::Protected { writable: false, .. }
+                | EventKind::SwapShared { .. }
+                | EventKind::ForkProtected(_)
+                | EventKind::ForkShared { .. }
+        )
+    }],
+    &[
+        |kind| matches!(kind, EventKind::MigrationDowngraded { .. }),
+        |kind| {
+            matches!(
+                kind,
+                EventKind::MigrationBusy { .. }
+                    | EventKind::SwapEntry { .. }
+                    | EventKind::SwapBusy { .. }
+            )
+        },
+    ],
+    &[|kind| matches!(kind, EventKind::MigrationEntry { .. } | EventKind::SwapCacheEntered(_))],
+    &[|kind| matches!(kind, EventKind::HintFault(_))],
+    &[|kind| matches!(kind, EventKind::NumaProtected(_))],
+    &[|kind| matches!(kind, EventKind::FastTaken(_) | EventKind::SlowTaken(_))],
+];
+
+/// The chain in a page's log, in the order in which it happened.
+pub(super) fn chain(log: &[Noted]) -> Vec<&Noted> {
+    let mut found: Vec<usize> = Vec::new();
+    let mut end = log.len();
+    for together in LINKS {
+        let latest = |link: &Link| log[..end].iter().rposition(|noted| link(&noted.kind));
+        found.extend(together.iter().filter_map(latest));
+        end = found.iter().copied().min().unwrap_or(end);
+    }
+    found.sort_unstable();
+    found.into_iter().map(|at| &log[at]).collect()
+}
+
+/// An event in words.
+pub(super) fn told(noted: &Noted, rules: &Rules) -> Told {
+    let decision = noted.kind.decision();
+    let what = match &decision {
+        Some(decision) => decision.to_string(),
+        None => noted.kind.to_string(),
+    };
+    Told {
+        at_ms: noted.at.as_secs_f64() * 1e3,
+        thread: noted.thread.name().unwrap_or("somebody").to_owned(),
+        node: noted.node.0,
+        what,
+        rule: decision.map(|decision| in_force(rules, decision.rule)),
+    }
+}
+
+/// What it comes to.
+pub(super) fn outcome(device: &str, frame: Pfn, process: usize, owner: Option<Pfn>) -> String {
+    match owner {
+        Some(owner) if owner != frame => {
+            format!("So {device} leads to {frame}, and the entry of process {process} to {owner}.")
+        }
+        Some(_) => format!("{device} and process {process} lead to {frame} both."),
+        None => format!("{device} leads to {frame}; where process {process} leads is not known."),
+    }
+}

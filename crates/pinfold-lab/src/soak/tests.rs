@@ -1,0 +1,234 @@
+use super::buffer::{Place, Wrong, shown};
+use super::cpus::{Cpus, Seated};
+use super::log::Noted;
+use super::*;
+use crate::pressure::board::Board;
+use crate::pressure::dice::Dice;
+use pinfold::{Cause, Event, EventKind, MigrationKind, NodeId, Pfn, Platform, Rules, SpaceId};
+use pinfold::{VirtAddr, Vpn};
+use std::sync::atomic::Ordering;
+use std::thread;
+
+fn plan(rules: &str) -> SoakPlan {
+    SoakPlan {
+        rules: Rules::parse(rules).unwrap(),
+        time: Duration::from_secs(1),
+        seed: 1,
+        processes: 4,
+        devices: 2,
+        nodes: 2,
+        frames: SoakPlan::enough(4, 2),
+        affinity: Affinity::Roams,
+        without: Vec::new(),
+        patience: Duration::from_secs(120),
+    }
+}
+
+fn soaked(plan: &SoakPlan) -> SoakReport {
+    run(plan, |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// What holds however much was done.
+fn accounted(report: &SoakReport) {
+    assert_eq!(report.hung, []);
+    assert_eq!(report.frames.free_at_end, Some(report.frames.free_at_start), "{report:#?}");
+    assert_eq!(report.slots_at_end, Some(0), "{report:#?}");
+}
+
+#[test]
+fn under_todays_rules_a_device_reads_what_was_written() {
+    let report = soaked(&plan("pinfold"));
+    assert_eq!(report.verdict, Verdict::Pass, "{report:#?}");
+    accounted(&report);
+    let counted = report.counted;
+    assert!(report.buffers_checked > 0 && report.pages_checked >= report.buffers_checked);
+    assert!(counted.numa_hint_faults > 0 && counted.pgmigrate_success > 0, "{counted:?}");
+    let done = |kind: Kind| {
+        report.operations.iter().any(|row| row.operation == kind.name() && row.done > 0)
+    };
+    for kind in [Kind::LongPin, Kind::Commands, Kind::DeviceRead, Kind::Scan, Kind::Data] {
+        assert!(done(kind), "{}: {:#?}", kind.name(), report.operations);
+    }
+}
+
+#[test]
+fn the_corruption_of_5_9_is_found_and_explained() {
+    let report = soaked(&SoakPlan { time: Duration::from_secs(60), ..plan("5.9") });
+    assert_eq!((report.verdict, report.corruptions > 0), (Verdict::Fail, true), "{report:#?}");
+    accounted(&report);
+    let first = report.first.unwrap();
+    assert!(first.found_by.starts_with("device"), "{first:#?}");
+    assert!(first.device_frame != first.owner_frame, "{first:#?}");
+    let rules: Vec<_> = first.events.iter().filter_map(|event| event.rule.as_deref()).collect();
+    assert!(rules.contains(&"pte-cow=ref-count, since 5.9"), "{first:#?}");
+    let downgraded = "migration-kind=read-write, since the beginning";
+    assert!(rules.contains(&downgraded), "{first:#?}");
+}
+
+/// Fewer frames than all need at once: what finds none is refused, and nothing is lost or left.
+#[test]
+fn a_machine_without_frames_refuses_and_goes_on() {
+    let few = plan("pinfold").frames * 2 / 7;
+    let report = soaked(&SoakPlan { frames: few, ..plan("pinfold") });
+    assert!(matches!(report.verdict, Verdict::Pass | Verdict::Partial), "{report:#?}");
+    accounted(&report);
+}
+
+#[test]
+fn one_node_and_nothing_beside_the_demo() {
+    let plan = SoakPlan {
+        nodes: 1,
+        frames: SoakPlan::enough(4, 1),
+        without: Activity::ALL.to_vec(),
+        ..plan("5.9")
+    };
+    let report = soaked(&plan);
+    assert_eq!(report.verdict, Verdict::Pass, "{report:#?}");
+    accounted(&report);
+    assert_eq!(report.without, ["balancing", "swap", "merging", "compaction", "forks"]);
+    let counted = report.counted;
+    assert_eq!((counted.numa_hint_faults, counted.pgmigrate_success), (0, 0), "{counted:?}");
+    assert_eq!((counted.pswpout, counted.merged, counted.fork_copy), (0, 0, 0), "{counted:?}");
+}
+
+#[test]
+fn who_ends_it_early_is_told_so() {
+    let report = run(&plan("pinfold"), |_| ControlFlow::Break(())).unwrap();
+    assert_eq!(report.verdict, Verdict::Partial);
+    assert!(report.reasons[0].contains("before its time"), "{:?}", report.reasons);
+    accounted(&report);
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_refused_with_the_remedy() {
+    let refused = |plan: SoakPlan, said: &str| {
+        let why = plan.check().unwrap_err().to_string();
+        assert!(why.contains(said), "{why}");
+        assert!(run(&plan, |_| ControlFlow::Continue(())).is_err());
+    };
+    refused(SoakPlan { processes: 0, ..plan("pinfold") }, "1 to 64 processes");
+    refused(SoakPlan { devices: 5, ..plan("pinfold") }, "1 to 4 devices, no more than processes");
+    refused(SoakPlan { nodes: 9, ..plan("pinfold") }, "1 to 8 nodes");
+    refused(SoakPlan { frames: 100, ..plan("pinfold") }, "take fewer processes");
+    refused(SoakPlan { time: Duration::ZERO, ..plan("pinfold") }, "seconds");
+}
+
+#[test]
+fn a_panic_of_one_thread_stops_all() {
+    let world = World::new(&plan("pinfold")).unwrap();
+    drop(world.stops_all());
+    assert!(!world.is_over(), "nothing has panicked");
+    let panicked = thread::scope(|scope| {
+        let run = || {
+            let _stops = world.stops_all();
+            panic!("on purpose")
+        };
+        scope.spawn(run).join().is_err()
+    });
+    assert!(panicked && world.is_over());
+}
+
+#[test]
+fn no_two_threads_run_on_a_cpu_and_who_is_bound_stays_on_the_node() {
+    let bound = SoakPlan { affinity: Affinity::Bound, ..plan("pinfold") };
+    let cpus = Cpus::new(&bound);
+    let board = Board::new(1, cpus.count(), bound.nodes);
+    let mut dice = Dice::new(1);
+    let mut seated: Vec<_> = (0..bound.processes as usize * THREADS as usize)
+        .map(|thread| {
+            let home = cpus.home(thread / THREADS as usize);
+            (home, Seated::first(&cpus, bound.affinity, home, &mut dice))
+        })
+        .collect();
+    for _ in 0..100 {
+        for (home, seated) in &mut seated {
+            seated.roam(&mut dice);
+            assert_eq!(board.node(), *home);
+        }
+        let mut taken: Vec<_> = seated.iter().map(|(_, seated)| seated.cpu()).collect();
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), seated.len());
+    }
+}
+
+#[test]
+fn commands_say_whose_they_are_and_how_often_they_were_written() {
+    let board = Board::new(4, 1, 1);
+    let place = Place { process: 3, buffer: 2, page: 1 };
+    assert_eq!(place.check(&board, Pfn(1), 0), Ok(()));
+    place.write(&board, Pfn(1), 7);
+    assert_eq!(place.check(&board, Pfn(1), 7), Ok(()));
+    let late = place.check(&board, Pfn(1), 8).unwrap_err();
+    assert_eq!(shown(late.found), "write 7 of process 3, buffer 2, page 1, word 0");
+    assert!(Place { page: 2, ..place }.check(&board, Pfn(1), 7).is_err());
+    // A page of two times.
+    let word = (0..512).rev().find(|word| board.word(Pfn(1), *word).load(Ordering::Relaxed) != 0);
+    board.word(Pfn(1), word.unwrap()).store(late.found, Ordering::Relaxed);
+    assert!(matches!(place.check(&board, Pfn(1), 7), Err(Wrong { .. })));
+    assert_eq!(shown(0), "nothing");
+}
+
+/// The chain is the way by which the write bit went, whatever else is in the log.
+#[test]
+fn the_story_is_the_chain_that_led_to_the_copy() {
+    let (f, g) = (Pfn(3), Pfn(4));
+    let space = (SpaceId(7), Vpn(16));
+    let logs = Logs::new(Box::new([space]), 2, 8);
+    let file = |page: u64, kind| {
+        logs.file(NodeId(1), &Event { space: space.0, at: Vpn(16 + page).start(), kind });
+    };
+    let entry = EventKind::MigrationEntry { pfn: f, kind: MigrationKind::Write };
+    let busy = EventKind::MigrationBusy { pfn: f, refs: 1025, expected: 1 };
+    let restored = |writable| EventKind::MigrationRestored { pfn: f, writable };
+    file(1, EventKind::FastTaken(f));
+    logs.pins((0, 1), f);
+    file(1, EventKind::NumaProtected(f));
+    // Of another page, and what is told of no entry.
+    file(0, EventKind::NumaProtected(g));
+    file(1, EventKind::HintFault(f));
+    file(1, entry);
+    logs.file(NodeId(0), &Event { space: SpaceId(0), at: VirtAddr(0), kind: busy });
+    file(1, restored(true));
+    file(1, entry);
+    // The scan may come before the count of references or after it.
+    logs.file(NodeId(0), &Event { space: SpaceId(0), at: VirtAddr(0), kind: busy });
+    file(1, EventKind::MigrationDowngraded { pfn: f, to: MigrationKind::Read });
+    file(1, restored(false));
+    file(1, EventKind::CowCopy { pfn: f, why: pinfold::rules::Why::Rule });
+    file(1, EventKind::Copied { from: f, to: g });
+    // Later events do not push that out.
+    for _ in 0..1000 {
+        file(1, EventKind::NumaProtected(g));
+    }
+    let story = logs.story((0, 1));
+    let kinds: Vec<_> = story::chain(&story).iter().map(|noted: &&Noted| noted.kind).collect();
+    assert_eq!(kinds.len(), 9, "{kinds:?}");
+    assert!(matches!(kinds[0], EventKind::FastTaken(_)), "{kinds:?}");
+    assert_eq!([kinds[3], kinds[4], kinds[6]], [entry, busy, restored(false)], "{kinds:?}");
+    assert!(matches!(kinds[8], EventKind::Copied { .. }), "{kinds:?}");
+    assert!(logs.story((0, 0)).len() == 1);
+    logs.unpins((0, 1), f);
+    assert!(logs.story((0, 1)).is_empty());
+}
+
+/// A device that reads a frame which the process has left finds it, and both are named.
+#[test]
+fn a_device_that_has_another_frame_is_told_of_with_both() {
+    let world = Arc::new(World::new(&plan("pinfold")).unwrap());
+    let (processes, logs) = world.settle().unwrap();
+    let process = &processes[0];
+    let place = Place { process: 0, buffer: 1, page: 2 };
+    let at = (process.at(place), Cause::Store);
+    let write = |frame| place.write(world.board(), frame, 5);
+    world.access(&process.space, at, write).unwrap();
+    let frame = Pfn(world.plan.frames - 1);
+    let wrong = place.check(world.board(), frame, 5).unwrap_err();
+    world.corrupted((process, &logs), ("device 1", place, 5), Some(frame), wrong);
+    assert!(world.is_over());
+    let (count, first, _) = world.findings();
+    let first = first.unwrap();
+    assert_eq!((count, first.device_frame), (1, Some(frame.0)));
+    assert!(first.owner_frame.is_some() && first.owner_frame != first.device_frame);
+    assert!(first.outcome.unwrap().starts_with("So device 1 leads to "));
+}
