@@ -176,7 +176,7 @@ pub use frame::{
 pub use group::{Group, GroupStats};
 pub use memory::{HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks, ZeroPages};
 pub use merger::{Merger, MergerStats, Scanned};
-pub use migrate::Moved;
+pub use migrate::{MigrateMode, MoveScope, Moved, NotMoved, PageStatus, Strict};
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
 pub use pin::{
