@@ -1,11 +1,12 @@
 //! Address spaces: the face of the crate.
 
+mod migrate;
 mod remote;
 mod swap;
 
 use core::fmt;
 
-use crate::addr::{NodeId, Pfn, SpaceId, VirtAddr, VirtRange};
+use crate::addr::{Pfn, SpaceId, VirtAddr, VirtRange};
 use crate::area::Prot;
 use crate::charge::GroupId;
 use crate::error::{FaultError, PinError, SpaceError};
@@ -13,7 +14,6 @@ use crate::fault::{Cause, Fault, Unpopulated};
 use crate::file::{FileRun, MOST_PAGES};
 use crate::group::Group;
 use crate::memory::Memory;
-use crate::migrate::{Moved, Mover};
 use crate::mlock::LockError;
 use crate::pin::{self, Access, Ask, PinnedBytes, Pins, Refs, SpaceHandle, Term};
 use crate::platform::Platform;
@@ -381,19 +381,6 @@ impl<P: Platform> AddressSpace<P> {
     /// runs (facts 4.1), which is [`Platform::node`] during the call.
     pub fn numa_scan_of(&self, range: VirtRange, users: Users) -> u64 {
         self.inner.numa_scan(range, users)
-    }
-
-    /// Moves the anonymous pages of `range` to `node`, as move_pages, mbind, memory hotplug and CMA
-    /// do (facts 4.5): every page is tried, also one that was swapped out and is still in memory.
-    pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
-        self.inner.migrate_range(range, node, Mover::Request)
-    }
-
-    /// Moves the anonymous pages of `range` to `node`, as compaction does: pages that have more
-    /// references than mappings, pinned ones for instance, are passed over before an entry is
-    /// touched, and count neither as moved nor as failed (facts 12.7a).
-    pub fn compact(&self, range: VirtRange, node: NodeId) -> Moved {
-        self.inner.migrate_range(range, node, Mover::Compaction)
     }
 
     /// Writes the dirty pages of files whose shared mappings lie in `range` back to their stores,

@@ -181,7 +181,7 @@ pub use memory::{
     HintFilter, HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks, ZeroPages,
 };
 pub use merger::{Merger, MergerStats, Scanned};
-pub use migrate::Moved;
+pub use migrate::{MigrateMode, MoveScope, Moved, NotMoved, PageStatus, Strict};
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
 pub use pin::{

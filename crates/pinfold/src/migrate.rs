@@ -2,11 +2,12 @@
 //! it is copied if nobody else refers to it, and the entries come back for the new frames, or for
 //! the old ones (facts 4.5).
 //!
-//! Protocol, per pass: locks of both folios (tried, never slept for), walk of the family with each
-//! table's lock in turn to take the entries out, flush (with each entry, or once: rule
-//! `migrate-flush`), comparison of the references, copy, walk to
-//! restore (`vacate` has both walks), unlock. A fault that meets a migration entry waits for the
-//! old folio's lock. The caller has isolated the folio, which takes one reference.
+//! Protocol, per pass: locks of both folios (tried; later passes of a caller that can wait sleep for
+//! the old one's, with no lock held: [`MigrateMode`]), walk of the family with each table's lock in
+//! turn to take the entries out, flush (with each entry, or once: rule `migrate-flush`), comparison
+//! of the references, copy, walk to restore (`vacate` has both walks), unlock. A fault that meets a
+//! migration entry waits for the old folio's lock. The caller has isolated the folio, which takes
+//! one reference, and holds no lock that a page lock is below.
 //!
 //! The new folio is as large, on the wanted node; what maps the old one as one huge entry maps the
 //! new one so. Where no such run of frames is free, a caller that can wait has the folio split and
@@ -34,12 +35,13 @@
 
 mod alone;
 mod range;
+mod request;
 
 use core::ops::AddAssign;
 
 use crate::addr::{NodeId, Pfn};
 use crate::event::EventKind;
-use crate::frame::{Flags, Isolation, List, NewFolio, NewFrame, Placement, Sizes, Start};
+use crate::frame::{Flags, Isolation, List, NewFolio, NewFrame, Placement, Sizes, Start, Zone};
 use crate::memory::Memory;
 use crate::page::PageLock;
 use crate::platform::Platform;
@@ -48,6 +50,8 @@ use crate::rules::large::{Tally, tally};
 use crate::swap::Slot;
 use crate::tlb::DeferredFlush;
 use crate::vacate::{HugeEntries, Pinned};
+
+pub use request::{MoveScope, NotMoved, PageStatus, Strict};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -140,24 +144,75 @@ impl<P: Platform> Drop for Isolated<'_, P> {
     }
 }
 
-/// On whose behalf a page migrates, and so how often that is tried.
+/// How long a migration waits for what is in its way (facts 4.5).
+///
+/// Linux has a third, MIGRATE_SYNC_LIGHT, which waits for locks and not for writeback. Here none
+/// waits for that: a page that is being written is not isolated, and stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Mode {
-    /// For a caller that can wait: move_pages, mbind, memory hotplug.
-    Sync,
-    /// For a fault, whose access has to wait.
+pub enum MigrateMode {
+    /// For nothing: a page whose lock another has stays (MIGRATE_ASYNC). For a fault, whose access
+    /// has to wait, and for who looks for any page that moves. Makes
+    /// [`crate::Tuning::hint_passes`] passes.
     Async,
+    /// For page locks, once three passes have tried them in vain (MIGRATE_SYNC). For move_pages,
+    /// mbind, memory hotplug, CMA and long-term pins. Makes [`crate::Tuning::migrate_passes`]
+    /// passes.
+    Sync,
+}
+
+/// How many passes only try the locks, also of who can wait. Linux: NR_MAX_MIGRATE_ASYNC_RETRY
+/// since 6.3, and the passes before `force` was set until then.
+const TRIED: u32 = 3;
+
+/// What a pass does about a page's lock that another has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Locking {
+    Try,
+    Sleep,
+}
+
+impl MigrateMode {
+    fn locking(self, pass: u32) -> Locking {
+        match self {
+            Self::Sync if pass >= TRIED => Locking::Sleep,
+            Self::Sync | Self::Async => Locking::Try,
+        }
+    }
+}
+
+/// Where pages move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Target {
+    pub(crate) placement: Placement,
+    pub(crate) zone: Zone,
+}
+
+impl Target {
+    /// To this node or nowhere.
+    pub(crate) fn node(node: NodeId) -> Self {
+        Self { placement: Placement::Only(node), zone: Zone::Movable }
+    }
 }
 
 /// On whose behalf the pages of a range move, and so which of them are passed over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mover {
-    /// move_pages, mbind, hotplug, CMA: every page is tried.
-    Request,
+    /// move_pages, mbind, hotplug, CMA: every page of the scope is tried, and counts as failed
+    /// outside.
+    Request(MoveScope),
     /// Compaction, whose isolation passes over an anonymous page that has more references than
     /// mappings before it touches an entry (facts 12.7a), unless it is in the swap cache
     /// (facts 7.3).
     Compaction,
+}
+
+/// Why a folio did not move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stays {
+    /// Somebody refers to it, or has locked it.
+    Busy,
+    /// There is no run of frames for it where it should move.
+    NoFrame,
 }
 
 /// The outcome of a pass.
@@ -242,33 +297,62 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Tries to move a folio to `node`, in as many passes as the tuning says; for a caller that can
-    /// wait, page by page if it finds no place as a whole.
-    pub(crate) fn migrate(&self, page: Isolated<'_, P>, node: NodeId, mode: Mode) -> Moved {
-        let passes = match mode {
-            Mode::Sync => self.tuning().migrate_passes,
-            Mode::Async => self.tuning().hint_passes,
-        };
-        match (self.place_for(&page, node), mode) {
-            (None, Mode::Sync) if page.pages > 1 => self.migrate_parts(page, node),
-            (None, _) => self.count_moved(&page, Pass::Again),
-            (Some(fresh), _) => {
-                let mut passes = (0..passes.max(1)).map(|_| self.migrate_pass(&page, fresh.pfn()));
-                let moved = passes.any(|pass| pass == Pass::Moved);
-                self.count_moved(&page, if moved { Pass::Moved } else { Pass::Again })
+    /// Tries to move a folio, in as many passes as the tuning says; for a caller that can wait, page
+    /// by page if it finds no place as a whole.
+    pub(crate) fn migrate(
+        &self,
+        page: Isolated<'_, P>,
+        target: Target,
+        mode: MigrateMode,
+    ) -> Moved {
+        self.migrate_telling(page, target, mode).0
+    }
+
+    /// As [`Memory::migrate`]; also says why not all of the folio moved.
+    pub(crate) fn migrate_telling(
+        &self,
+        page: Isolated<'_, P>,
+        target: Target,
+        mode: MigrateMode,
+    ) -> (Moved, Result<(), Stays>) {
+        let result = self.migrate_whole(&page, target, mode);
+        match (result, mode) {
+            (Err(Stays::NoFrame), MigrateMode::Sync) if page.pages > 1 => {
+                let moved = self.migrate_parts(page, target);
+                (moved, if moved.failed == 0 { Ok(()) } else { result })
             }
+            (Ok(()), _) => (self.count_moved(&page, Pass::Moved), result),
+            (Err(_), _) => (self.count_moved(&page, Pass::Again), result),
         }
     }
 
-    /// Frames of `node` for a folio to move to, if it may move as a whole.
-    fn place_for(&self, page: &Isolated<'_, P>, node: NodeId) -> Option<Fresh<'_>> {
+    fn migrate_whole(
+        &self,
+        page: &Isolated<'_, P>,
+        target: Target,
+        mode: MigrateMode,
+    ) -> Result<(), Stays> {
+        let passes = match mode {
+            MigrateMode::Sync => self.tuning().migrate_passes,
+            MigrateMode::Async => self.tuning().hint_passes,
+        };
+        let fresh = self.place_for(page, target).ok_or(Stays::NoFrame)?;
+        let mut results =
+            (0..passes.max(1)).map(|pass| self.migrate_pass(page, fresh.pfn(), mode.locking(pass)));
+        let moved = results.any(|pass| pass == Pass::Moved);
+        if moved { Ok(()) } else { Err(Stays::Busy) }
+    }
+
+    /// Frames for a folio to move to, if it may move as a whole.
+    fn place_for(&self, page: &Isolated<'_, P>, target: Target) -> Option<Fresh<'_>> {
+        let Target { placement, zone } = target;
         if page.pages == 1 {
-            let fresh = self.frames().alloc(Placement::Only(node), Flags::ANON, Start::Held);
+            let fresh = self.frames().alloc_from(placement, zone, Flags::ANON, Start::Held);
             return fresh.ok().map(Fresh::Page);
         }
         match tally(self.rule()) {
             Tally::Head => {
-                let fresh = self.frames().alloc_folio_held(node, page.pages.ilog2());
+                let fresh = self.frames().alloc_folio_held((placement, zone), page.pages.ilog2());
                 fresh.ok().map(Fresh::Folio)
             }
             Tally::HeadAndTail | Tally::HeadAndMapcount => None,
@@ -293,12 +377,12 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Splits a large folio and moves its pages one by one, those that are mapped.
-    fn migrate_parts(&self, mut folio: Isolated<'_, P>, node: NodeId) -> Moved {
+    fn migrate_parts(&self, mut folio: Isolated<'_, P>, target: Target) -> Moved {
         let head = folio.head;
         let mut moved = Moved::default();
         let mut move_one = |page: Option<Isolated<'_, P>>| {
             moved += match page {
-                Some(page) => self.migrate(page, node, Mode::Sync),
+                Some(page) => self.migrate(page, target, MigrateMode::Sync),
                 None => Moved { moved: 0, failed: 1 },
             };
         };
@@ -321,9 +405,9 @@ impl<P: Platform> Memory<P> {
         moved
     }
 
-    fn migrate_pass(&self, page: &Isolated<'_, P>, to: Pfn) -> Pass {
+    fn migrate_pass(&self, page: &Isolated<'_, P>, to: Pfn, locking: Locking) -> Pass {
         let mut deferred = DeferredFlush::new();
-        let taken = self.take_out(page, to, &mut deferred);
+        let taken = self.take_out(page, to, locking, &mut deferred);
         deferred.finish(self);
         taken.map_or(Pass::Again, |taken| self.bring_back(taken))
     }
@@ -334,10 +418,14 @@ impl<P: Platform> Memory<P> {
         &self,
         page: &Isolated<'_, P>,
         to: Pfn,
+        locking: Locking,
         deferred: &mut DeferredFlush,
     ) -> Option<TakenOut<'_, P>> {
         let (from, pages) = (page.head, page.pages);
-        let locked_from = self.try_lock_page(from)?;
+        let locked_from = match locking {
+            Locking::Try => self.try_lock_page(from)?,
+            Locking::Sleep => self.lock_page(from),
+        };
         let locked_to = self.try_lock_page(to)?;
         // The folio's lock keeps its home as it is.
         let (home, index) = self.frames().place(from);

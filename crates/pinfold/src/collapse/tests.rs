@@ -302,7 +302,8 @@ fn a_page_on_the_move_refuses_it() {
 /// mover may.
 fn mem_migrate(mem: &Mem<Small>, pfn: Pfn) -> u64 {
     let isolated = mem.isolate(pfn, crate::frame::Sizes::Any).expect("nobody else has isolated it");
-    mem.migrate(isolated, NodeId(1), crate::migrate::Mode::Sync).moved
+    let target = crate::migrate::Target::node(NodeId(1));
+    mem.migrate(isolated, target, crate::MigrateMode::Sync).moved
 }
 
 #[test]

@@ -25,7 +25,7 @@ use super::request::{Fault, Hinted, Request};
 use crate::addr::{Pfn, VirtRange, Vpn, each_page};
 use crate::event::EventKind;
 use crate::frame::Sizes;
-use crate::migrate::{Isolated, Mode, Moved};
+use crate::migrate::{Isolated, MigrateMode, Moved, Target};
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rules::large::{Tally, tally};
@@ -189,7 +189,7 @@ impl<P: Platform> Space<P> {
     fn move_here(&self, isolated: Option<Isolated<'_, P>>) -> Hinted {
         let mem = self.mem();
         let here = mem.platform().node();
-        self.hinted(isolated.map(|page| mem.migrate(page, here, Mode::Async)))
+        self.hinted(isolated.map(|page| mem.migrate(page, Target::node(here), MigrateMode::Async)))
     }
 
     fn hinted(&self, moved: Option<Moved>) -> Hinted {

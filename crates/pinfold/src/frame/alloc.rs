@@ -211,6 +211,20 @@ impl Frames {
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
         let zone = if flags.contains(Flags::ANON) { Zone::Movable } else { Zone::Any };
+        self.alloc_from(placement, zone, flags, start)
+    }
+
+    /// As [`Frames::alloc`], from the zone that the caller says.
+    ///
+    /// # Errors
+    /// When the placement leaves no free frame there.
+    pub(crate) fn alloc_from(
+        &self,
+        placement: Placement,
+        zone: Zone,
+        flags: Flags,
+        start: Start,
+    ) -> Result<NewFrame<'_>, OutOfFrames> {
         let pfn = self.obtain(Request { order: 0, placement, zone })?;
         self.begin(pfn, flags, 0, start);
         Ok(NewFrame { frames: self, pfn, start })
@@ -297,6 +311,11 @@ impl Frames {
             "the owner of the frames gave {first} for {request:?}, which is no such free run"
         );
         Ok(first)
+    }
+
+    /// Whether there is a node with this number: one that is not above the highest of the spans.
+    pub fn has_node(&self, node: NodeId) -> bool {
+        usize::from(node.0) < self.store.nodes().len()
     }
 
     /// The number of free frames of `node`.

@@ -132,17 +132,16 @@ impl Frames {
         NewFolio { frames: self, head, pages, start: Start::Mapped(space, rule) }
     }
 
-    /// Takes a large folio of `node` that nothing maps yet.
+    /// Takes a large folio that nothing maps yet.
     ///
     /// # Errors
-    /// When the node has no such run of free frames.
+    /// When the placement leaves no such run of free frames in the zone.
     pub(crate) fn alloc_folio_held(
         &self,
-        node: NodeId,
+        (placement, zone): (Placement, Zone),
         order: u32,
     ) -> Result<NewFolio<'_>, OutOfFrames> {
-        let placement = Placement::Only(node);
-        let head = self.obtain(Request { order, placement, zone: Zone::Movable })?;
+        let head = self.obtain(Request { order, placement, zone })?;
         self.form_tails(head, order, 0);
         self.form_head(head, (order, Flags::empty()), REF);
         Ok(NewFolio { frames: self, head, pages: 1 << order, start: Start::Held })

@@ -12,6 +12,7 @@
 use super::{Isolated, Moved, Pass};
 use crate::addr::{Mm, NodeId, Pfn};
 use crate::event::EventKind;
+use crate::frame::{Placement, Zone};
 use crate::memory::Memory;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::Pte;
@@ -28,7 +29,8 @@ impl<P: Platform> Memory<P> {
         node: NodeId,
         accessible: impl FnOnce() -> Pte<P::Format>,
     ) -> Moved {
-        let moved = self.frames().alloc_folio_held(node, page.pages.ilog2()).ok().and_then(|to| {
+        let place = (Placement::Only(node), Zone::Movable);
+        let moved = self.frames().alloc_folio_held(place, page.pages.ilog2()).ok().and_then(|to| {
             self.exchange_alone((mm, huge, orig), (page.head, to.head()), accessible)
         });
         self.count_moved(&page, if moved.is_some() { Pass::Moved } else { Pass::Again })

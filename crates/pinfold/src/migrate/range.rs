@@ -6,12 +6,16 @@
 //!
 //! Protocol: the address space's lock is held only to find and isolate the folios. In a batch the
 //! entries of all folios are taken out before the flush, and all stay locked until each has its
-//! entries back; locks are tried, so no batch waits for another.
+//! entries back; locks are tried, so no batch waits for another. What has not moved after as many
+//! passes as only try locks goes on alone.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{DeferredFlush, Fresh, Isolated, Mode, Moved, Mover, Pass, TakenOut};
+use super::{
+    DeferredFlush, Fresh, Isolated, Locking, MigrateMode, MoveScope, Moved, Mover, Pass, TRIED,
+    TakenOut, Target,
+};
 use crate::addr::{NodeId, Pfn, VirtRange, Vpn};
 use crate::frame::{Counts, Sizes};
 use crate::memory::Memory;
@@ -80,6 +84,10 @@ impl<'m, P: Platform> Search<'m, P> {
         if let Some(head) = head {
             self.last = head..Pfn(head.0 + pages);
         }
+        if self.to.1 == Mover::Request(MoveScope::Own) && mem.may_be_shared(pfn) {
+            self.moved.failed += pages;
+            return;
+        }
         match mem.isolate(pfn, Sizes::Any) {
             Some(page) if head.is_some() && self.passes_over(mem, &page) => {}
             Some(page) => {
@@ -103,10 +111,15 @@ impl<'m, P: Platform> Search<'m, P> {
 
 impl<P: Platform> Space<P> {
     /// Moves the anonymous pages of a range.
-    pub(crate) fn migrate_range(&self, range: VirtRange, node: NodeId, mover: Mover) -> Moved {
+    pub(crate) fn migrate_range(
+        &self,
+        range: VirtRange,
+        node: NodeId,
+        (mover, mode): (Mover, MigrateMode),
+    ) -> Moved {
         match mover {
             // The batches' references would refuse the migration of what waits there.
-            Mover::Request => self.mem().lru_add_drain_all(),
+            Mover::Request(_) => self.mem().lru_add_drain_all(),
             Mover::Compaction => {}
         }
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
@@ -120,8 +133,8 @@ impl<P: Platform> Space<P> {
             page = self.find_elsewhere(page..end, &mut search);
             search.pages = 0;
             let moved = match search.one.take() {
-                Some(one) => self.mem().migrate(one, node, Mode::Sync),
-                None => self.mem().migrate_batch(&mut search.found, node),
+                Some(one) => self.mem().migrate(one, Target::node(node), mode),
+                None => self.mem().migrate_batch(&mut search.found, Target::node(node), mode),
             };
             if moved.failed == 0 {
                 // What has moved is where it is wanted.
@@ -151,40 +164,68 @@ impl<P: Platform> Memory<P> {
         let unreferenced = || self.frames().counts_as(pfn, |counts| counts.refs() <= counts.maps());
         self.frames().node(pfn) != node
             && match mover {
-                Mover::Request => true,
+                Mover::Request(_) => true,
                 Mover::Compaction => unreferenced() || self.is_swap_cached(pfn),
             }
     }
 
     /// Moves folios together, in as many passes as the tuning says; those that find no place in
     /// the batch move alone, and large ones that have nowhere to move page by page.
-    fn migrate_batch<'m>(&'m self, pages: &mut Vec<Isolated<'m, P>>, node: NodeId) -> Moved {
+    fn migrate_batch<'m>(
+        &'m self,
+        pages: &mut Vec<Isolated<'m, P>>,
+        target: Target,
+        mode: MigrateMode,
+    ) -> Moved {
         let (mut batch, mut moved) = (Vec::new(), Moved::default());
         if batch.try_reserve_exact(pages.len()).is_err() {
-            pages.drain(..).for_each(|page| moved += self.migrate(page, node, Mode::Sync));
+            pages.drain(..).for_each(|page| moved += self.migrate(page, target, mode));
             return moved;
         }
         for page in pages.drain(..) {
-            match self.place_for(&page, node) {
-                Some(fresh) => batch.push(Move { taken: None, fresh, page, pass: Pass::Again }),
-                None if page.pages > 1 => moved += self.migrate_parts(page, node),
-                None => moved += self.count_moved(&page, Pass::Again),
+            match (self.place_for(&page, target), mode) {
+                (Some(fresh), _) => {
+                    batch.push(Move { taken: None, fresh, page, pass: Pass::Again });
+                }
+                (None, MigrateMode::Sync) if page.pages > 1 => {
+                    moved += self.migrate_parts(page, target);
+                }
+                (None, _) => moved += self.count_moved(&page, Pass::Again),
             }
         }
-        for _ in 0..self.tuning().migrate_passes.max(1) {
-            if self.batch_pass(&mut batch) == Pass::Moved {
-                break;
-            }
-        }
+        self.batch_passes(&mut batch, mode);
         batch.iter().for_each(|page| moved += self.count_moved(&page.page, page.pass));
         moved
+    }
+
+    /// Passes over folios: those that try the locks over all that are left, those that sleep over
+    /// one by one, since a sleeper holds no lock.
+    fn batch_passes<'m>(&'m self, batch: &mut [Move<'m, P>], mode: MigrateMode) {
+        let passes = match mode {
+            MigrateMode::Sync => self.tuning().migrate_passes,
+            MigrateMode::Async => self.tuning().hint_passes,
+        };
+        let together = match mode {
+            MigrateMode::Sync => TRIED.min(passes),
+            MigrateMode::Async => passes,
+        };
+        if (0..together.max(1)).any(|_| self.batch_pass(batch) == Pass::Moved) {
+            return;
+        }
+        for left in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
+            let mut alone = (together..passes)
+                .map(|pass| self.migrate_pass(&left.page, left.fresh.pfn(), mode.locking(pass)));
+            if alone.any(|pass| pass == Pass::Moved) {
+                left.pass = Pass::Moved;
+            }
+        }
     }
 
     /// One pass over the folios that have not moved yet; whether none is left.
     fn batch_pass<'m>(&'m self, batch: &mut [Move<'m, P>]) -> Pass {
         let mut deferred = DeferredFlush::new();
         for page in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
-            page.taken = self.take_out(&page.page, page.fresh.pfn(), &mut deferred);
+            page.taken = self.take_out(&page.page, page.fresh.pfn(), Locking::Try, &mut deferred);
         }
         deferred.finish(self);
         let mut result = Pass::Moved;

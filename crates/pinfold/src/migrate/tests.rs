@@ -1,6 +1,7 @@
 //! Migration: what moves, what must not, and what a failed attempt leaves.
 
 mod folios;
+mod requests;
 mod swapped;
 
 use crate::testing::{
@@ -8,8 +9,8 @@ use crate::testing::{
     store,
 };
 use crate::{
-    Access, Cause, EventKind, Fault, Moved, NodeId, Placement, Prot, Pte, Rules, Small, Term,
-    Tuning, VirtAddr, X86_64,
+    Access, Cause, EventKind, Fault, MigrateMode, Moved, NodeId, Placement, Prot, Pte, Rules,
+    Small, Term, Tuning, VirtAddr, X86_64,
 };
 use std::sync::Arc;
 
@@ -152,11 +153,11 @@ fn a_page_that_is_isolated_already_is_left_to_who_has_it() {
 }
 
 #[test]
-fn a_locked_page_is_given_up_after_the_passes_of_the_tuning() {
+fn a_locked_page_is_given_up_by_who_cannot_wait_and_passes_are_those_of_the_tuning() {
     let (mem, space) = world("pinfold");
     let pfn = store(&space, 16, 1).unwrap();
     let lock = mem.try_lock_page(pfn).unwrap();
-    assert_eq!(space.migrate(pages(16, 1), THERE).failed, 1);
+    assert_eq!(space.migrate_as(pages(16, 1), THERE, MigrateMode::Async).failed, 1);
     assert!(mem.try_lock_page(pfn).is_none(), "trying does not take the lock from its holder");
     drop(lock);
     let tuning = Tuning { migrate_passes: 3, hint_passes: 2, ..Tuning::default() };
