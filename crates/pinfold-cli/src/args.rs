@@ -365,6 +365,10 @@ pub(crate) struct MatrixArgs {
     /// `verdicts-weak`; exit with 1 where they differ
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
+    /// Write a page for a browser to this file, too: the table, in which each cell that breaks
+    /// opens its execution as `explain --html` shows it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
