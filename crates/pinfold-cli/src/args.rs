@@ -90,17 +90,17 @@ pub(crate) enum Command {
 
 impl Command {
     /// For whom its result is written.
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> TestFormat {
         match self {
             Self::Run(args) => args.format,
             Self::Check(args) => args.format,
-            Self::Merge(args) => args.format,
-            Self::Replay(args) => args.format,
-            Self::Explain(args) => args.format,
+            Self::Merge(args) => args.format.into(),
+            Self::Replay(args) => args.format.into(),
+            Self::Explain(args) => args.format.into(),
             Self::Matrix(args) => args.format,
-            Self::When(args) => args.format,
-            Self::Cure(args) => args.format,
-            Self::Pressure(args) => args.format,
+            Self::When(args) => args.format.into(),
+            Self::Cure(args) => args.format.into(),
+            Self::Pressure(args) => args.format.into(),
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -110,21 +110,23 @@ impl Command {
             | Self::Completions(_)
             | Self::Man(_)
             | Self::LinuxAgent(_)
-            | Self::LinuxGuest => Format::Human,
+            | Self::LinuxGuest => TestFormat::Human,
         }
     }
 }
 
 /// For whom the answer to a command line is written that cannot be read as a whole.
-pub(crate) fn asked_for(words: impl Iterator<Item = OsString>) -> Format {
+pub(crate) fn asked_for(words: impl Iterator<Item = OsString>) -> TestFormat {
     let mut before = OsString::new();
     for word in words {
-        if word == "--format=json" || (before == "--format" && word == "json") {
-            return Format::Json;
+        for (format, name) in [(TestFormat::Json, "json"), (TestFormat::Ktap, "ktap")] {
+            if word == *format!("--format={name}") || (before == "--format" && word == name) {
+                return format;
+            }
         }
         before = word;
     }
-    Format::Human
+    TestFormat::Human
 }
 
 /// How output looks, for every command.
@@ -155,7 +157,7 @@ pub(crate) struct RunArgs {
     pub(crate) seed: Option<u64>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: TestFormat,
 }
 
 /// `pinfold check`
@@ -188,7 +190,7 @@ pub(crate) struct CheckArgs {
     pub(crate) allow_partial: bool,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: TestFormat,
 }
 
 /// A check on a real kernel.
@@ -371,7 +373,7 @@ pub(crate) struct MatrixArgs {
     pub(crate) html: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: TestFormat,
 }
 
 /// `pinfold rules`
@@ -414,7 +416,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use common::Format;
+pub(crate) use common::{Format, TestFormat};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use history::{CureArgs, WhenArgs};
 pub(crate) use model::ModelArg;

@@ -5,7 +5,7 @@
 
 use super::expect::{Expected, agrees};
 use super::{Answer, load, warn_of_fewer};
-use crate::args::{CELL_EXECUTIONS, Format, LocksArg, MatrixArgs, ModelArg};
+use crate::args::{CELL_EXECUTIONS, LocksArg, MatrixArgs, ModelArg, TestFormat};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
@@ -13,6 +13,7 @@ use crate::find::{self, Loaded};
 use crate::progress::{Meter, stop_flag};
 use crate::render::html::history::{History, history};
 use crate::render::json;
+use crate::render::ktap::{self, Outcome, Test};
 use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, Skipped, draw};
 use crate::render::text::counted;
 use crate::rulesets::{self, RuleSet};
@@ -80,6 +81,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
             let mut cell = cell(&loaded.scenario, report, bounds);
             let wanted = expected.as_ref().and_then(|(table, _)| table.cell(&name, &set.rules));
             compared += usize::from(wanted.is_some());
+            cell.expected = wanted.is_some();
             cell.wanted = wanted.filter(|wanted| !agrees(&cell, wanted)).map(str::to_owned);
             cells.push(cell);
         }
@@ -104,8 +106,13 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         put(page, &table, &runs, console)?;
     }
     let text = match args.format {
-        Format::Human => draw(&table, console.look()),
-        Format::Json => json::document(&document(&table, &reports))?,
+        TestFormat::Human => draw(&table, console.look()),
+        TestFormat::Json => json::document(&document(&table, &reports))?,
+        TestFormat::Ktap => {
+            let (text, code) = tested(&table, &reports);
+            console.print(&text)?;
+            return Ok(code);
+        }
     };
     console.print(&text)?;
     let cells = || table.rows.iter().flat_map(|row| &row.cells);
@@ -235,7 +242,7 @@ fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {
         true => Skipped::Absent,
         false => Skipped::Unexplorable,
     });
-    Cell { verdict: report.verdict, outcome, ended, skipped, wanted: None }
+    Cell { verdict: report.verdict, outcome, ended, skipped, wanted: None, expected: false }
 }
 
 /// What ended a search that was not done.
@@ -257,6 +264,32 @@ fn tells_more(scenario: &Scenario) -> bool {
         scenario.always.iter().flat_map(|claim| &claim.facts).any(|fact| fact.atom == *atom)
     };
     scenario.outcomes.iter().flat_map(|outcome| &outcome.when).any(|fact| !claimed(&fact.atom))
+}
+
+/// The table as tests, a scenario each with a part for each rule set, and the exit status. A cell
+/// that breaks has failed, unless it was expected to.
+fn tested(table: &Matrix, reports: &[Report]) -> (String, u8) {
+    let mut document = ktap::Document::default();
+    let mut text = document.head(table.rows.len());
+    for (row, reports) in table.rows.iter().zip(reports.chunks(table.rules.len().max(1))) {
+        let cells = row.cells.iter().zip(reports).zip(&table.rules);
+        let part = |((cell, report), rules): ((&Cell, &Report), &String)| match &cell.wanted {
+            Some(wanted) => {
+                let note = format!("{}, expected {wanted}", cell.word());
+                Test::new(rules, Outcome::Failed, vec![note])
+            }
+            None if cell.expected && report.verdict != Verdict::Skip => {
+                let outcome = match report.verdict {
+                    Verdict::Pass => Outcome::Passed,
+                    _ => Outcome::Expected(format!("{} is expected", cell.word())),
+                };
+                Test::new(rules, outcome, Vec::new())
+            }
+            None => Test::of_report(rules, report, false),
+        };
+        text += &document.test(&Test::of_parts(&row.name, cells.map(part).collect()));
+    }
+    (text + &document.totals(), document.exit_code())
 }
 
 #[derive(Serialize)]

@@ -1,8 +1,9 @@
 //! `pinfold run`: one execution, shown in full.
 
 use super::Answer;
-use crate::args::{Format, RunArgs};
+use crate::args::{RunArgs, TestFormat};
 use crate::console::Console;
+use crate::render::ktap::{self, Test};
 use crate::render::{json, report};
 use crate::{find, rulesets};
 use pinfold_lab::Order;
@@ -27,13 +28,21 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
 ///
 /// # Errors
 /// When the result cannot be written.
-pub(super) fn show(mut found: Report, format: Format, console: &mut Console) -> Answer {
+pub(super) fn show(mut found: Report, format: TestFormat, console: &mut Console) -> Answer {
     found.explained.clear();
     found.about.clear();
+    let mut code = found.exit_code();
     let text = match format {
-        Format::Human => report::draw(&found, console.look()),
-        Format::Json => json::reports(std::slice::from_ref(&found), 1)?,
+        TestFormat::Human => report::draw(&found, console.look()),
+        TestFormat::Json => json::reports(std::slice::from_ref(&found), 1)?,
+        TestFormat::Ktap => {
+            let mut document = ktap::Document::default();
+            let test = Test::of_report(&found.scenario.name, &found, false);
+            let text = document.head(1) + &document.test(&test) + &document.totals();
+            code = document.exit_code();
+            text
+        }
     };
     console.print(&text)?;
-    Ok(found.exit_code())
+    Ok(code)
 }

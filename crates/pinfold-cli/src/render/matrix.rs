@@ -133,6 +133,8 @@ pub(crate) struct Cell {
     pub(crate) skipped: Option<Skipped>,
     /// What was expected instead, if something else was.
     pub(crate) wanted: Option<String>,
+    /// Whether something was expected at all.
+    pub(crate) expected: bool,
 }
 
 impl Cell {

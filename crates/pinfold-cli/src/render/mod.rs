@@ -14,6 +14,7 @@ pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod kernel;
 pub(crate) mod kernels;
+pub(crate) mod ktap;
 mod lanes;
 mod legend;
 pub(crate) mod matrix;

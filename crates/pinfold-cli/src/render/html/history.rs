@@ -148,8 +148,14 @@ mod tests {
     }
 
     fn table(names: &[&str]) -> (Matrix, Vec<Option<Report>>) {
-        let cell =
-            |verdict| Cell { verdict, outcome: None, ended: None, skipped: None, wanted: None };
+        let cell = |verdict| Cell {
+            verdict,
+            outcome: None,
+            ended: None,
+            skipped: None,
+            wanted: None,
+            expected: false,
+        };
         let row = |name: &&str| Row {
             name: (*name).to_owned(),
             cells: vec![cell(Verdict::Fail), cell(Verdict::Pass)],
