@@ -155,6 +155,10 @@ pub(crate) struct RunArgs {
     /// Interleave the lanes at random from this seed instead of as written
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Write the execution as a trace for Perfetto to this file, too: lanes, handles, rules'
+    /// decisions, and what frames count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: TestFormat,
@@ -343,6 +347,10 @@ pub(crate) struct ReplayArgs {
     /// List every access to what the lanes share
     #[arg(long)]
     pub(crate) accesses: bool,
+    /// Write the execution as a trace for Perfetto to this file, too: lanes, handles, rules'
+    /// decisions, and what frames count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
