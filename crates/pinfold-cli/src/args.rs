@@ -99,18 +99,18 @@ pub(crate) enum Command {
 
 impl Command {
     /// For whom its result is written.
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> TestFormat {
         match self {
             Self::Run(args) => args.format,
             Self::Check(args) => args.format,
-            Self::Merge(args) => args.format,
-            Self::Replay(args) => args.format,
-            Self::Explain(args) => args.format,
+            Self::Merge(args) => args.format.into(),
+            Self::Replay(args) => args.format.into(),
+            Self::Explain(args) => args.format.into(),
             Self::Matrix(args) => args.format,
-            Self::When(args) => args.format,
-            Self::Cure(args) => args.format,
-            Self::Pressure(args) => args.format,
-            Self::Soak(args) => args.format(),
+            Self::When(args) => args.format.into(),
+            Self::Cure(args) => args.format.into(),
+            Self::Pressure(args) => args.format.into(),
+            Self::Soak(args) => args.format.into(),
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -120,21 +120,23 @@ impl Command {
             | Self::Completions(_)
             | Self::Man(_)
             | Self::LinuxAgent(_)
-            | Self::LinuxGuest => Format::Human,
+            | Self::LinuxGuest => TestFormat::Human,
         }
     }
 }
 
 /// For whom the answer to a command line is written that cannot be read as a whole.
-pub(crate) fn asked_for(words: impl Iterator<Item = OsString>) -> Format {
+pub(crate) fn asked_for(words: impl Iterator<Item = OsString>) -> TestFormat {
     let mut before = OsString::new();
     for word in words {
-        if word == "--format=json" || word == "--json" || (before == "--format" && word == "json") {
-            return Format::Json;
+        for (format, name) in [(TestFormat::Json, "json"), (TestFormat::Ktap, "ktap")] {
+            if word == *format!("--format={name}") || (before == "--format" && word == name) {
+                return format;
+            }
         }
         before = word;
     }
-    Format::Human
+    TestFormat::Human
 }
 
 /// How output looks, for every command.
@@ -163,9 +165,13 @@ pub(crate) struct RunArgs {
     /// Interleave the lanes at random from this seed instead of as written
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Write the execution as a trace for Perfetto to this file, too: lanes, handles, rules'
+    /// decisions, and what frames count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: TestFormat,
 }
 
 /// `pinfold check`
@@ -198,7 +204,7 @@ pub(crate) struct CheckArgs {
     pub(crate) allow_partial: bool,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: TestFormat,
 }
 
 /// A check on a real kernel.
@@ -351,6 +357,10 @@ pub(crate) struct ReplayArgs {
     /// List every access to what the lanes share
     #[arg(long)]
     pub(crate) accesses: bool,
+    /// Write the execution as a trace for Perfetto to this file, too: lanes, handles, rules'
+    /// decisions, and what frames count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -375,9 +385,13 @@ pub(crate) struct MatrixArgs {
     /// `verdicts-weak`; exit with 1 where they differ
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
+    /// Write a page for a browser to this file, too: the table, in which each cell that breaks
+    /// opens its execution as `explain --html` shows it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: TestFormat,
 }
 
 /// `pinfold rules`
@@ -421,7 +435,7 @@ mod soak;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use common::Format;
+pub(crate) use common::{Format, TestFormat};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use history::{CureArgs, WhenArgs};
 pub(crate) use model::ModelArg;

@@ -92,13 +92,13 @@ impl Output {
         }
     }
 
-    /// Writes the whole text.
+    /// Writes all of it, a text or bytes.
     ///
     /// # Errors
     /// When the system does not take all of it. A regular file has its old content then.
-    pub(crate) fn put(self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn put(self, content: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
         let Self { shown, to } = self;
-        to.put(text).map_err(|why| Failure::Unwritable { path: shown, why })
+        to.put(content.as_ref()).map_err(|why| Failure::Unwritable { path: shown, why })
     }
 }
 
@@ -129,12 +129,12 @@ impl To {
         Ok(Self::Replace { target, old })
     }
 
-    fn put(self, text: &str) -> io::Result<()> {
+    fn put(self, content: &[u8]) -> io::Result<()> {
         match self {
-            Self::Through(mut file) => file.write_all(text.as_bytes()).and_then(|()| file.flush()),
+            Self::Through(mut file) => file.write_all(content).and_then(|()| file.flush()),
             Self::Replace { target, old } => {
                 let (file, beside) = beside(&target)?;
-                let put = fill(file, text, old.as_ref())
+                let put = fill(file, content, old.as_ref())
                     .and_then(|()| fs::rename(&beside, &target))
                     .and_then(|()| keep_name(&target));
                 if put.is_err() {
@@ -148,13 +148,13 @@ impl To {
 }
 
 /// Writes a new file until it is on the disk.
-fn fill(mut file: File, text: &str, old: Option<&Metadata>) -> io::Result<()> {
+fn fill(mut file: File, content: &[u8], old: Option<&Metadata>) -> io::Result<()> {
     if let Some(old) = old {
         keep_owner(&file, old);
         let mode: Permissions = old.permissions();
         file.set_permissions(mode)?;
     }
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()
 }
 

@@ -6,7 +6,8 @@
 //! the status and is not reported.
 //!
 //! With `--format json` standard output gets one JSON document whatever happens: an error is one,
-//! too, beside what standard error says for people.
+//! too, beside what standard error says for people. With `--format ktap` an error is a `Bail out!`,
+//! and the exit status is that of a kernel's test: 0 pass, 1 fail, 4 skip.
 //!
 //! # The floors
 //! A module uses its own floor and those below, and no file leads back to itself; `tests/floors.rs`
@@ -34,11 +35,11 @@ mod rulesets;
 mod saved;
 mod show;
 
-use args::{Cli, Command, Format, LookArgs};
+use args::{Cli, Command, LookArgs, TestFormat};
 use clap::Parser;
 use console::Console;
 use failure::Failure;
-use render::json;
+use render::{json, ktap};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -72,22 +73,29 @@ fn main() -> ExitCode {
     };
     match answer {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            complain(&failure, format, &mut console);
-            ExitCode::from(failure::EXIT)
-        }
+        Err(failure) => complain(&failure, format, &mut console),
     }
 }
 
-/// Reports why there is no answer.
-fn complain(failure: &Failure, format: Format, console: &mut Console) {
+/// Reports why there is no answer; the exit status.
+fn complain(failure: &Failure, format: TestFormat, console: &mut Console) -> ExitCode {
     console.complain(failure);
-    if format == Format::Json
-        && let Ok(document) = json::failure(failure)
+    refuse(failure, format, console)
+}
+
+/// Says in the form that was asked for why there is no answer; the exit status.
+fn refuse(failure: &Failure, format: TestFormat, console: &mut Console) -> ExitCode {
+    let (document, code) = match format {
+        TestFormat::Human => return ExitCode::from(failure::EXIT),
+        TestFormat::Json => (json::failure(failure), failure::EXIT),
+        TestFormat::Ktap => (Ok(ktap::bail_out(&json::told(failure))), ktap::BAILED_OUT),
+    };
+    if let Ok(document) = document
         && let Err(unprinted) = console.print(&document)
     {
         console.complain(&unprinted);
     }
+    ExitCode::from(code)
 }
 
 /// Answers a command line that asks for help, or cannot be read.
@@ -97,15 +105,7 @@ fn misread(answer: &clap::Error) -> ExitCode {
         let format = args::asked_for(std::env::args_os());
         // Nobody listens where standard error is closed.
         let _ = answer.print();
-        if format == Format::Json {
-            let usage = Failure::Usage(answer.to_string());
-            if let Ok(document) = json::failure(&usage)
-                && let Err(unprinted) = console.print(&document)
-            {
-                console.complain(&unprinted);
-            }
-        }
-        return ExitCode::from(failure::EXIT);
+        return refuse(&Failure::Usage(answer.to_string()), format, &mut console);
     }
     match console.written(answer.print()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -130,3 +130,36 @@ fn a_page_has_a_row_for_each_row_and_its_report() {
     let data = page.split("id=\"report\">").nth(1).unwrap().split("</script>").next().unwrap();
     assert_eq!(serde_json::from_str::<Value>(data).unwrap(), report);
 }
+
+#[test]
+fn the_page_of_a_table_has_the_executions_of_its_bad_cells_and_needs_nothing_else() {
+    let here = empty_directory("table");
+    let matrix = ["matrix", "rdma-fork", "--rules", "5.8,5.9,latest", "--html", "m.html"];
+    let run = pinfold(&here, &matrix).output().unwrap();
+    assert_eq!(run.status.code(), Some(0));
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert!(said.contains("note: the page has 1 execution in 0."), "{said}");
+    let page = fs::read_to_string(here.join("m.html")).unwrap();
+    assert_eq!(page.matches("data-run=").count(), 1);
+    assert!(page.contains("data-cell=\"rdma-fork/5.8\""));
+    assert_eq!(page.matches("<td class=\"good\">ok</td>").count(), 2);
+    assert_eq!(page.matches("</script>").count(), 2, "the two that are its own");
+    for other in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
+        assert!(!page.contains(other), "{other} leads out of the page");
+    }
+    pinfold(&here, &["matrix", "rdma-fork", "--html", "no/such/page.html"])
+        .assert()
+        .code(2)
+        .stdout_eq("");
+}
+
+#[test]
+fn words_of_scenarios_are_words_in_the_page_of_a_table() {
+    let here = empty_directory("table-words");
+    fs::write(here.join("s.pf"), HOSTILE).unwrap();
+    pinfold(&here, &["matrix", "s.pf", "--rules", "latest", "--html", "s.html"]).assert().code(0);
+    let page = fs::read_to_string(here.join("s.html")).unwrap();
+    assert_eq!(page.matches("data-run=").count(), 1, "it breaks");
+    assert_eq!(page.matches("</script>").count(), 2, "the two that are its own");
+    assert!(!page.contains("<img"));
+}

@@ -13,6 +13,28 @@ pub(crate) enum Format {
     Json,
 }
 
+/// For whom the result of something that can pass or fail is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestFormat {
+    /// Text for people
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+    /// KTAP, for runners of the kernel's tests; the exit status is kselftest's: 0 if all pass or
+    /// are skipped, 1 if not, 4 if all are skipped
+    Ktap,
+}
+
+impl From<Format> for TestFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Human => Self::Human,
+            Format::Json => Self::Json,
+        }
+    }
+}
+
 /// Reads a positive number of seconds.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || "a positive number of seconds is needed, such as 0.5 or 60".to_owned();

@@ -25,6 +25,10 @@ pub(crate) struct ExplainArgs {
     /// translations and devices at each row
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Write the execution as a trace for Perfetto to this file, too: lanes, handles, rules'
+    /// decisions, and what frames count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

@@ -74,10 +74,7 @@ pub(crate) struct SoakArgs {
     pub(crate) patience: Duration,
     /// The form of the result
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
+    pub(crate) format: Format,
 }
 
 impl SoakArgs {
@@ -91,10 +88,5 @@ impl SoakArgs {
     /// What is left out.
     pub(crate) fn without(&self) -> Vec<Activity> {
         self.without.iter().map(|each| each.activity()).collect()
-    }
-
-    /// The form of the result.
-    pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
     }
 }

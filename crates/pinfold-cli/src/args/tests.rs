@@ -89,7 +89,8 @@ fn every_command_line_is_read_or_refused() {
 #[test]
 fn a_form_is_found_in_a_line_that_cannot_be_read() {
     let asked = |line: &str| asked_for(line.split(' ').map(OsString::from));
-    assert_eq!(asked("pinfold check --bogus --format json"), Format::Json);
-    assert_eq!(asked("pinfold check --format=json --bogus"), Format::Json);
-    assert_eq!(asked("pinfold check json --format human"), Format::Human);
+    assert_eq!(asked("pinfold check --bogus --format json"), TestFormat::Json);
+    assert_eq!(asked("pinfold check --format=json --bogus"), TestFormat::Json);
+    assert_eq!(asked("pinfold check --format ktap --bogus"), TestFormat::Ktap);
+    assert_eq!(asked("pinfold check json --format human"), TestFormat::Human);
 }

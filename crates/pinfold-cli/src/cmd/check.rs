@@ -2,12 +2,13 @@
 
 use super::campaign::{self, Searched};
 use super::{Answer, kernel, load, warn_of_fewer, worst};
-use crate::args::{CheckArgs, Format};
+use crate::args::{CheckArgs, TestFormat};
 use crate::console::Console;
 use crate::failure::{EXIT, Failure};
 use crate::find::{Loaded, Ready};
 use crate::progress::{Meter, Rate, searched, stop_flag};
 use crate::render::kernel::outcomes;
+use crate::render::ktap::{self, Outcome, Test};
 use crate::render::summary::{self, Columns};
 use crate::render::{Detail, json, report};
 use crate::rulesets::{self, RuleSet};
@@ -48,7 +49,11 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let several = scenarios.len() * sets.len() > 1;
     let mut reports: Vec<Report> = Vec::new();
     let mut lost: Option<Failure> = None;
-    for loaded in &scenarios {
+    let mut document = ktap::Document::default();
+    if args.format == TestFormat::Ktap {
+        console.print(&document.head(scenarios.len()))?;
+    }
+    for (row, loaded) in scenarios.iter().enumerate() {
         for set in &sets {
             // After an interrupt, the current search reports what it has; later ones are not
             // started.
@@ -95,7 +100,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             }
             let single = !several && !args.no_save;
             let place = single.then(|| keep(args, loaded, set, &found, console)).flatten();
-            if args.format == Format::Human {
+            if args.format == TestFormat::Human {
                 let look = console.look();
                 let text = match (several, look.detail) {
                     (true, Detail::Screen) => columns.line(&found, look),
@@ -107,17 +112,28 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             }
             reports.push(found);
         }
+        if args.format == TestFormat::Ktap {
+            let begun = reports.get(row * sets.len()..).unwrap_or_default();
+            let test = test(loaded, &sets, begun, args.allow_partial);
+            console.print(&document.test(&test))?;
+        }
     }
     let asked = scenarios.len() * sets.len();
-    if args.format == Format::Json {
-        console.print(&json::reports(&reports, asked)?)?;
-    } else if several {
-        console.print(&summary::total(&reports, asked, console.look()))?;
+    match args.format {
+        TestFormat::Json => console.print(&json::reports(&reports, asked)?)?,
+        TestFormat::Human if several => {
+            console.print(&summary::total(&reports, asked, console.look()))?;
+        }
+        TestFormat::Human => {}
+        TestFormat::Ktap => console.print(&document.totals())?,
     }
     // What was found is told all the same.
     if let Some(failure) = lost {
         console.complain(&failure);
-        return Ok(EXIT);
+        return Ok(if args.format == TestFormat::Ktap { ktap::BAILED_OUT } else { EXIT });
+    }
+    if args.format == TestFormat::Ktap {
+        return Ok(document.exit_code());
     }
     // What cannot be asked under some of the rules is no answer about the others.
     let asked_about = reports.iter().filter(|report| !report.is_absent());
@@ -130,6 +146,23 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     }
     let allowed = args.allow_partial && verdict == Verdict::Partial;
     Ok(if allowed { Verdict::Pass } else { verdict }.exit_code())
+}
+
+/// A scenario as a test, of which each rule set is a part if there are several; what was not begun
+/// is no pass.
+fn test(loaded: &Loaded, sets: &[RuleSet], begun: &[Report], allow_partial: bool) -> Test {
+    let name = loaded.scenario.name.as_str();
+    let one = |name: &str, report: Option<&Report>| match report {
+        Some(report) => Test::of_report(name, report, allow_partial),
+        None => Test::new(name, Outcome::Stopped("interrupted before it began".into()), vec![]),
+    };
+    match sets {
+        [_] => one(name, begun.first()),
+        sets => {
+            let part = |(at, set): (usize, &RuleSet)| one(&set.rules.to_string(), begun.get(at));
+            Test::of_parts(name, sets.iter().enumerate().map(part).collect())
+        }
+    }
 }
 
 /// Makes every search ready before the first begins, so that a mistake in the last one is reported

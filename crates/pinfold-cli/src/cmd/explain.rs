@@ -2,6 +2,7 @@
 
 use super::Answer;
 use super::replay::{Saved, from_file};
+use super::run::put_trace;
 use crate::args::{CELL_EXECUTIONS, ExplainArgs, Format};
 use crate::console::Console;
 use crate::failure::Failure;
@@ -30,6 +31,7 @@ const MEND_EXECUTIONS: u64 = 20_000;
 /// be written.
 pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     let page = args.html.as_deref().map(Output::open).transpose()?;
+    let perfetto = args.perfetto.as_deref().map(Output::open).transpose()?;
     let stop = stop_flag()?;
     let (subject, mut found) = match (&args.what, &args.rules) {
         (Some(scenario), Some(rules)) => searched(scenario, rules, &stop, console)?,
@@ -40,6 +42,7 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
             (file.subject().map_err(wrong)?, found)
         }
     };
+    put_trace(perfetto, &found, console)?;
     found.accesses.clear();
     let mends = mends(&subject, &found, &stop);
     if let Some(page) = page {

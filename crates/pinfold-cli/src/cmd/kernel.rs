@@ -2,11 +2,13 @@
 
 use super::stage::Stage;
 use super::{Answer, load};
-use crate::args::{AgentArgs, CELL_EXECUTIONS, CheckArgs, Format, ModelArg, OrdersArg, Where};
+use crate::args::{AgentArgs, CELL_EXECUTIONS, CheckArgs, ModelArg, OrdersArg, TestFormat, Where};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
+use crate::find::Loaded;
 use crate::progress::{Meter, stop_flag};
+use crate::render::ktap::{self, Outcome, Test};
 use crate::render::{Detail, json, kernel as render};
 use crate::rulesets;
 use crate::show;
@@ -112,7 +114,7 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
         let report = place.compare(loaded, &search, &options, console)?;
         drop(meter);
         let saved = if args.no_save { None } else { keep(&report, &args.save, console) };
-        if args.format == Format::Human {
+        if args.format == TestFormat::Human {
             let look = console.look();
             let text = match (scenarios.len() > 1, look.detail) {
                 (true, Detail::Screen) if report.beyond.is_none() => render::line(&report, look),
@@ -123,14 +125,48 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
         reports.push(report);
     }
     let verdict = Verdict::worst(reports.iter().map(|report| report.verdict));
-    if args.format == Format::Json {
-        let pinfold = pinfold_linux::FORMAT;
-        let document = Document { pinfold, on: "linux", verdict, reports: &reports };
-        console.print(&json::document(&document)?)?;
-    } else if scenarios.len() > 1 {
-        console.print(&render::total(&reports, console.look()))?;
+    match args.format {
+        TestFormat::Json => {
+            let pinfold = pinfold_linux::FORMAT;
+            let document = Document { pinfold, on: "linux", verdict, reports: &reports };
+            console.print(&json::document(&document)?)?;
+        }
+        TestFormat::Human if scenarios.len() > 1 => {
+            console.print(&render::total(&reports, console.look()))?;
+        }
+        TestFormat::Human => {}
+        TestFormat::Ktap => {
+            let (text, code) = tested(&scenarios, &reports);
+            console.print(&text)?;
+            return Ok(code);
+        }
     }
     Ok(verdict.exit_code())
+}
+
+/// The reports as tests, and the exit status. What the model allows passes, seen in full or not.
+fn tested(scenarios: &[Loaded], reports: &[KernelReport]) -> (String, u8) {
+    let mut document = ktap::Document::default();
+    let mut text = document.head(scenarios.len());
+    for (at, loaded) in scenarios.iter().enumerate() {
+        let name = loaded.scenario.name.as_str();
+        let test = match reports.get(at) {
+            None => Test::new(name, Outcome::Stopped("interrupted before it began".into()), vec![]),
+            Some(report) => {
+                let notes = vec![format!("kernel {}: {}", report.kernel.release, report.verdict)];
+                let why = || render::missing(report);
+                let outcome = match report.verdict {
+                    Verdict::Agree | Verdict::Within => Outcome::Passed,
+                    Verdict::Beyond => Outcome::Failed,
+                    Verdict::Skip => Outcome::Skipped(why()),
+                    Verdict::Error => Outcome::Wrong(why()),
+                };
+                Test::new(name, outcome, notes)
+            }
+        };
+        text += &document.test(&test);
+    }
+    (text + &document.totals(), document.exit_code())
 }
 
 /// Saves the first trial that the model forbids, if there is one; where it is, as shown to people.

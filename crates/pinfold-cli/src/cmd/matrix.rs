@@ -5,17 +5,22 @@
 
 use super::expect::{Expected, agrees};
 use super::{Answer, load, warn_of_fewer};
-use crate::args::{CELL_EXECUTIONS, Format, LocksArg, MatrixArgs, ModelArg};
+use crate::args::{CELL_EXECUTIONS, LocksArg, MatrixArgs, ModelArg, TestFormat};
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::files::Output;
 use crate::find::{self, Loaded};
 use crate::progress::{Meter, stop_flag};
+use crate::render::html::history::{History, history};
 use crate::render::json;
+use crate::render::ktap::{self, Outcome, Test};
 use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, Skipped, draw};
+use crate::render::text::counted;
 use crate::rulesets::{self, RuleSet};
 use crate::show;
 use pinfold_lab::campaign::CampaignError;
 use pinfold_lab::report::{FORMAT, Report, Search, Verdict};
+use pinfold_lab::saved::ReplayFile;
 use pinfold_lab::scenario::{Atom, Scenario};
 use pinfold_lab::workers::{Heard, Worker, share};
 use pinfold_lab::{Answers, CheckOptions, Config, Detail, Strategy};
@@ -41,6 +46,7 @@ const BEAT: Duration = Duration::from_millis(200);
 /// written.
 pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     let started = Instant::now();
+    let page = args.html.as_deref().map(Output::open).transpose()?;
     let sets = rulesets::several(&args.rules)?;
     let scenarios = if args.files.is_empty() {
         find::load_all(console.error_style())?
@@ -59,7 +65,12 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     let stop = stop_flag()?;
     options.config.stop = Some(stop.clone());
     options.detail = Detail::Verdict;
-    let reports = search(&scenarios, &sets, &options, jobs(args), console)?;
+    let telling = match page {
+        Some(_) => Telling::Executions,
+        None => Telling::Verdicts,
+    };
+    let found = search(&scenarios, &sets, (&options, telling), jobs(args), console)?;
+    let (reports, runs): (Vec<Report>, Vec<Option<Report>>) = found.into_iter().unzip();
 
     let mut rows: Vec<Row> = Vec::new();
     let mut compared = 0;
@@ -70,6 +81,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
             let mut cell = cell(&loaded.scenario, report, bounds);
             let wanted = expected.as_ref().and_then(|(table, _)| table.cell(&name, &set.rules));
             compared += usize::from(wanted.is_some());
+            cell.expected = wanted.is_some();
             cell.wanted = wanted.filter(|wanted| !agrees(&cell, wanted)).map(str::to_owned);
             cells.push(cell);
         }
@@ -90,9 +102,17 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         seconds: started.elapsed().as_secs_f64(),
         compared: expected.is_some(),
     };
+    if let Some(page) = page {
+        put(page, &table, &runs, console)?;
+    }
     let text = match args.format {
-        Format::Human => draw(&table, console.look()),
-        Format::Json => json::document(&document(&table, &reports))?,
+        TestFormat::Human => draw(&table, console.look()),
+        TestFormat::Json => json::document(&document(&table, &reports))?,
+        TestFormat::Ktap => {
+            let (text, code) = tested(&table, &reports);
+            console.print(&text)?;
+            return Ok(code);
+        }
     };
     console.print(&text)?;
     let cells = || table.rows.iter().flat_map(|row| &row.cells);
@@ -125,25 +145,72 @@ fn jobs(args: &MatrixArgs) -> usize {
     args.jobs.map_or_else(cores, usize::from)
 }
 
+/// Writes the page, and says how large it is.
+fn put(
+    page: Output,
+    table: &Matrix,
+    runs: &[Option<Report>],
+    console: &Console,
+) -> Result<(), Failure> {
+    let History { page: text, shown, left_out } = history(table, runs)?;
+    page.put(&text)?;
+    let size = format!("{:.1} MiB", text.len() as f64 / f64::from(1 << 20));
+    let left = match left_out {
+        0 => String::new(),
+        number => format!("; {number} more are left out, and named with their commands"),
+    };
+    let shown = counted(shown as u64, "execution", "executions");
+    console.note(&format!("the page has {shown} in {size}{left}"));
+    Ok(())
+}
+
+/// What is wanted of cells that break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// Only that they do.
+    Verdicts,
+    /// An execution of each, too.
+    Executions,
+}
+
+/// The execution that a cell shows: the same search with its story, told as `explain` tells it.
+fn execution(loaded: &Loaded, set: &RuleSet, options: &CheckOptions) -> Option<Report> {
+    let options = CheckOptions { detail: Detail::Story, ..options.clone() };
+    let Loaded { scenario, path, .. } = loaded;
+    let report = pinfold_lab::check(scenario, path, &set.rules, &options, &mut |_| {});
+    if report.verdict != Verdict::Fail {
+        return None;
+    }
+    let mut told = match ReplayFile::record(scenario, &set.rules, &report) {
+        Some(saved) => saved.replay().ok()?,
+        // A search that proves nothing has no execution, and says so.
+        None => report,
+    };
+    told.accesses.clear();
+    Some(told)
+}
+
 /// Searches every cell, or shares the answer of one in its row: the reports of the first scenario
-/// under each rule set, then of the next.
+/// under each rule set, then of the next, each with its execution if that is wanted.
 fn search(
     scenarios: &[Loaded],
     sets: &[RuleSet],
-    options: &CheckOptions,
+    (options, telling): (&CheckOptions, Telling),
     jobs: usize,
     console: &Console,
-) -> Result<Vec<Report>, Failure> {
+) -> Result<Vec<(Report, Option<Report>)>, Failure> {
     let total = scenarios.len() * sets.len();
-    let mut reports: Vec<(usize, Report)> = Vec::with_capacity(total);
+    let mut reports: Vec<(usize, (Report, Option<Report>))> = Vec::with_capacity(total);
     let mut meter = Meter::new();
     let answers: Vec<Answers<'_>> =
         scenarios.iter().map(|one| Answers::new(&one.scenario, &one.path, options)).collect();
     // Column by column: when a scenario's next cell begins, what it may share is mostly there.
-    let work = |worker: &Worker<(usize, Report)>, task: usize| {
+    let work = |worker: &Worker<(usize, (Report, Option<Report>))>, task: usize| {
         let (row, column) = (task % scenarios.len(), task / scenarios.len());
         let report = answers[row].under(&sets[column].rules, &mut |_| {});
-        worker.tell((row * sets.len() + column, report));
+        let wanted = telling == Telling::Executions && report.verdict == Verdict::Fail;
+        let run = wanted.then(|| execution(&scenarios[row], &sets[column], options)).flatten();
+        worker.tell((row * sets.len() + column, (report, run)));
         ControlFlow::Continue(())
     };
     let shared = share(jobs, total, BEAT, work, |heard| {
@@ -153,7 +220,7 @@ fn search(
             Heard::Silence => {}
         }
         meter.show(|| {
-            let newest = reports.last().map_or("", |(_, report)| &report.scenario.name);
+            let newest = reports.last().map_or("", |(_, (report, _))| &report.scenario.name);
             format!("{} of {total} cells, at {newest}", reports.len())
         });
     });
@@ -175,7 +242,7 @@ fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {
         true => Skipped::Absent,
         false => Skipped::Unexplorable,
     });
-    Cell { verdict: report.verdict, outcome, ended, skipped, wanted: None }
+    Cell { verdict: report.verdict, outcome, ended, skipped, wanted: None, expected: false }
 }
 
 /// What ended a search that was not done.
@@ -197,6 +264,32 @@ fn tells_more(scenario: &Scenario) -> bool {
         scenario.always.iter().flat_map(|claim| &claim.facts).any(|fact| fact.atom == *atom)
     };
     scenario.outcomes.iter().flat_map(|outcome| &outcome.when).any(|fact| !claimed(&fact.atom))
+}
+
+/// The table as tests, a scenario each with a part for each rule set, and the exit status. A cell
+/// that breaks has failed, unless it was expected to.
+fn tested(table: &Matrix, reports: &[Report]) -> (String, u8) {
+    let mut document = ktap::Document::default();
+    let mut text = document.head(table.rows.len());
+    for (row, reports) in table.rows.iter().zip(reports.chunks(table.rules.len().max(1))) {
+        let cells = row.cells.iter().zip(reports).zip(&table.rules);
+        let part = |((cell, report), rules): ((&Cell, &Report), &String)| match &cell.wanted {
+            Some(wanted) => {
+                let note = format!("{}, expected {wanted}", cell.word());
+                Test::new(rules, Outcome::Failed, vec![note])
+            }
+            None if cell.expected && report.verdict != Verdict::Skip => {
+                let outcome = match report.verdict {
+                    Verdict::Pass => Outcome::Passed,
+                    _ => Outcome::Expected(format!("{} is expected", cell.word())),
+                };
+                Test::new(rules, outcome, Vec::new())
+            }
+            None => Test::of_report(rules, report, false),
+        };
+        text += &document.test(&Test::of_parts(&row.name, cells.map(part).collect()));
+    }
+    (text + &document.totals(), document.exit_code())
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,11 @@
 //! `pinfold replay`: repeats an execution, from its file or from a schedule.
 
 use super::Answer;
-use super::run::show;
+use super::run::{put_trace, show};
 use crate::args::ReplayArgs;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::files::{self, MOST_SAVED};
+use crate::files::{self, MOST_SAVED, Output};
 use crate::find::Source;
 use crate::{find, rulesets, saved, show};
 use pinfold_lab::replay_schedule;
@@ -19,6 +19,7 @@ use std::path::Path;
 /// When the execution, its scenario or its rules cannot be found or read, the schedule is not
 /// valid, or the result cannot be written.
 pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
+    let perfetto = args.perfetto.as_deref().map(Output::open).transpose()?;
     let mut found = match (&args.what, &args.schedule) {
         (Some(scenario), Some(schedule)) => scheduled(scenario, schedule, args, console)?,
         (what, _) => {
@@ -26,10 +27,11 @@ pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
             from_file(what.as_deref(), saved, console)?.1
         }
     };
+    put_trace(perfetto, &found, console)?;
     if !args.accesses {
         found.accesses.clear();
     }
-    show(found, args.format, console)
+    show(found, args.format.into(), console)
 }
 
 /// Runs a scenario according to `schedule`.

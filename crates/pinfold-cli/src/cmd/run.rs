@@ -1,9 +1,12 @@
 //! `pinfold run`: one execution, shown in full.
 
 use super::Answer;
-use crate::args::{Format, RunArgs};
+use crate::args::{RunArgs, TestFormat};
 use crate::console::Console;
-use crate::render::{json, report};
+use crate::failure::Failure;
+use crate::files::Output;
+use crate::render::ktap::{self, Test};
+use crate::render::{json, perfetto, report};
 use crate::{find, rulesets};
 use pinfold_lab::Order;
 use pinfold_lab::report::Report;
@@ -13,6 +16,7 @@ use pinfold_lab::report::Report;
 /// # Errors
 /// When the scenario or the rules cannot be found or read, or the result cannot be written.
 pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
+    let perfetto = args.perfetto.as_deref().map(Output::open).transpose()?;
     let rules = rulesets::one(&args.rules)?;
     let loaded = find::load(&args.file, console.error_style())?;
     let order = args.seed.map_or(Order::AsWritten, Order::Seed);
@@ -20,20 +24,48 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
         Ok(prepared) => prepared.run(order),
         Err(_) => pinfold_lab::run(&loaded.scenario, &loaded.path, &rules.rules, order),
     };
+    put_trace(perfetto, &found, console)?;
     show(found, args.format, console)
+}
+
+/// Writes the execution of a report for Perfetto, if that was asked for.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn put_trace(
+    file: Option<Output>,
+    found: &Report,
+    console: &Console,
+) -> Result<(), Failure> {
+    match (file, perfetto::trace(found)) {
+        (None, _) => Ok(()),
+        (Some(file), Some(trace)) => file.put(&trace),
+        (Some(_), None) => {
+            console.warn("no trace for Perfetto was written, as there is no execution");
+            Ok(())
+        }
+    }
 }
 
 /// Prints the report of one execution, without what `pinfold explain` says.
 ///
 /// # Errors
 /// When the result cannot be written.
-pub(super) fn show(mut found: Report, format: Format, console: &mut Console) -> Answer {
+pub(super) fn show(mut found: Report, format: TestFormat, console: &mut Console) -> Answer {
     found.explained.clear();
     found.about.clear();
+    let mut code = found.exit_code();
     let text = match format {
-        Format::Human => report::draw(&found, console.look()),
-        Format::Json => json::reports(std::slice::from_ref(&found), 1)?,
+        TestFormat::Human => report::draw(&found, console.look()),
+        TestFormat::Json => json::reports(std::slice::from_ref(&found), 1)?,
+        TestFormat::Ktap => {
+            let mut document = ktap::Document::default();
+            let test = Test::of_report(&found.scenario.name, &found, false);
+            let text = document.head(1) + &document.test(&test) + &document.totals();
+            code = document.exit_code();
+            text
+        }
     };
     console.print(&text)?;
-    Ok(found.exit_code())
+    Ok(code)
 }

@@ -41,7 +41,7 @@ pub(crate) fn soak(args: &SoakArgs, console: &mut Console) -> Answer {
     });
     drop(meter);
     let report = report.map_err(Failure::Soak)?;
-    let text = match args.format() {
+    let text = match args.format {
         Format::Human => drawing::draw(&report, console.look()),
         Format::Json => json::soak(&report)?,
     };

@@ -1,4 +1,5 @@
-//! An execution as a page for a browser: one file that needs no other and no network.
+//! An execution as a page for a browser: one file that needs no other and no network; and a table of
+//! scenarios by rules as another ([`history`]).
 //!
 //! The lanes are a table that is there without a script. The picture, its slider and what is said
 //! of a row are drawn by the script from the report, which the page holds as JSON.
@@ -8,8 +9,12 @@ use crate::failure::Failure;
 use pinfold_lab::report::{LaneHead, Report, Row, RowKind, Trace, Verdict};
 use std::fmt::Write as _;
 
+pub(crate) mod history;
+mod pool;
+
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
+const START: &str = include_str!("html/explain.js");
 const PICTURE: &str = include_str!("html/picture.html");
 
 /// The page of a report.
@@ -17,9 +22,7 @@ const PICTURE: &str = include_str!("html/picture.html");
 /// # Errors
 /// When the serializer refuses.
 pub(crate) fn page(report: &Report, mends: &[Mend]) -> Result<String, Failure> {
-    let data = serde_json::to_string(report).map_err(Failure::Json)?;
-    // A script ends at the first `</script`, whatever it stands in.
-    let data = data.replace('<', "\\u003c");
+    let data = embedded(&serde_json::to_string(report).map_err(Failure::Json)?);
     let title = text(&format!("{} under {}", report.scenario.name, report.rules));
     let body = body(report, mends);
     Ok(format!(
@@ -27,8 +30,13 @@ pub(crate) fn page(report: &Report, mends: &[Mend]) -> Result<String, Failure> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}\
          <script type=\"application/json\" id=\"report\">{data}</script>\n\
-         <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+         <script>\n{SCRIPT}{START}</script>\n</body>\n</html>\n"
     ))
+}
+
+/// JSON as it may stand in a script element, which ends at the first `</script`.
+fn embedded(json: &str) -> String {
+    json.replace('<', "\\u003c")
 }
 
 fn body(report: &Report, mends: &[Mend]) -> String {

@@ -70,10 +70,7 @@ pub(crate) fn failure(failure: &Failure) -> Result<String, Failure> {
         Failure::Scenario { told, more, .. } => (told.as_slice(), *more),
         _ => (&[][..], 0),
     };
-    let text = match errors.first() {
-        Some(first) => first.message.clone(),
-        None => failure.to_string(),
-    };
+    let text = told(failure);
     let (message, help) = match text.split_once("\nhelp: ") {
         Some((message, help)) => (message, Some(help)),
         None => (text.as_str(), errors.first().and_then(|first| first.help.as_deref())),
@@ -81,6 +78,15 @@ pub(crate) fn failure(failure: &Failure) -> Result<String, Failure> {
     let more = (more > 0).then_some(more);
     let error = Told { message, help, errors, more };
     document(&Unanswered { pinfold: FORMAT, verdict: Verdict::Error, error })
+}
+
+/// Why there is no answer, in words: of a scenario its first error.
+pub(crate) fn told(failure: &Failure) -> String {
+    match failure {
+        Failure::Scenario { told, .. } => told.first().map(|first| first.message.clone()),
+        _ => None,
+    }
+    .unwrap_or_else(|| failure.to_string())
 }
 
 /// One JSON document for what pressure has come to.

@@ -29,7 +29,7 @@ fn word(report: &KernelReport, look: &Look) -> String {
 pub(crate) fn line(report: &KernelReport, look: &Look) -> String {
     let name = pad(&clean(&report.scenario, look), NAME);
     let told = match report.verdict {
-        Verdict::Skip | Verdict::Error => report.missing.first().map_or_else(String::new, reason),
+        Verdict::Skip | Verdict::Error => missing(report),
         Verdict::Agree | Verdict::Within | Verdict::Beyond => {
             let seen = report.rows.iter().map(|row| {
                 let seen: u64 = row.seen.iter().sum();
@@ -48,6 +48,11 @@ pub(crate) fn line(report: &KernelReport, look: &Look) -> String {
         text += line;
     }
     text.trim_end().to_owned() + "\n"
+}
+
+/// Why a scenario was not carried out, or the first reason of several.
+pub(crate) fn missing(report: &KernelReport) -> String {
+    report.missing.first().map_or_else(String::new, reason)
 }
 
 fn reason(missing: &pinfold_linux::Missing) -> String {

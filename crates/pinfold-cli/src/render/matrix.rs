@@ -133,6 +133,8 @@ pub(crate) struct Cell {
     pub(crate) skipped: Option<Skipped>,
     /// What was expected instead, if something else was.
     pub(crate) wanted: Option<String>,
+    /// Whether something was expected at all.
+    pub(crate) expected: bool,
 }
 
 impl Cell {
@@ -458,7 +460,7 @@ fn pieces(widths: &[usize], gap: usize, room: usize) -> Vec<Range<usize>> {
 }
 
 /// How many cells there are of each kind, in a line.
-fn totals(matrix: &Matrix) -> String {
+pub(super) fn totals(matrix: &Matrix) -> String {
     let cells = || matrix.rows.iter().flat_map(|row| &row.cells);
     let order = [Verdict::Error, Verdict::Fail, Verdict::Partial, Verdict::Skip, Verdict::Pass];
     let mut parts: Vec<String> = Vec::new();

@@ -175,6 +175,7 @@ fn matrix() -> Matrix {
         ended: None,
         skipped: None,
         wanted: None,
+        expected: false,
     };
     let part = |ended| Cell { ended: Some(ended), ..cell(Verdict::Partial, None) };
     let mut fork = vec![cell(Verdict::Fail, None), cell(Verdict::Pass, None)];
@@ -262,6 +263,7 @@ fn releases() -> Matrix {
         ended: None,
         skipped: (word == "n/a").then_some(Skipped::Absent),
         wanted: None,
+        expected: false,
     };
     let row = |name: &str, cells: &str| MatrixRow {
         name: name.into(),

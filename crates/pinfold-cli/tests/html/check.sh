@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The page of `pinfold explain --html` in a real browser: at the width of a desk and of a phone, by
-# keyboard, and as assistive technology sees it. Skipped where there is no Chromium with its driver
-# and Selenium for Python. With a directory as argument it leaves screenshots there.
+# The pages of `pinfold explain --html` and `matrix --html` in a real browser: at the width of a
+# desk and of a phone, by keyboard, as assistive technology sees them, in light and dark. Skipped
+# where there is no Chromium with its driver and Selenium for Python. With a directory as argument
+# it leaves screenshots there.
 set -euo pipefail
 cd "$(dirname "$0")/../../../.."
 
@@ -26,4 +27,6 @@ explain() {
 explain bug-215616 5.16
 explain torn-fork pinfold
 explain thp-tail-get 3.1
+cargo run -q -p pinfold-cli -- matrix rdma-fork torn-fork bug-215616 o-direct-fork \
+    fork-races-fast-pin swap-out-races-pin --html "$pages/history.html" >/dev/null
 "$python" crates/pinfold-cli/tests/html/check.py "$pages" "$@"

@@ -12,7 +12,7 @@ many       share  copy  ok
 
 fn cell(verdict: Verdict, outcome: Option<&str>) -> Cell {
     let outcome = outcome.map(str::to_owned);
-    Cell { verdict, outcome, ended: None, skipped: None, wanted: None }
+    Cell { verdict, outcome, ended: None, skipped: None, wanted: None, expected: false }
 }
 
 fn why(text: &str) -> (usize, String) {

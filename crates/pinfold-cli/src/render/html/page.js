@@ -1,15 +1,14 @@
-// Draws the machine at a row of the trace. The report is in the page, as JSON; rows and what is
-// said of them have the same numbers.
+// Draws the machine at a row of the trace of `report`; rows and what is said of them have the same
+// numbers. The elements are below `root`, and keys are heard there until `ended` aborts.
 "use strict";
-(() => {
-  const report = JSON.parse(document.getElementById("report").textContent);
+const picture = (report, root, ended) => {
   const trace = report.trace;
   if (!trace || trace.rows.length === 0) return;
   const rows = trace.rows;
   const told = report.explained ?? [];
   const nothing = { pages: [], frames: [], handles: [], translations: [] };
   const scene = (at) => told[at]?.scene ?? nothing;
-  const byId = (id) => document.getElementById(id);
+  const byId = (id) => root.querySelector(`#${id}`);
   const slider = byId("row");
 
   // Each lane's steps: the row at which one begins and the last row that belongs to it.
@@ -54,8 +53,8 @@
   };
 
   // Where the columns are, and how wide their boxes; on a phone what CPUs remember is below.
-  const WIDE = { width: 800, cpu: [0, 150], page: [180, 170], frame: [430, 190], handle: [700, 100] };
-  const NARROW = { width: 430, cpu: [0, 130], page: [0, 130], frame: [175, 150], handle: [350, 80] };
+  const WIDE = { width: 802, cpu: [0, 150], page: [180, 170], frame: [430, 190], handle: [700, 100] };
+  const NARROW = { width: 432, cpu: [0, 130], page: [0, 130], frame: [175, 150], handle: [350, 80] };
   const narrow = window.matchMedia("(max-width: 50rem)");
   const HEIGHT = 64, GAP = 10, HEAD = 24;
 
@@ -162,7 +161,7 @@
     const open = steps.filter((step) => step.begins <= at && at < step.ends && step.lane !== row.lane);
     byId("open").textContent = open.map(
       (step) => `step ${step.number} of ${trace.lanes[step.lane].name} is not finished`).join("; ");
-    document.querySelector("tr[aria-current]")?.removeAttribute("aria-current");
+    root.querySelector("tr[aria-current]")?.removeAttribute("aria-current");
     const line = byId(`row${at}`);
     line.setAttribute("aria-current", "step");
     if (scroll) line.scrollIntoView({ block: "nearest" });
@@ -170,20 +169,20 @@
   };
 
   const at = () => Number(slider.value);
-  narrow.addEventListener("change", () => draw(at()));
+  narrow.addEventListener("change", () => draw(at()), { signal: ended });
   const go = (to) => show(Math.min(rows.length - 1, Math.max(0, to)), true);
   slider.max = rows.length - 1;
-  document.querySelector(".controls").hidden = false;
+  root.querySelector(".controls").hidden = false;
   slider.addEventListener("input", () => show(at(), true));
   byId("back").addEventListener("click", () => go(at() - 1));
   byId("on").addEventListener("click", () => go(at() + 1));
   rows.forEach((_, number) => byId(`row${number}`).addEventListener("click", () => show(number, false)));
-  document.addEventListener("keydown", (event) => {
+  root.addEventListener("keydown", (event) => {
     // The slider has keys of its own.
     if (event.target === slider || event.ctrlKey || event.altKey || event.metaKey) return;
     const steps = { ArrowLeft: -1, ArrowRight: 1 };
     if (event.key in steps) { go(at() + steps[event.key]); event.preventDefault(); }
-  });
+  }, { signal: ended });
   // The last row is where the damage shows.
   show(report.broken ? rows.length - 1 : 0, false);
-})();
+};
