@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 14] = [
+        const KNOWN: [&str; 15] = [
             "nodes",
             "frames",
             "words",
