@@ -39,9 +39,8 @@ use crate::report::Verdict;
 use buffer::Process;
 use lane::{Lane, Shared, look_at_all};
 use log::Logs;
-use pinfold::rules::Interface;
 use plan::THREADS;
-use report::{is_bound, names};
+use report::is_bound;
 use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -154,7 +153,11 @@ pub fn run(
     let (tally, panics) = (crew.tally(), crew.join());
     let mut ended = Ended { early, worked, tally, panics, ..Ended::default() };
     match watched {
-        Watched::Hung(hung) => ended.hung = hung,
+        Watched::Hung(hung) => {
+            // The others end by themselves.
+            world.halt();
+            ended.hung = hung;
+        }
         Watched::Ended => ended.close(plan, stage)?,
     }
     Ok(ended.report(plan, &world))
@@ -176,10 +179,8 @@ fn start(stage: &Stage, crew: &mut Crew) -> Result<(), SoakError> {
         enter(crew, stage.shared(format!("device {device}")), run)?;
         cpu += 1;
     }
-    for activity in Activity::ALL.into_iter().filter(|each| plan.has(*each)) {
-        if activity == Activity::Forks
-            || activity == Activity::Balancing && !Interface::NumaBalancing.exists(&plan.rules)
-        {
+    for activity in Activity::ALL.into_iter().filter(|each| plan.goes_on(*each)) {
+        if activity == Activity::Forks {
             continue;
         }
         let run = move |shared: Shared| tasks::go_on(&shared, activity, cpu);
@@ -290,9 +291,7 @@ impl Ended {
         if tally.row(Kind::DeviceRead).done == 0 {
             doubts.push("no device has read a buffer: give it more time, or frames".to_owned());
         }
-        let balances =
-            plan.has(Activity::Balancing) && Interface::NumaBalancing.exists(&plan.rules);
-        if balances && moves.numa_hint_faults == 0 {
+        if plan.goes_on(Activity::Balancing) && moves.numa_hint_faults == 0 {
             doubts.push("NUMA balancing caused no fault: give it more time".to_owned());
         }
         doubts
@@ -319,7 +318,7 @@ impl Ended {
             devices: plan.devices,
             nodes: plan.nodes,
             affinity: is_bound(plan.affinity),
-            without: names(&plan.without),
+            without: plan.left_out(),
             seconds,
             buffers_checked: self.tally.row(Kind::DeviceRead).done,
             pages_checked: self.tally.checked,

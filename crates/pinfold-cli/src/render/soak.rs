@@ -49,7 +49,7 @@ fn story(first: &Corruption, look: &Look, lines: &mut Vec<String>) {
     let Corruption { found_by, process, buffer, page, write, found, wanted, .. } = first;
     let what = format!(
         "{found_by}: process {process}, buffer {buffer}, page {page}, after write {write}: found \
-         {found}; {wanted} was there last"
+         {found}; wanted {wanted}"
     );
     marked(("WHAT", Tone::Head), &what, look, lines);
     let mut head = "WHY";

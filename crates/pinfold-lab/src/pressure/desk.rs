@@ -64,6 +64,7 @@ kinds! {
     DeviceRead = "commands read by a device",
     /// A process works on its own data.
     Data = "access to data",
+    ScanAll = "NUMA scan of a process",
     Compact = "compaction",
     PageOut = "pageout",
     Merge = "pass of same-page merging",

@@ -123,6 +123,7 @@ impl Worker {
             | Kind::Commands
             | Kind::DeviceRead
             | Kind::Data
+            | Kind::ScanAll
             | Kind::Compact
             | Kind::PageOut
             | Kind::Merge => Err(Trouble::Nothing),

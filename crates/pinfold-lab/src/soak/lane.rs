@@ -87,7 +87,7 @@ impl Lane {
     }
 
     fn step(&mut self, desk: &Desk) {
-        if self.shared.world.plan.has(Activity::Forks) && self.dice.roll(FORK_EVERY) == 0 {
+        if self.shared.world.plan.goes_on(Activity::Forks) && self.dice.roll(FORK_EVERY) == 0 {
             return self.carry_out(desk, Kind::Fork, Self::fork);
         }
         if self.dice.roll(DATA_EVERY) == 0 {

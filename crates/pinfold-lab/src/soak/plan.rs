@@ -1,6 +1,7 @@
 //! What is asked for, and whether it can be done.
 
 use pinfold::Rules;
+use pinfold::rules::Interface;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -191,9 +192,19 @@ impl SoakPlan {
         Ok(())
     }
 
-    /// Whether it goes on.
-    pub(super) fn has(&self, activity: Activity) -> bool {
-        !self.without.contains(&activity)
+    /// Whether it goes on: it is not left out, and kernels with these rules have it.
+    pub(super) fn goes_on(&self, activity: Activity) -> bool {
+        let exists = match activity {
+            Activity::Balancing => Interface::NumaBalancing.exists(&self.rules),
+            Activity::Swap | Activity::Merging | Activity::Compaction | Activity::Forks => true,
+        };
+        exists && !self.without.contains(&activity)
+    }
+
+    /// What does not, by name.
+    pub(super) fn left_out(&self) -> Vec<&'static str> {
+        let out = Activity::ALL.into_iter().filter(|each| !self.goes_on(*each));
+        out.map(Activity::name).collect()
     }
 
     /// The slots of the swap device: for all processes, and as many for what children change.

@@ -1,6 +1,6 @@
 //! What came of it, as data.
 
-use super::plan::{Activity, Affinity};
+use super::plan::Affinity;
 use super::story::Told;
 use crate::pressure::{FrameRow, Hung, OperationRow};
 use crate::report::Verdict;
@@ -103,7 +103,7 @@ pub struct SoakReport {
     pub nodes: u8,
     /// Whether threads stay on the node of their process's memory.
     pub affinity: bool,
-    /// What was left out.
+    /// What did not go on: it was left out, or kernels with these rules have not got it.
     pub without: Vec<&'static str>,
     /// For how long the threads worked.
     pub seconds: f64,
@@ -130,11 +130,6 @@ pub struct SoakReport {
     pub operations: Vec<OperationRow>,
     /// Operations that did not end.
     pub hung: Vec<Hung>,
-}
-
-/// What was left out, by name.
-pub(super) fn names(without: &[Activity]) -> Vec<&'static str> {
-    Activity::ALL.into_iter().filter(|each| without.contains(each)).map(Activity::name).collect()
 }
 
 /// Whether threads stay where they are.

@@ -96,12 +96,16 @@ pub(super) fn told(noted: &Noted, rules: &Rules) -> Told {
 }
 
 /// What it comes to.
-pub(super) fn outcome(device: &str, frame: Pfn, process: usize, owner: Option<Pfn>) -> String {
+pub(super) fn outcome(
+    (device, frame): (usize, Pfn),
+    (process, owner): (usize, Option<Pfn>),
+) -> String {
+    let leads = format!("So device {device} leads to {frame}");
     match owner {
         Some(owner) if owner != frame => {
-            format!("So {device} leads to {frame}, and the entry of process {process} to {owner}.")
+            format!("{leads}, and the entry of process {process} to {owner}.")
         }
-        Some(_) => format!("{device} and process {process} lead to {frame} both."),
-        None => format!("{device} leads to {frame}; where process {process} leads is not known."),
+        Some(_) => format!("{leads}, and so does the entry of process {process}."),
+        None => format!("{leads}; where process {process} leads is not known."),
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn go_on(shared: &Shared, activity: Activity, cpu: usize) {
     let mut task = Task { shared, dice, merger: None };
     while !shared.world.is_over() {
         match activity {
-            Activity::Balancing => task.carry_out(Kind::Scan, Task::scan),
+            Activity::Balancing => task.carry_out(Kind::ScanAll, Task::scan),
             Activity::Swap => task.carry_out(Kind::PageOut, Task::page_out),
             Activity::Merging => task.carry_out(Kind::Merge, Task::merge),
             Activity::Compaction => task.carry_out(Kind::Compact, Task::compact),

@@ -46,7 +46,7 @@ fn under_todays_rules_a_device_reads_what_was_written() {
     let done = |kind: Kind| {
         report.operations.iter().any(|row| row.operation == kind.name() && row.done > 0)
     };
-    for kind in [Kind::LongPin, Kind::Commands, Kind::DeviceRead, Kind::Scan, Kind::Data] {
+    for kind in [Kind::LongPin, Kind::Commands, Kind::DeviceRead, Kind::ScanAll, Kind::Data] {
         assert!(done(kind), "{}: {:#?}", kind.name(), report.operations);
     }
 }
@@ -92,11 +92,28 @@ fn one_node_and_nothing_beside_the_demo() {
 }
 
 #[test]
+fn what_a_kernel_has_not_got_does_not_go_on() {
+    assert_eq!(plan("3.1").left_out(), ["balancing"]);
+    assert_eq!(plan("5.9").left_out(), [""; 0]);
+    let without = vec![Activity::Forks, Activity::Swap];
+    assert_eq!(SoakPlan { without, ..plan("5.9") }.left_out(), ["swap", "forks"]);
+}
+
+#[test]
 fn who_ends_it_early_is_told_so() {
     let report = run(&plan("pinfold"), |_| ControlFlow::Break(())).unwrap();
     assert_eq!(report.verdict, Verdict::Partial);
     assert!(report.reasons[0].contains("before its time"), "{:?}", report.reasons);
     accounted(&report);
+}
+
+#[test]
+fn who_takes_longer_than_the_patience_is_named() {
+    let report = soaked(&SoakPlan { patience: Duration::from_nanos(1), ..plan("pinfold") });
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(!report.hung.is_empty(), "{report:#?}");
+    assert!(report.reasons[0].contains(" is in one operation for "), "{:?}", report.reasons);
+    assert_eq!((report.frames.free_at_end, report.slots_at_end), (None, None));
 }
 
 #[test]
@@ -224,11 +241,12 @@ fn a_device_that_has_another_frame_is_told_of_with_both() {
     world.access(&process.space, at, write).unwrap();
     let frame = Pfn(world.plan.frames - 1);
     let wrong = place.check(world.board(), frame, 5).unwrap_err();
-    world.corrupted((process, &logs), ("device 1", place, 5), Some(frame), wrong);
+    // By whoever is the first to see it.
+    world.corrupted((process, &logs), ("process 0", place, 5), Some(frame), wrong);
     assert!(world.is_over());
     let (count, first, _) = world.findings();
     let first = first.unwrap();
     assert_eq!((count, first.device_frame), (1, Some(frame.0)));
     assert!(first.owner_frame.is_some() && first.owner_frame != first.device_frame);
-    assert!(first.outcome.unwrap().starts_with("So device 1 leads to "));
+    assert!(first.outcome.unwrap().starts_with("So device 0 leads to "));
 }

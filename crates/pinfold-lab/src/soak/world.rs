@@ -129,7 +129,7 @@ impl World {
         let tuning = Tuning { lru_batch: LRU_BATCH, ..Tuning::default() };
         // SAFETY: the board was made with these frames, and nobody else uses it.
         let memory = unsafe { Memory::new(board, &spans, plan.rules, tuning) }.map_err(refused)?;
-        let swap = match plan.has(Activity::Swap) {
+        let swap = match plan.goes_on(Activity::Swap) {
             true => {
                 let medium = MemoryStore::new(plan.slots()).map(Medium::Memory).map_err(refused)?;
                 let drive = Box::new(Drive::new(medium, None, Gauge::default()));
@@ -175,7 +175,7 @@ impl World {
             space.map(pinfold::Place::At(at), pages, Prot::READ_WRITE, Sharing::Private)
         };
         let (buffers, data) = (map(BUFFERS_AT, BUFFERS * BUFFER_PAGES)?, map(DATA_AT, DATA_PAGES)?);
-        if self.plan.has(Activity::Merging) {
+        if self.plan.goes_on(Activity::Merging) {
             space.advise(data, Advice::Merge)?;
         }
         Ok(Process::new(space, buffers, data))
@@ -230,6 +230,7 @@ impl World {
     ) {
         let page = (place.process, place.index());
         let log = logs.story(page);
+        let device = self.device(place.process);
         // What the process itself finds there now.
         let owner = self.access(&process.space, (process.at(place), Cause::Load), |own| own).ok();
         let mut findings = locked(&self.findings);
@@ -247,7 +248,7 @@ impl World {
                 device_frame: frame.map(|frame| frame.0),
                 owner_frame: owner.map(|owner| owner.0),
                 events: events.collect(),
-                outcome: frame.map(|frame| outcome(by, frame, place.process, owner)),
+                outcome: frame.map(|frame| outcome((device, frame), (place.process, owner))),
             });
         }
         drop(findings);
