@@ -584,6 +584,7 @@ impl Names {
             hugetlb: machine.hugetlb(),
             swap: machine.swap(),
             lru: machine.lru(),
+            movable: machine.movable(),
             thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),

@@ -171,6 +171,7 @@ impl Layout {
             ("hugetlb", machine.hugetlb),
             ("swap", machine.swap),
             ("lru", machine.lru),
+            ("movable", machine.movable),
         ];
         let plain = properties.iter().all(|(_, value)| value.is_none()) && machine.thp.is_none();
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()

@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 13] = [
+        const KNOWN: [&str; 14] = [
             "nodes",
             "frames",
             "words",
@@ -194,6 +194,7 @@ impl Parser<'_> {
             "hugetlb",
             "swap",
             "lru",
+            "movable",
             "thp",
             "file",
             "group",
@@ -245,6 +246,7 @@ impl Parser<'_> {
             Some("hugetlb") => &mut machine.hugetlb,
             Some("swap") => &mut machine.swap,
             Some("lru") => &mut machine.lru,
+            Some("movable") => &mut machine.movable,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };
         let word = cursor.name("a property")?;

@@ -32,6 +32,8 @@ const HUGE_PAGES: RangeInclusive<u32> = 1..=64;
 const SLOTS: RangeInclusive<u32> = 1..=16;
 /// Pages of a batch for the LRU lists: as many as it has room for.
 const BATCH: RangeInclusive<u32> = 1..=pinfold::MOST_BATCHED;
+/// Frames of a node that are set apart for what can move.
+const MOVABLE: RangeInclusive<u32> = 1..=64;
 /// Areas of a process.
 const AREAS: RangeInclusive<u32> = 1..=64;
 /// Pins or references that one step takes on a page: as many references as a counter holds.
@@ -50,6 +52,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of huge pages", machine.hugetlb, HUGE_PAGES),
         ("number of slots", machine.swap, SLOTS),
         ("number of pages of a batch", machine.lru, BATCH),
+        ("number of frames for what can move", machine.movable, MOVABLE),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }
