@@ -62,6 +62,9 @@ pub struct Resolved {
     /// How many pages a CPU's batch for the LRU lists has; zero, if there are no lists.
     #[serde(default)]
     pub lru: u32,
+    /// How many more frames each node has that are set apart for what can move.
+    #[serde(default)]
+    pub movable: u32,
     /// How folios as large as a page table are mapped.
     #[serde(default = "entries")]
     pub thp: Thp,

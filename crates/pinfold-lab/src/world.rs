@@ -12,9 +12,9 @@ use std::sync::Arc;
 use pinfold::rules::Users;
 use pinfold::sync::Shared;
 use pinfold::{
-    AddressSpace, Entry, File, FileError, Format, Group, HintFilter, HugeZero, Limits, Memory,
-    Merger, NoMemory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError, Reference,
-    Refs, Rules, SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
+    AddressSpace, Entry, File, FileError, Format, FrameSetup, Group, HintFilter, HugeZero, Limits,
+    Memory, Merger, NoMemory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError,
+    Reference, Refs, Rules, SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
@@ -318,6 +318,8 @@ pub(crate) struct Plan {
     pub(crate) rules: Rules,
     pub(crate) hardware: Hardware,
     spans: Vec<NodeSpan>,
+    /// Those of memory that is set apart for what can move.
+    movable: Vec<NodeSpan>,
     tuning: Tuning,
     pub(crate) goals: Arc<[Goal]>,
     /// The CPU of each lane.
@@ -347,11 +349,15 @@ impl Plan {
             Thp::Entries => 0,
             Thp::Pmd => 1 << FOLIO_ORDER,
         };
-        let frames = u64::from(machine.frames());
+        let (frames, movable) = (u64::from(machine.frames()), u64::from(machine.movable()));
         let span = |node: u8| NodeSpan {
             node: NodeId(node),
-            first: Pfn(u64::from(node) * frames + if node == 0 { 0 } else { zeros }),
+            first: Pfn(u64::from(node) * (frames + movable) + if node == 0 { 0 } else { zeros }),
             frames: frames + if node == 0 { zeros } else { 0 },
+        };
+        let set_apart = |node: u8| {
+            let NodeSpan { first, frames, .. } = span(node);
+            NodeSpan { node: NodeId(node), first: Pfn(first.0 + frames), frames: movable }
         };
         let lane_cpu = |runner: &Runner| match runner {
             Runner::Process { cpu, .. } => scenario.cpu_index(cpu.as_ref()).unwrap_or(0),
@@ -371,11 +377,12 @@ impl Plan {
             rules: *rules,
             hardware: Hardware {
                 cpus: scenario.cpus().iter().map(|(_, node)| NodeId(*node as u8)).collect(),
-                frames: usize::from(nodes) * frames as usize + zeros as usize,
+                frames: usize::from(nodes) * (frames + movable) as usize + zeros as usize,
                 words: machine.words() as usize,
                 followers: scenario.steps().any(|step| step.action.follows().is_some()),
             },
             spans: (0..nodes).map(span).collect(),
+            movable: (0..nodes).map(set_apart).filter(|span| span.frames > 0).collect(),
             tuning: Tuning {
                 migrate_passes: machine.migrate_passes(),
                 hint_passes: machine.migrate_passes(),
@@ -433,8 +440,10 @@ impl Plan {
         let keeps_journal = record.keeps_journal();
         let machine =
             Machine::new(&self.hardware, self.lane_cpus.clone(), (record, Arc::clone(&self.asked)));
+        let frames = FrameSetup::new(&self.spans).movable(&self.movable).build();
+        let frames = frames.map_err(|error| error.to_string())?;
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
-        let memory = unsafe { Memory::new(machine, &self.spans, self.rules, self.tuning) }
+        let memory = unsafe { Memory::over(machine, frames, self.rules, self.tuning) }
             .map_err(|error| error.to_string())?;
         let wanted = self.scenario.machine.hugetlb();
         let had = memory.hugetlb_pool(u64::from(wanted));

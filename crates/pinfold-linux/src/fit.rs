@@ -105,6 +105,9 @@ pub(crate) fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     if plan.lru > 0 {
         missing.push(whole("what waits in a CPU's batch with a page, only the kernel knows"));
     }
+    if plan.movable > 0 {
+        missing.push(whole("which memory is set apart for what can move, its boot line says"));
+    }
     missing.extend(unfit_for_huge(plan, features).map(|why| whole(&why)));
     if leaves_room_below(plan) {
         let why = "the kernel's place for an area may be below a stack: give the area a place";

@@ -282,11 +282,11 @@ pub use switches::{
     BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
     FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack,
     HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
-    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaAreas, NumaFault, NumaFilter,
-    NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup, RemapFlush, RmapCheck,
-    Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Switch,
-    TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade,
-    ZapMunlock, ZapRmap, ZeroPin,
+    LongtermZone, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaAreas,
+    NumaFault, NumaFilter, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup,
+    RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite,
+    SwapPinned, SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue,
+    UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

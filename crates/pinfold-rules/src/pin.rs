@@ -7,7 +7,7 @@
 
 use super::{
     Answer, AreaState, Counter, DirectIo, Dirty, EntryState, Exclusive, FastRecheck, FilePin,
-    ForceWrite, GupNuma, GupStack, ProcessVm,
+    ForceWrite, GupNuma, GupStack, LongtermZone, ProcessVm,
 };
 use super::{Mapping, PageKind, PageState, Permission, ReadGup, Relation, Tracking, Why, ZeroPin};
 
@@ -146,6 +146,26 @@ pub fn refuses_tracked(rule: FilePin, request: Request) -> bool {
             let Request { hold, access, term } = request;
             (hold, access, term) == (Hold::Pin, Access::Write, Term::Long)
         }
+    }
+}
+
+/// Whether a long-term pin moves pages out of memory that is set apart for what can move (facts
+/// 3.10).
+#[inline]
+pub const fn leaves_movable(rule: LongtermZone) -> bool {
+    match rule {
+        LongtermZone::Stays => false,
+        LongtermZone::Moves | LongtermZone::MovesIsolated => true,
+    }
+}
+
+/// Whether a long-term pin keeps pages there of which none can be isolated, since others have them
+/// (facts 3.10).
+#[inline]
+pub const fn keeps_unisolated(rule: LongtermZone) -> bool {
+    match rule {
+        LongtermZone::Stays | LongtermZone::MovesIsolated => true,
+        LongtermZone::Moves => false,
     }
 }
 

@@ -432,6 +432,23 @@ switches! {
         Refused = "refused" ["6.5"],
     }
 
+    /// What a long-term pin does about a page in memory that is set apart for what can move
+    /// (ZONE_MOVABLE): a page that is pinned for long does not move (facts 3.10).
+    longterm_zone: LongtermZone = "longterm-zone" {
+        /// It takes the page where it lies. Hazard: that memory cannot be taken out as long as the
+        /// pin lives. facts 3.10
+        Stays = "stays" [always],
+        /// The page is pinned, seen to lie there, unpinned and moved out, and pinned again, commit
+        /// d1e153fea2a8; one that somebody else isolates is waited for. If it does not move the
+        /// request fails, commit f68749ec342b. Hazard: another request that has it pinned for a
+        /// moment, for the same look, makes it fail. facts 3.10
+        Moves = "moves" ["5.13", "6.16"],
+        /// The same, but if none of the pages that lie there can be isolated they stay pinned
+        /// there, commit 1aaf8c122918, which was reverted (both M). Hazard: as stays, while another
+        /// moves the page. facts 3.10
+        MovesIsolated = "moves-isolated" ["6.14"],
+    }
+
     /// What direct I/O (O_DIRECT) takes on the pages that a device reads or writes meanwhile (facts
     /// 12.9).
     direct_io: DirectIo = "direct-io" {

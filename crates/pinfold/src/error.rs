@@ -479,6 +479,9 @@ pub enum PinError {
     },
     /// The lock-free path found nothing that it may take, and the caller forbade the slow path.
     WouldBlock(VirtAddr),
+    /// A long-term pin may not leave the page in memory that is set apart for what can move, and it
+    /// does not move, as somebody refers to it or handles it (rule `longterm-zone`): ENOMEM.
+    Unmoved(Pfn),
     /// The heap is exhausted.
     NoMemory,
 }
@@ -500,6 +503,10 @@ impl fmt::Display for PinError {
             Self::WouldBlock(at) => {
                 write!(f, "{at} needs the slow path: fault it in first, or allow the slow path")
             }
+            Self::Unmoved(pfn) => write!(
+                f,
+                "{pfn} may not stay where it lies for long, and others keep it there: try again"
+            ),
             Self::NoMemory => NoMemory.fmt(f),
         }
     }

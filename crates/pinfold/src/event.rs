@@ -52,6 +52,8 @@ pub enum FastStop {
     MustUnshare,
     /// A page of a file whose writes are tracked must not be held for writing in the long term.
     Tracked,
+    /// A page in memory that is set apart for what can move must not be held in the long term.
+    Movable,
     /// fork copied page tables during the walk: everything was given back.
     ForkRan,
     /// The walk may not start: fork is copying page tables.

@@ -17,7 +17,7 @@ use crate::rules::large::{Tally, counted_maps, tally};
 use crate::rules::{LargeMaps, Ruled, Rules, Switch};
 use crate::stat::{AllCounters, Counters, Stats};
 use crate::swap::Swaps;
-use crate::sync::{self, Shared};
+use crate::sync::{self, CellName, EventCount, Shared};
 
 /// How hard the machine tries; numbers, not rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,6 +164,8 @@ pub struct Memory<P: Platform> {
     huge_zero: Option<Pfn>,
     anon: AnonRegistry,
     swaps: Swaps<P>,
+    /// How often an isolation has ended, where somebody may wait for that.
+    isolations: EventCount,
     next_space: NativeU64,
     next_object: NativeU64,
 }
@@ -332,11 +334,18 @@ impl<P: Platform> Memory<P> {
             huge_zero,
             anon,
             swaps: Swaps::new(),
+            isolations: EventCount::new(),
             next_space: NativeU64::new(1),
             next_object: NativeU64::new(1),
         };
         let this = Shared::try_leasable(this, cpus)?;
         this.anon.label();
+        let isolations = this.isolations.word();
+        sync::label(&raw const *isolations, size_of_val(isolations), |_| CellName::Object {
+            object: "machine",
+            index: 0,
+            cell: "isolations",
+        });
         this.frames.label_lists();
         Ok(this)
     }
@@ -429,6 +438,20 @@ impl<P: Platform> Memory<P> {
     #[inline]
     pub(crate) fn swaps(&self) -> &Swaps<P> {
         &self.swaps
+    }
+
+    /// Who waits for a folio that another has isolated looks again. Nobody does where no memory is
+    /// set apart for what can move.
+    #[inline]
+    pub(crate) fn isolation_ended(&self) {
+        if self.frames.has_movable() {
+            self.isolations.advance(&self.platform);
+        }
+    }
+
+    /// How often an isolation has ended.
+    pub(crate) fn isolations(&self) -> &EventCount {
+        &self.isolations
     }
 
     pub(crate) fn next_space(&self) -> SpaceId {

@@ -127,6 +127,7 @@ impl<P: Platform> Isolated<'_, P> {
 
     /// The folio, whose references were taken away, is free: nothing is left to be given back.
     pub(crate) fn end(self) {
+        self.mem.isolation_ended();
         core::mem::forget(self);
     }
 }
@@ -141,6 +142,7 @@ impl<P: Platform> Drop for Isolated<'_, P> {
             Back::Nowhere => {}
         }
         self.mem.put(self.head, 1);
+        self.mem.isolation_ended();
     }
 }
 
@@ -191,6 +193,11 @@ impl Target {
     /// To this node or nowhere.
     pub(crate) fn node(node: NodeId) -> Self {
         Self { placement: Placement::Only(node), zone: Zone::Movable }
+    }
+
+    /// Out of memory that is set apart for what can move: near `node` if possible.
+    pub(crate) fn fixed(node: NodeId) -> Self {
+        Self { placement: Placement::Prefer(node), zone: Zone::Any }
     }
 }
 

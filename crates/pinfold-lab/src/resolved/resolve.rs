@@ -589,6 +589,7 @@ impl Names {
             swap: machine.swap(),
             readahead: machine.readahead(),
             lru: machine.lru(),
+            movable: machine.movable(),
             thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),

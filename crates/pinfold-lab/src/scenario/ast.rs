@@ -174,6 +174,9 @@ pub struct Machine {
     /// How many pages a CPU's batch for the LRU lists has, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lru: Option<Spanned<u32>>,
+    /// How many more frames each node has that are set apart for what can move, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub movable: Option<Spanned<u32>>,
     /// How folios as large as a page table are mapped, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thp: Option<Spanned<Thp>>,
@@ -231,6 +234,12 @@ impl Machine {
     /// How many pages a CPU's batch for the LRU lists has; there are no lists unless written.
     pub fn lru(&self) -> u32 {
         self.lru.map_or(0, |pages| pages.value)
+    }
+
+    /// How many more frames each node has that are set apart for what can move; none unless
+    /// written.
+    pub fn movable(&self) -> u32 {
+        self.movable.map_or(0, |frames| frames.value)
     }
 
     /// How folios as large as a page table are mapped; by an entry for each page unless written.

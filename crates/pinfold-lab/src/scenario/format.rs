@@ -172,6 +172,7 @@ impl Layout {
             ("swap", machine.swap),
             ("readahead", machine.readahead),
             ("lru", machine.lru),
+            ("movable", machine.movable),
         ];
         let numbers = properties.iter().any(|(_, value)| value.is_some());
         let plain = !numbers && machine.thp.is_none() && machine.numa.is_none();

@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 15] = [
+        const KNOWN: [&str; 16] = [
             "nodes",
             "frames",
             "words",
@@ -195,6 +195,7 @@ impl Parser<'_> {
             "swap",
             "readahead",
             "lru",
+            "movable",
             "thp",
             "numa",
             "file",
@@ -256,6 +257,7 @@ impl Parser<'_> {
             Some("swap") => &mut machine.swap,
             Some("readahead") => &mut machine.readahead,
             Some("lru") => &mut machine.lru,
+            Some("movable") => &mut machine.movable,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };
         let word = cursor.name("a property")?;

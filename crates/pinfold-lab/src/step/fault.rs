@@ -140,6 +140,7 @@ impl From<PinError> for Fault {
         match error {
             PinError::Fault(error) => error.into(),
             PinError::Overflow(_) => Self::of(Failure::TooManyReferences, error),
+            PinError::Unmoved(_) => Self::of(Failure::Busy, error),
             PinError::WouldBlock(_) => Self::of(Failure::Busy, error),
             PinError::Range(_) | PinError::TooManyLocked { .. } | PinError::TooFewSlots { .. } => {
                 Self::of(Failure::Invalid, error)

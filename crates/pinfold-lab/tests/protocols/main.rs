@@ -29,6 +29,7 @@ mod remaps;
 mod sizes;
 mod soft_dirty;
 mod tables;
+mod zones;
 
 use common::shipped;
 use pinfold_lab::Model;

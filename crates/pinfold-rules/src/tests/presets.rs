@@ -34,7 +34,7 @@ fn the_oldest_preset_is_linux_3_1() {
         "pte-cow=map-count pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open fork-snapshot=torn \
          numa-skip=never numa-skip-pmd=zero-page numa-areas=large numa-filter=same-node numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
-         gup-numa=honor gup-stack=grow file-pin=allowed direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
+         gup-numa=honor gup-stack=grow file-pin=allowed longterm-zone=stays direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late uffd-continue=clean migrate-flush=each \
          swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault swap-zero=written lazy-free=dirty clear-refs-pinned=protected \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
@@ -78,7 +78,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("5.9", "5.10", "fork-race=open"),
         ("5.10", "5.11", "fork-race=seq-count swap-pinned=kept clear-refs-pinned=spared"),
         ("5.11", "5.12", "hugetlb-fork=copy uffd-wp-flush=before-copy"),
-        ("5.12", "5.13", "numa-fault=migrate-first"),
+        ("5.12", "5.13", "numa-fault=migrate-first longterm-zone=moves"),
         ("5.13", "5.14", "head-recheck=again thp-numa=huge uffd=minor interfaces=populate"),
         ("5.14", "5.16", "uffd-continue=dirty"),
         ("5.16", "5.17", "numa-skip=ref-count"),
@@ -124,13 +124,13 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared thp-numa=folio"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
         ("6.11", "6.13", "huge-zero-write=folio swap-in-write=if-allowed swap-zero=marked"),
-        ("6.13", "6.14", "table-reclaim=dont-need"),
+        ("6.13", "6.14", "longterm-zone=moves-isolated table-reclaim=dont-need"),
         (
             "6.14",
             "6.15",
             "large-cow=by-owner large-maps=each-page-and-owner numa-skip=pinned-or-maybe-shared",
         ),
-        ("6.15", "6.18", ""),
+        ("6.15", "6.18", "longterm-zone=moves"),
         ("6.18", "6.19", "numa-skip=pinned-anywhere numa-skip-pmd=as-page"),
         ("6.19", "7.2", ""),
         ("7.2", "7.3", "pte-cow=exclusive-tight swap-in-reuse=exclusive"),

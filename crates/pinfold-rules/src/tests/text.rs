@@ -9,9 +9,9 @@ use super::super::{
     Base, BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
     FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, Given, GupNuma, GupStack,
     HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
-    MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaAreas, NumaFault,
-    NumaFilter, NumaSkip, NumaSkipPmd, NumaWrite, PRESETS, PmdCow, ProcessVm, PteCow, ReadGup,
-    Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, SwapFlush, SwapInReuse,
+    LongtermZone, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaAreas,
+    NumaFault, NumaFilter, NumaSkip, NumaSkipPmd, NumaWrite, PRESETS, PmdCow, ProcessVm, PteCow,
+    ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, SwapFlush, SwapInReuse,
     SwapInWrite, SwapPinned, SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd,
     UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
@@ -149,7 +149,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
         corrected("5.9,numa-skp=ref-count", "numa-skip"),
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, pmd-cow, huge-zero-write, hugetlb-cow, large-cow, large-maps, head-recheck, tail-refs, \
          read-gup, fork-pin, hugetlb-fork, fork-race, fork-snapshot, numa-skip, numa-skip-pmd, numa-areas, numa-filter, numa-write, numa-fault, thp-numa, migration-kind, \
-         migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, direct-io, process-vm, write-upgrade, fast-recheck, \
+         migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, longterm-zone, direct-io, process-vm, write-upgrade, fast-recheck, \
          cow-publish, table-free, collapse-sync, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, uffd-continue, migrate-flush, \
          swap-flush, swap-pinned, swap-in-reuse, swap-in-write, swap-zero, lazy-free, clear-refs-pinned, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
@@ -261,7 +261,7 @@ fn variants_read_back(switch: Switch) -> bool {
     }
     each! {
         PteCow, PmdCow, HugeZeroWrite, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, ForkSnapshot, NumaSkip, NumaSkipPmd, NumaAreas, NumaFilter, NumaWrite, NumaFault, ThpNuma, MigrationKind,
-        MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, DirectIo, ProcessVm, WriteUpgrade, FastRecheck,
+        MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, LongtermZone, DirectIo, ProcessVm, WriteUpgrade, FastRecheck,
         CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInReuse, SwapInWrite, SwapZero, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }
 }

@@ -2,8 +2,9 @@
 
 use core::fmt;
 
+use super::buddy::MOVABLE;
 use super::counts::{Counts, MAP};
-use super::flags::{Flags, HOME_MASK, node_of, order_of};
+use super::flags::{Flags, HOME_MASK, node_of, order_of, zone_of};
 use super::last::LastFaults;
 use super::lru::Lru;
 use super::meta::{Frame, Metadata};
@@ -40,6 +41,8 @@ pub struct Frames {
     pub(super) last_faults: Option<LastFaults>,
     /// Whether there is either, so that something is forgotten where a frame's life ends.
     pub(super) forgets: bool,
+    /// Whether memory is set apart for what can move.
+    pub(super) movable: bool,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.
@@ -185,6 +188,17 @@ impl Frames {
     #[inline]
     pub fn node(&self, pfn: Pfn) -> NodeId {
         node_of(self.frame(pfn).flags.fixed(HOME_MASK))
+    }
+
+    /// Whether memory is set apart for what can move ([`crate::FrameSetup::movable`]).
+    #[inline]
+    pub fn has_movable(&self) -> bool {
+        self.movable
+    }
+
+    /// Whether a frame is of that memory.
+    pub fn is_movable(&self, pfn: Pfn) -> bool {
+        zone_of(self.frame(pfn).flags.fixed(HOME_MASK)) == MOVABLE
     }
 
     /// From the first frame of the table to the last, holes included, as if all were of the first

@@ -60,8 +60,9 @@ impl<'a> FrameSetup<'a> {
     }
 
     /// More spans, of memory that is set apart for what migration can move
-    /// ([`crate::Zone::Movable`]). A long-term pin keeps its page in place there, too: Linux first
-    /// moves such a page out, this manager does not.
+    /// ([`crate::Zone::Movable`]). Under the rules since 5.13 a long-term pin moves its page out of
+    /// there first (rule `longterm-zone`, facts 3.10), but for huge pages of the pool and merged
+    /// pages, which do not move.
     pub const fn movable(mut self, spans: &'a [NodeSpan]) -> Self {
         self.movable = spans;
         self
@@ -127,6 +128,7 @@ impl<'a> FrameSetup<'a> {
             lru: None,
             last_faults: None,
             forgets: false,
+            movable: movable.iter().any(|span| span.frames > 0),
         };
         frames.queue.label();
         frames.pool.label();

@@ -2,11 +2,12 @@
 
 use super::ask::{Ask, Path};
 use super::guard::{Held, Pins, Refs};
+use super::settle::pin_settled;
 use crate::addr::{Pfn, VirtRange};
 use crate::error::{FaultError, PinError};
 use crate::frame::Holds;
 use crate::platform::Platform;
-use crate::rules::pin::{Hold, Term};
+use crate::rules::pin::{Hold, Request, Term};
 use crate::space::Space;
 use crate::sync::Shared;
 
@@ -31,9 +32,23 @@ pub(crate) fn pin_with<P: Platform>(
         held.counters().nr_foll_pin_acquired.add(u64::from(holds.times()));
         return Ok(Pins::of(held));
     }
-    let held = hold_more(space, range, ask, holds, charge)?;
+    let request = Request { hold: Hold::Pin, access: ask.access, term: ask.term };
+    if space.settles(request) {
+        return pin_settled(space, (range, ask), (holds, charge)).map(Pins::of);
+    }
+    pin_more(space, range, ask, (holds, charge)).map(Pins::of)
+}
+
+/// Pins what cannot be had at once.
+pub(super) fn pin_more<P: Platform>(
+    space: &Shared<Space<P>>,
+    range: VirtRange,
+    ask: Ask,
+    (holds, charged): (Holds, u64),
+) -> Result<Held<P>, PinError> {
+    let held = hold_more(space, range, ask, holds, charged)?;
     held.counters().nr_foll_pin_acquired.add(held.count());
-    Ok(Pins::of(held))
+    Ok(held)
 }
 
 /// Takes ordinary references on what it can of `range`.

@@ -19,6 +19,8 @@
 //! - INV-PIN-3: a walk that overlapped fork's copying gives everything back.
 //! - INV-PIN-4: what a walk has taken is owned by the guard at every moment, so an error or panic
 //!   gives it back.
+//! - INV-PIN-5: since 5.13 no long-term pin is handed out of a page that could move and lies in
+//!   memory that is set apart for that (`settle`); nothing is held while such a page is moved out.
 
 mod ask;
 mod driver;
@@ -28,6 +30,7 @@ mod hold;
 mod huge;
 mod pages;
 mod remote;
+mod settle;
 mod slow;
 mod transfer;
 

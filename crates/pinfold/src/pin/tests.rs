@@ -4,6 +4,7 @@ mod catalogue;
 mod folios;
 mod force;
 mod remote;
+mod settle;
 
 use super::{Access, Ask, Hold, Path, Term};
 use crate::event::FastStop;

@@ -34,6 +34,8 @@ const SLOTS: RangeInclusive<u32> = 1..=16;
 const READAHEAD: RangeInclusive<u32> = 1..=2;
 /// Pages of a batch for the LRU lists: as many as it has room for.
 const BATCH: RangeInclusive<u32> = 1..=pinfold::MOST_BATCHED;
+/// Frames of a node that are set apart for what can move.
+const MOVABLE: RangeInclusive<u32> = 1..=64;
 /// Areas of a process.
 const AREAS: RangeInclusive<u32> = 1..=64;
 /// Pins or references that one step takes on a page: as many references as a counter holds.
@@ -53,6 +55,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of slots", machine.swap, SLOTS),
         ("power of two of pages", machine.readahead, READAHEAD),
         ("number of pages of a batch", machine.lru, BATCH),
+        ("number of frames for what can move", machine.movable, MOVABLE),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }

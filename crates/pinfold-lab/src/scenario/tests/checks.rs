@@ -514,6 +514,8 @@ fn the_machine_has_bounds() {
             (Code::BadNumber, "areas 0", "0"),
             (Code::BadNumber, "stack 16", "16"),
             (Code::BadNumber, "hugetlb 0", "0"),
+            (Code::BadNumber, "movable 65", "65"),
+            (Code::Repeated, "movable 2\nmovable 3", "movable"),
             (Code::BadNumber, "hugetlb 65", "65"),
             (Code::Repeated, "hugetlb 2\nhugetlb 3", "hugetlb"),
             (Code::Repeated, "areas 2\nareas 3", "areas"),

@@ -1,0 +1,168 @@
+//! Long-term pins and memory that is set apart for what can move (facts 3.10).
+
+use crate::event::FastStop;
+use crate::frame::{FrameSetup, Sizes};
+use crate::pin::{Access, Ask, Path, Term};
+use crate::rules::pin::leaves_movable;
+use crate::testing::{
+    Audit, Marks, Mem, Space, device_write, load, machine_of, map, pages, rules, space, store,
+};
+use crate::{FaultError, NodeId, NodeSpan, Pfn, PinError, Prot, Tuning, VirtAddr, X86_64};
+
+use super::stops;
+
+const FIXED: u64 = 40;
+
+/// A space of 32 pages from number 16 on; what can move lies in frames from [`FIXED`] on first.
+fn world_with(text: &str, tuning: Tuning) -> (Mem<X86_64>, Space<X86_64>) {
+    let span = |first, frames| NodeSpan { node: NodeId(0), first: Pfn(first), frames };
+    let (fixed, movable) = ([span(0, FIXED)], [span(FIXED, 24)]);
+    let setup = FrameSetup::new(&fixed).movable(&movable);
+    let mem = machine_of(Marks::Hardware, setup, rules(text), tuning);
+    let space = space(&mem);
+    map(&space, 16, 32, Prot::READ_WRITE);
+    (mem, space)
+}
+
+fn world(text: &str) -> (Mem<X86_64>, Space<X86_64>) {
+    world_with(text, Tuning::default())
+}
+
+fn strays(pages: &[Pfn]) -> usize {
+    pages.iter().filter(|pfn| pfn.0 >= FIXED).count()
+}
+
+#[test]
+fn since_5_13_a_long_term_pin_moves_its_page_out_and_nothing_else_does() {
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world(text);
+        (16..20).for_each(|page| assert!(store(&space, page, page).unwrap().0 >= FIXED));
+        let leaves = leaves_movable(rules(text).longterm_zone);
+        let before = mem.stats();
+        for path in [Path::Any, Path::SlowOnly] {
+            let first = if path == Path::Any { 16 } else { 18 };
+            let short = space.pin(pages(first, 2), Access::Write, Term::Short).unwrap();
+            let gets = space.get(pages(first, 2), Access::Write).unwrap();
+            assert_eq!((strays(short.pages()), strays(gets.pages())), (2, 2), "{text}");
+            drop((short, gets));
+            let ask = Ask::new(Access::Write, Term::Long).path(path);
+            let pins = space.pin_with(pages(first, 2), ask).unwrap();
+            assert_eq!(strays(pins.pages()), if leaves { 0 } else { 2 }, "{text}");
+            assert_eq!(space.locked_pages(), 2, "{text}");
+            device_write(&mem, pins.pages()[1], 9);
+            assert_eq!((load(&space, first), load(&space, first + 1)), (Ok(first), Ok(9)));
+            Audit::of(&mem).space(&space).pins(pins.pages()).check();
+        }
+        let after = mem.stats();
+        let moved = after.pgmigrate_success - before.pgmigrate_success;
+        assert_eq!(moved, if leaves { 4 } else { 0 }, "{text}");
+        assert_eq!(after.nr_foll_pin_acquired, after.nr_foll_pin_released, "{text}");
+        assert_eq!(space.locked_pages(), 0, "{text}");
+    }
+}
+
+#[test]
+fn a_page_that_was_never_touched_does_not_stay_there_either() {
+    let (mem, space) = world("pinfold");
+    let pins = space.pin(pages(16, 3), Access::Write, Term::Long).unwrap();
+    assert_eq!(strays(pins.pages()), 0);
+    // A second request finds them settled.
+    let moved = mem.stats().pgmigrate_success;
+    let again = space.pin(pages(16, 3), Access::Read, Term::Long).unwrap();
+    assert_eq!((again.pages(), mem.stats().pgmigrate_success), (pins.pages(), moved));
+    let all = [pins.pages(), again.pages()].concat();
+    Audit::of(&mem).space(&space).pins(&all).check();
+}
+
+#[test]
+fn a_page_that_others_refer_to_refuses_the_request_and_nothing_is_held() {
+    for text in ["5.13", "6.14", "latest", "pinfold"] {
+        let (mem, space) = world(text);
+        let pfn = store(&space, 16, 5).unwrap();
+        store(&space, 17, 6).unwrap();
+        let gets = space.get(pages(16, 1), Access::Write).unwrap();
+        let error = space.pin(pages(16, 2), Access::Write, Term::Long).err();
+        assert_eq!(error, Some(PinError::Unmoved(pfn)), "{text}");
+        assert_eq!(space.locked_pages(), 0, "{text}");
+        Audit::of(&mem).space(&space).gets(gets.pages()).check();
+        drop(gets);
+        let pins = space.pin(pages(16, 2), Access::Write, Term::Long).unwrap();
+        assert_eq!((strays(pins.pages()), load(&space, 16)), (0, Ok(5)), "{text}");
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    }
+}
+
+#[test]
+fn a_page_that_another_has_isolated_is_waited_for_with_nothing_held() {
+    let (mem, space) = world("pinfold");
+    let pfn = store(&space, 16, 5).unwrap();
+    let isolated = mem.isolate(pfn, Sizes::Any).unwrap();
+    std::thread::scope(|scope| {
+        let pinner = scope.spawn(|| space.pin(pages(16, 1), Access::Write, Term::Long));
+        while mem.stats().nr_foll_pin_released == 0 {
+            std::thread::yield_now();
+        }
+        drop(isolated);
+        let pins = pinner.join().unwrap().unwrap();
+        assert_eq!((strays(pins.pages()), load(&space, 16)), (0, Ok(5)));
+        Audit::of(&mem).space(&space).pins(pins.pages()).check();
+    });
+}
+
+#[test]
+fn in_6_14_a_page_that_cannot_be_isolated_stays_pinned_where_it_is() {
+    let (mem, space) = world("6.14");
+    let pfn = store(&space, 16, 5).unwrap();
+    let isolated = mem.isolate(pfn, Sizes::Any).unwrap();
+    let pins = space.pin(pages(16, 1), Access::Write, Term::Long).unwrap();
+    assert_eq!(pins.pages(), [pfn]);
+    drop(isolated);
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+#[test]
+fn the_lock_free_walk_leaves_such_pages_to_the_slow_path() {
+    let (mem, space) = world("pinfold");
+    store(&space, 16, 5).unwrap();
+    let ask = Ask::new(Access::Write, Term::Long).path(Path::FastOnly);
+    let (error, events) = mem.platform().record(|| space.pin_with(pages(16, 1), ask).err());
+    assert_eq!(error, Some(PinError::WouldBlock(VirtAddr::of_page(16))));
+    assert_eq!(stops(&events), [FastStop::Movable]);
+    let (taken, _) = mem
+        .platform()
+        .record(|| space.pin_with(pages(16, 1), Ask { term: Term::Short, ..ask }).is_ok());
+    assert!(taken);
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_large_folio_moves_out_once_and_whole() {
+    let tuning = Tuning { folios_always: 1 << 2, ..Tuning::default() };
+    let (mem, space) = world_with("pinfold", tuning);
+    store(&space, 16, 5).unwrap();
+    let moved = mem.stats().thp_migration_success;
+    let pins = space.pin(pages(16, 4), Access::Write, Term::Long).unwrap();
+    assert_eq!((strays(pins.pages()), mem.stats().thp_migration_success), (0, moved + 1));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+#[test]
+fn without_a_frame_elsewhere_the_request_fails_and_changes_nothing() {
+    let (mem, space) = world("pinfold");
+    (16..18).for_each(|page| assert!(store(&space, page, page).unwrap().0 >= FIXED));
+    let mut taken = std::vec::Vec::new();
+    while let Ok(frame) =
+        mem.frames().take_run(0, crate::Placement::Only(NodeId(0)), crate::Zone::Any)
+    {
+        taken.push(frame);
+    }
+    let error = space.pin(pages(16, 2), Access::Write, Term::Long).err();
+    assert_eq!(error, Some(FaultError::OutOfFrames.into()));
+    assert_eq!(space.locked_pages(), 0);
+    taken.truncate(taken.len() - 1);
+    let error = space.pin(pages(16, 2), Access::Write, Term::Long).err();
+    assert_eq!(error, Some(FaultError::OutOfFrames.into()), "room for one of two");
+    drop(taken);
+    assert!((16..18).all(|page| load(&space, page) == Ok(page)));
+    Audit::of(&mem).space(&space).check();
+}
