@@ -8,7 +8,7 @@
 //! of its page. [`run`] has the threads work, watches them, and reports.
 //!
 //! Protocol: each thread is a CPU of the machine at a time (`pressure/board.rs`), with a cache of
-//! translations; those of processes change the CPU ([`cpus`]), the others have one of their own.
+//! translations; those of processes change the CPU (`cpus`), the others have one of their own.
 //! The calling thread only watches. A thread that hangs is left behind, since nothing can end it,
 //! and with it the machine. Otherwise one more thread looks at all buffers once more when the
 //! others have ended, has all processes exit, and counts.
