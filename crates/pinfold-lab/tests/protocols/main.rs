@@ -27,6 +27,7 @@ mod pins;
 mod remaps;
 mod sizes;
 mod soft_dirty;
+mod swapping;
 mod tables;
 
 use common::shipped;
