@@ -28,6 +28,7 @@ mod pins;
 mod remaps;
 mod sizes;
 mod soft_dirty;
+mod swapping;
 mod tables;
 mod zones;
 

@@ -1,0 +1,167 @@
+//! Pages on their way to a swap device and back: those that are all zeros, and are neither written
+//! nor read, and those that are read ahead, beside the page of a fault (facts 7.2).
+
+use super::{Protocol, common};
+use pinfold_lab::Model;
+
+const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
+
+fn on_swap(name: &'static str, machine: &str, body: &str) -> Protocol {
+    let head = "nodes 2\nframes 10\nmigrate-passes 1\ncpu cpu0 node 0\ncpu cpu1 node 0";
+    Protocol { name, text: format!("scenario {name}\nmachine\n{head}\n{machine}\n{body}\n") }
+}
+
+/// A page of zeros goes; `lane` says who has it meanwhile.
+fn zeros(name: &'static str, lane: &str, holds: &str) -> Protocol {
+    let body = format!(
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "0"
+lane owner: P on cpu0
+  {lane}
+lane reclaim: P on cpu1
+  pageout A
+{holds}
+reach swap-zeros
+"#
+    );
+    on_swap(name, "swap 2", &body)
+}
+
+/// The look at the page comes when no CPU can store to it: before, the store would be lost.
+#[test]
+fn no_store_is_lost_to_a_page_that_was_all_zeros() {
+    let kept = "always\n  P:A sees \"new\"";
+    let store = zeros("stored", "write A \"new\"", kept);
+    store.holds_across(&["6.12", "7.3", "pinfold"], &MODELS);
+    let child = "after\n  P: write A \"new\"\nalways\n  P:A sees \"new\"\n  C:A sees \"0\"";
+    zeros("forked", "fork C", child).holds_across(&["6.12", "pinfold"], &MODELS);
+}
+
+/// A device that holds the page by a reference, or a pin, has it kept; one that has let go marked
+/// it as dirty before, also where the slot is marked from before.
+#[test]
+fn what_a_device_writes_is_not_lost_to_zeros() {
+    let clean = "P: pageout A\n  P: read A\n  ";
+    for (name, before, hold, ends, kept) in [
+        ("device", "", "get A write as h0", "put h0", "swap-busy"),
+        ("pinner", "", "pin A write as h0", "unpin h0 dirty", "swap-pinned"),
+        ("marked", clean, "pin A write as h0", "unpin h0 dirty", "swap-refused"),
+    ] {
+        let body = format!(
+            r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "0"
+  {before}P: {hold}
+lane dma: device
+  write h0 "data"
+  signal written
+lane owner: P on cpu0
+  await written
+  {ends}
+lane reclaim: P on cpu1
+  pageout A
+always
+  P:A sees "data"
+reach {kept}
+"#
+        );
+        let device = on_swap(name, "swap 2", &body);
+        device.holds_across(&["6.12", "pinfold"], &MODELS);
+    }
+    let fast = "pin A write longterm fast-only as h0 may fail busy";
+    let pinned = zeros("pinned", fast, "after\n  P: read A\nalways\n  h0 is P:A");
+    pinned.holds_across(&["6.12", "pinfold"], &MODELS);
+}
+
+/// Two pages on the device; `lane` has one meanwhile, and a load of the other reads it ahead.
+fn ahead(name: &'static str, lane: &str, holds: &str) -> Protocol {
+    let body = format!(
+        r#"
+setup
+  process P on cpu0
+  P: map A 2 private rw at 0x4000
+  P: write A[0] "v"
+  P: write A[1] "w"
+  P: pageout A
+lane reader: P on cpu0
+  read A[0] expect "v"
+lane other: P on cpu1
+  {lane}
+{holds}
+reach swap-read-ahead
+"#
+    );
+    on_swap(name, "swap 3\nreadahead 1", &body)
+}
+
+/// DONTNEED gives the last share of a slot up while its page is read for nobody; unmap and exit do
+/// not come so far, since they wait for the address space's lock.
+#[test]
+fn a_page_that_is_read_ahead_is_its_owners_whatever_happens_to_it() {
+    let same = "always\n  P:A[0] sees \"v\"\n  P:A[1] sees \"w\"";
+    let new = "always\n  P:A[0] sees \"v\"\n  P:A[1] sees \"new\"";
+    let gone = "always\n  P:A[0] sees \"v\"\n  P:A[1] sees \"0\"";
+    let both = "after\n  P: write A[1] \"new\"\nalways\n  P:A[1] sees \"new\"\n  C:A[1] sees \"w\"";
+    for (name, lane, holds) in [
+        ("loads", "read A[1] expect \"w\"", same),
+        ("stores", "write A[1] \"new\"", new),
+        ("drops", "advise A[1] dontneed", gone),
+        ("forks", "fork C", both),
+        ("moves", "migrate A[1] to node 1", same),
+        ("leaves", "pageout A[1]", same),
+    ] {
+        ahead(name, lane, holds).holds("pinfold");
+    }
+}
+
+/// swapoff reads every page as a fault would, which is too much to be exhausted here.
+#[test]
+fn swapoff_meets_a_page_that_is_read_ahead() {
+    let same = "always\n  P:A[0] sees \"v\"\n  P:A[1] sees \"w\"";
+    let ends = || {
+        let ends = ahead("ends", "swapoff may fail busy", same);
+        std::iter::once((ends.name.to_owned(), ends.text))
+    };
+    for model in MODELS {
+        common::searched_some(ends(), "pinfold", model, 2_000);
+    }
+}
+
+/// Between the look at an entry and the hold on its slot, the page comes back for another and
+/// another page has the slot: a fault must not give that a place among its own.
+#[test]
+fn a_slot_that_has_changed_hands_is_not_read_for_the_one_before() {
+    let body = r#"
+setup
+  process P on cpu0
+  P: fork Q
+  P: map A 1 private rw at 0x4000
+  P: write A "a"
+  P: pageout A
+  Q: map B 1 private rw at 0x8000
+  Q: write B "b"
+lane first: P on cpu0
+  read A
+lane second: P on cpu1
+  write A "c"
+  signal back
+lane third: Q on cpu1
+  await back
+  pageout B
+after
+  Q: read B
+  Q: pageout B
+always
+  P:A sees "c"
+  Q:B sees "b"
+  Q:B is not resident
+reach swap-freed
+"#;
+    let handed = on_swap("handed", "swap 2", body);
+    handed.holds_across(&["pinfold"], &MODELS);
+}
