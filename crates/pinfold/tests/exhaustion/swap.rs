@@ -79,8 +79,12 @@ const STEPS: [(&str, Step); 26] = [
     }),
 ];
 
-const PLAN: Plan =
-    Plan { steps: &STEPS, gives_back: &["page out", "child exits", "give back"], tuning: TUNING };
+const PLAN: Plan = Plan {
+    steps: &STEPS,
+    gives_back: &["page out", "child exits", "give back"],
+    tuning: TUNING,
+    movable: &[],
+};
 
 #[test]
 fn with_swap_nothing_is_lost_whichever_heap_or_frames_are_denied() {
