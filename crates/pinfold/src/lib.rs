@@ -38,7 +38,8 @@
 //!
 //! The embedder takes frames for itself with [`Frames::take`], and contiguous ones with
 //! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer. Memory
-//! comes and goes with [`Frames::add`] and [`Frames::reserve`].
+//! comes and goes with [`Frames::add`] and [`Frames::reserve`]; while it is in use it goes with
+//! [`Memory::offline`], and comes back with [`Memory::online`].
 //!
 //! # Who looks an address up
 //!
@@ -59,7 +60,7 @@
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
 //! | 4 | `protect`, `delegate`, `zap`, `map`, `grow`, `advise`, `migrate`, `fault`, `fork`, `pin`, `walk`, `writeback`, `truncate`, `remap`, `mlock`, `recharge`, `split`, `collapse`, `userfault`, `taken`, `vacate`, `reclaim`, `pressure`, `hugetlb`, `soft_dirty`, `mincore`, `lazyfree`, `merge` | what is done to a space |
-//! | 5 | `group`, `file`, `folio`, `address_space`, `mirror`, `merger`, `balancer`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
+//! | 5 | `group`, `file`, `folio`, `offline`, `address_space`, `mirror`, `merger`, `balancer`, `lab`, `mock`, `stores` | the face, those who follow a space, the laboratory's door, a platform for tests, stores of files |
 //!
 //! The rules ([`rules`]) are a crate of their own below all floors.
 //!
@@ -122,6 +123,7 @@ mod mlock;
 pub mod mock;
 mod notify;
 mod object;
+mod offline;
 mod page;
 pub mod pin;
 pub mod platform;
@@ -184,6 +186,7 @@ pub use merger::{Merger, MergerStats, Scanned};
 pub use migrate::{MigrateMode, MoveScope, Moved, NotMoved, PageStatus, Strict};
 pub use mirror::{Mirror, SecondStage};
 pub use mlock::LockError;
+pub use offline::{Obstacle, OfflineError};
 pub use pin::{
     Access, PinnedBytes, PinnedPage, PinnedPages, Pins, Refs, RemoteError, SpaceHandle, Term,
     Transfer,

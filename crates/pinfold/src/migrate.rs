@@ -195,6 +195,11 @@ impl Target {
         Self { placement: Placement::Only(node), zone: Zone::Movable }
     }
 
+    /// Near `node` if possible.
+    pub(crate) fn anywhere(node: NodeId) -> Self {
+        Self { placement: Placement::Prefer(node), zone: Zone::Movable }
+    }
+
     /// Out of memory that is set apart for what can move: near `node` if possible.
     pub(crate) fn fixed(node: NodeId) -> Self {
         Self { placement: Placement::Prefer(node), zone: Zone::Any }

@@ -13,6 +13,8 @@ mod heap;
 mod hugetlb;
 #[path = "exhaustion/lists.rs"]
 mod lists;
+#[path = "exhaustion/movable.rs"]
+mod movable;
 #[path = "exhaustion/plan.rs"]
 mod plan;
 #[path = "exhaustion/swap.rs"]
@@ -330,7 +332,7 @@ const GIVES_BACK: [&str; 7] = [
     "cut the file short",
 ];
 
-const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING };
+const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING, movable: &[] };
 
 #[test]
 fn nothing_is_lost_whichever_request_for_heap_is_denied() {

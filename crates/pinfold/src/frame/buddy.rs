@@ -272,6 +272,36 @@ impl Node {
         }
         Ok(())
     }
+
+    /// Takes what is free of `first..end`, which is of one zone, out of the lists, and shows it
+    /// frame by frame; how many frames that are.
+    pub(super) fn cut_free(
+        &mut self,
+        frames: &Metadata,
+        (first, end): (u64, u64),
+        mut taken: impl FnMut(Pfn),
+    ) -> u64 {
+        let zone = zone_of(frames.frame(Pfn(first)).flags.fixed(HOME_MASK)) as usize;
+        let lists = &mut self.zones[zone];
+        while let Some(pfn) = lists.unstack(frames) {
+            lists.insert_merged(frames, pfn, 0);
+        }
+        let (mut pfn, mut count) = (first, 0);
+        while pfn < end {
+            let Ok((start, next, order)) = block_of(frames, pfn, first) else {
+                pfn += 1;
+                continue;
+            };
+            self.zones[zone].remove(frames, Pfn(start), order);
+            self.free -= 1 << order;
+            self.fill(frames, start, pfn);
+            self.fill(frames, end.min(next), next);
+            (pfn..end.min(next)).map(Pfn).for_each(&mut taken);
+            count += end.min(next) - pfn;
+            pfn = next;
+        }
+        count
+    }
 }
 
 /// The free block of `of`'s zone that holds `pfn`: its first frame, the one past its end, its

@@ -17,7 +17,7 @@ pub struct NodeSpan {
 }
 
 impl NodeSpan {
-    pub(super) const fn end(&self) -> u64 {
+    pub(crate) const fn end(&self) -> u64 {
         self.first.0 + self.frames
     }
 }

@@ -275,11 +275,11 @@ impl<'m, F: Format> Audit<'m, F> {
             let locks = self.locks.get(&pfn).copied().unwrap_or(0);
             assert_eq!(lab::locked_mappings(frames, pfn), locks, "locked entries of {pfn}");
             if refs == 0 {
-                // INV-FRAME-2.
+                // INV-FRAME-2; or it is out of the machine.
                 let set_aside = flags == Flags::HUGETLB;
                 count(&pooled, set_aside);
                 count(&free, !set_aside && !flags.contains(Flags::RESERVED));
-                let bare = set_aside || flags.is_empty();
+                let bare = set_aside || flags.is_empty() || flags == Flags::RESERVED;
                 assert!(bare && !counts.is_exclusive(), "{pfn} is free: {flags:?}");
                 continue;
             }

@@ -89,7 +89,8 @@ const STEPS: [(&str, Step); 22] = [
 const GIVES_BACK: [&str; 6] =
     ["split for both", "unpin", "split what waits", "unmap all", "give back", "unlock"];
 
-const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: WITH_FOLIOS };
+const PLAN: Plan =
+    Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: WITH_FOLIOS, movable: &[] };
 
 #[test]
 fn no_folio_is_lost_whichever_request_for_heap_or_frames_is_denied() {

@@ -64,7 +64,7 @@ const STEPS: [(&str, Step); 22] = [
 const GIVES_BACK: [&str; 6] =
     ["unpin", "no spare page", "do not need", "unmap all", "give back", "no pool"];
 
-const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING };
+const PLAN: Plan = Plan { steps: &STEPS, gives_back: &GIVES_BACK, tuning: TUNING, movable: &[] };
 
 #[test]
 fn no_huge_page_is_lost_whichever_request_for_heap_or_frames_is_denied() {

@@ -65,6 +65,7 @@ const PLAN: Plan = Plan {
     steps: &STEPS,
     gives_back: &["reclaim", "reclaim what is shared", "child exits", "give back"],
     tuning: LISTING,
+    movable: &[],
 };
 
 #[test]

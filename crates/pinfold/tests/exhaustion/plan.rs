@@ -2,16 +2,18 @@
 //! owner of the frames.
 
 use super::heap::{Deny, with_heap};
-use super::testing::{Marks, Mem, Outside, machine, machine_of, spans};
+use super::testing::{Marks, Mem, Outside, machine_of, spans};
 use super::{Life, NODES, Step, Why};
 use pinfold::rules::PRESETS;
-use pinfold::{FrameSetup, NewFrame, NodeId, Placement, Rules, Small, Tuning};
+use pinfold::{FrameSetup, NewFrame, NodeId, NodeSpan, Placement, Rules, Small, Tuning};
 
 pub(super) struct Plan {
     pub(super) steps: &'static [(&'static str, Step)],
     /// The steps that give memory back and split nothing: no heap is needed for them.
     pub(super) gives_back: &'static [&'static str],
     pub(super) tuning: Tuning,
+    /// Memory that is set apart for what can move, beside the nodes' other memory.
+    pub(super) movable: &'static [NodeSpan],
 }
 
 /// What the lives under some denial came to.
@@ -34,7 +36,9 @@ impl Tally {
 
 impl Plan {
     fn life(&self, rules: Rules) -> Life {
-        Life::of(machine(rules, &NODES, self.tuning))
+        let spans = spans(&NODES);
+        let setup = FrameSetup::new(&spans).movable(self.movable);
+        Life::of(machine_of(Marks::Hardware, setup, rules, self.tuning))
     }
 
     /// The same over frames of an outside owner.
@@ -158,9 +162,10 @@ impl Plan {
 /// All frames but `left` of each node.
 fn frames_but(mem: &Mem<Small>, left: u64) -> Vec<NewFrame<'_>> {
     let take = |node| {
-        let wanted = mem.frames().free_frames(node).saturating_sub(left);
         let place = Placement::Only(node);
-        (0..wanted).map(move |_| mem.frames().take(place).unwrap())
+        let mut taken: Vec<_> = std::iter::from_fn(|| mem.frames().take(place).ok()).collect();
+        taken.truncate(taken.len().saturating_sub(left as usize));
+        taken
     };
     [NodeId(0), NodeId(1)].into_iter().flat_map(take).collect()
 }

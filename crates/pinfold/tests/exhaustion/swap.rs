@@ -95,8 +95,12 @@ const STEPS: [(&str, Step); 28] = [
     }),
 ];
 
-const PLAN: Plan =
-    Plan { steps: &STEPS, gives_back: &["page out", "child exits", "give back"], tuning: TUNING };
+const PLAN: Plan = Plan {
+    steps: &STEPS,
+    gives_back: &["page out", "child exits", "give back"],
+    tuning: TUNING,
+    movable: &[],
+};
 
 /// The same with pages that are read ahead.
 const AHEAD: Plan = Plan { tuning: Tuning { swap_readahead: 2, ..TUNING }, ..PLAN };

@@ -1,0 +1,80 @@
+//! Taking frames out and bringing them back while others are in use: memory hotplug's part of the
+//! frame table.
+//!
+//! Protocol: under the lock of the node's lists, into which its stocks' frames come first, what is
+//! free of a span leaves the lists and is reserved. It keeps its home, by which it goes back to
+//! where it was. Frames in use are not touched. Whoever takes out or brings back does so alone, as
+//! who adds and reserves memory.
+
+use super::flags::{Flags, HOME_MASK, node_of, zone_of};
+use super::frames::Frames;
+use super::setup::MemoryMapError;
+use super::span::NodeSpan;
+use crate::addr::Pfn;
+
+/// What all frames of a span are to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// Free or in use.
+    Present,
+    /// Reserved.
+    Out,
+}
+
+impl Frames {
+    /// Checks that the frames of a span are of its node and of one zone, and what is wanted.
+    pub(crate) fn check_span(&self, span: &NodeSpan, wanted: Wanted) -> Result<(), MemoryMapError> {
+        let outside = MemoryMapError::Outside(span.first);
+        let end = span.first.0.checked_add(span.frames).ok_or(outside)?;
+        if self.has_outside_owner() {
+            return Err(MemoryMapError::NotFree(span.first));
+        }
+        for pfn in (span.first.0..end).map(Pfn) {
+            if !self.contains(pfn) {
+                return Err(MemoryMapError::Outside(pfn));
+            }
+            let out = self.is_out(pfn);
+            match wanted {
+                Wanted::Present if out => return Err(MemoryMapError::NotFree(pfn)),
+                Wanted::Out if !out => return Err(MemoryMapError::NotReserved(pfn)),
+                Wanted::Present | Wanted::Out => {}
+            }
+            let (home, first) = (self.home(pfn), self.home(span.first));
+            if node_of(home) != span.node || home != first {
+                return Err(MemoryMapError::Outside(pfn));
+            }
+        }
+        Ok(())
+    }
+
+    fn home(&self, pfn: Pfn) -> u32 {
+        self.frame(pfn).flags.fixed(HOME_MASK)
+    }
+
+    /// Whether a frame is reserved: whoever changes that does so alone.
+    pub(crate) fn is_out(&self, pfn: Pfn) -> bool {
+        self.frame(pfn).flags.fixed(Flags::RESERVED.bits()) != 0
+    }
+
+    /// Takes out what is free of a span that was checked; how many frames that were.
+    pub(crate) fn take_out_free(&self, span: &NodeSpan) -> u64 {
+        let mut node = self.store.nodes()[usize::from(span.node.0)].lock();
+        self.recall(&mut node, span.node);
+        node.cut_free(self.metadata(), (span.first.0, span.end()), |pfn| {
+            self.frame(pfn).flags.write_once(Flags::RESERVED.bits() | self.home(pfn));
+        })
+    }
+
+    /// Brings those frames of a span back that are out; how many that were.
+    pub(crate) fn bring_back(&self, span: &NodeSpan) -> u64 {
+        let mut node = self.store.nodes()[usize::from(span.node.0)].lock();
+        let mut brought = 0;
+        for pfn in (span.first.0..span.end()).map(Pfn).filter(|pfn| self.is_out(*pfn)) {
+            let home = self.home(pfn);
+            self.frame(pfn).flags.write_once(home);
+            node.give(self.metadata(), pfn, 0, zone_of(home));
+            brought += 1;
+        }
+        brought
+    }
+}

@@ -1,0 +1,176 @@
+//! Taking memory out while it is in use: memory hotplug (facts 7.3).
+//!
+//! Protocol, in rounds: what is free of the span leaves the free lists, so that nobody gets it; each
+//! other frame with private memory is found by its number, with a reference, isolated, and moved to
+//! anywhere else, and leaves the lists as soon as it is free. A frame that comes free by others
+//! between two rounds may be handed out again, and is met in the next. The rounds end when nothing
+//! is left, or one has taken no frame out: then a last one tells what stays, and all goes back. No
+//! lock is
+//! held over more than one frame's move; migration sleeps for page locks ([`MigrateMode::Sync`]).
+//!
+//! Invariants:
+//! - INV-OFFLINE-1: a frame that is out was free, under the lock of its node's lists: it has no
+//!   reference, and nothing maps it.
+//! - INV-OFFLINE-2: an attempt that fails brings all frames back that it has taken out; what has
+//!   moved meanwhile stays where it is now.
+
+use core::fmt;
+use core::ops::Range;
+
+use crate::addr::Pfn;
+use crate::frame::{Flags, MemoryMapError, NodeSpan, Sizes, Wanted};
+use crate::memory::Memory;
+use crate::migrate::{MigrateMode, Stays, Target};
+use crate::platform::Platform;
+use crate::sync::Shared;
+
+/// Why a frame stays in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// Somebody refers to the page, by a pin for instance, or handles it.
+    Busy,
+    /// What it holds does not move: a page table, a page of a file or of shared memory, a merged
+    /// page, a huge page of the pool, the zero page, or something of the embedder's own.
+    Fixed,
+    /// There is no frame that its contents could move to.
+    NoFrame,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "somebody refers to the page: release that first",
+            Self::Fixed => "what it holds does not move: free it where it is used",
+            Self::NoFrame => "there is no frame to move to: free some elsewhere",
+        })
+    }
+}
+
+/// Why memory could not be taken out. All of it is in use, or free for use, as before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum OfflineError {
+    /// The span is not one of memory that can be taken out: of one node and one zone, not out
+    /// already, and not an outside owner's.
+    Span(MemoryMapError),
+    /// So many frames stay in use.
+    Stays(u64),
+}
+
+impl fmt::Display for OfflineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Span(error) => error.fmt(f),
+            Self::Stays(frames) => {
+                write!(f, "{frames} frames stay in use: remove what keeps them and try again")
+            }
+        }
+    }
+}
+
+impl core::error::Error for OfflineError {}
+
+impl<P: Platform> Memory<P> {
+    /// Takes the memory of `span` out while it is in use: free frames are handed out no more, and
+    /// private pages move elsewhere, near their node if possible. When it returns nobody has any of
+    /// the frames, until they are brought back by [`Memory::online`] or [`Frames::add`]. `tell`
+    /// learns of each frame that stays, and why, if one does; it may not call the manager.
+    ///
+    /// Whoever adds, reserves or takes out memory does so one at a time.
+    ///
+    /// # Errors
+    /// When the span is not of one node and one zone, and when a frame stays: then none is out.
+    ///
+    /// [`Frames::add`]: crate::Frames::add
+    pub fn offline(
+        this: &Shared<Self>,
+        span: &NodeSpan,
+        tell: impl FnMut(Pfn, Obstacle),
+    ) -> Result<(), OfflineError> {
+        if span.frames == 0 {
+            return Ok(());
+        }
+        let frames = this.frames();
+        frames.check_span(span, Wanted::Present).map_err(OfflineError::Span)?;
+        let mut out = frames.take_out_free(span);
+        while out < span.frames {
+            let taken = Self::move_round(this, span, |_, _| ());
+            out += taken;
+            if taken == 0 {
+                break;
+            }
+        }
+        if out < span.frames {
+            out += Self::move_round(this, span, tell);
+        }
+        if out < span.frames {
+            frames.bring_back(span);
+            return Err(OfflineError::Stays(span.frames - out));
+        }
+        Ok(())
+    }
+
+    /// Brings memory back that [`Memory::offline`] has taken out: it serves the requests that it
+    /// did before.
+    ///
+    /// # Errors
+    /// When not all of the span is out: nothing has changed then.
+    ///
+    /// # Safety
+    /// As for [`Frames::add`]: the frames are the caller's to give.
+    ///
+    /// [`Frames::add`]: crate::Frames::add
+    pub unsafe fn online(&self, span: &NodeSpan) -> Result<(), MemoryMapError> {
+        self.frames().check_span(span, Wanted::Out)?;
+        self.frames().bring_back(span);
+        Ok(())
+    }
+
+    /// A round: moves what is in use, and takes out what comes free; how many frames that were.
+    /// `tell` learns of each that stays.
+    fn move_round(
+        this: &Shared<Self>,
+        span: &NodeSpan,
+        mut tell: impl FnMut(Pfn, Obstacle),
+    ) -> u64 {
+        this.lru_add_drain_all();
+        let mut taken = 0;
+        let all = (span.first.0..span.end()).map(Pfn);
+        for pfn in all.filter(|pfn| !this.frames().is_out(*pfn)) {
+            match Self::move_away(this, pfn) {
+                Ok(folio) => {
+                    let first = folio.start.max(span.first);
+                    let frames = folio.end.0.min(span.end()) - first.0;
+                    taken += this.frames().take_out_free(&NodeSpan { first, frames, ..*span });
+                }
+                Err(why) => tell(pfn, why),
+            }
+        }
+        taken + this.frames().take_out_free(span)
+    }
+
+    /// Moves the folio of a frame that is in use to anywhere else; the frames that it had.
+    fn move_away(this: &Shared<Self>, pfn: Pfn) -> Result<Range<Pfn>, Obstacle> {
+        let flags = this.frames().flags(pfn);
+        let fixed = flags.contains(Flags::MERGED) || flags.contains(Flags::HUGETLB);
+        if fixed || !flags.contains(Flags::ANON) {
+            return Err(Obstacle::Fixed);
+        }
+        // By the rules up to 4.4 a tail is not referred to by its number.
+        let head = this.frames().locked_by(pfn);
+        let reference = Self::try_reference(this, head).ok_or(Obstacle::Busy)?;
+        let isolated = this.isolate(head, Sizes::Any);
+        drop(reference);
+        let target = Target::anywhere(this.frames().node(pfn));
+        let isolated = isolated.ok_or(Obstacle::Busy)?;
+        let frames = isolated.head()..Pfn(isolated.head().0 + isolated.pages());
+        match this.migrate_telling(isolated, target, MigrateMode::Sync).1 {
+            Ok(()) => Ok(frames),
+            Err(Stays::Busy) => Err(Obstacle::Busy),
+            Err(Stays::NoFrame) => Err(Obstacle::NoFrame),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

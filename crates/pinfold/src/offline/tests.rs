@@ -1,0 +1,153 @@
+//! Taking memory out while it is in use: what moves, what stays, and that all is undone.
+
+use super::{Obstacle, OfflineError};
+use crate::testing::{
+    Audit, Marks, Mem, Space, load, machine, machine_of, map, map_shared, pages, rules, space,
+    store,
+};
+use crate::{
+    Access, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, Pfn, Prot, Tuning, VirtAddr,
+    X86_64,
+};
+use std::vec::Vec;
+
+const fn span(node: u8, first: u64, frames: u64) -> NodeSpan {
+    NodeSpan { node: NodeId(node), first: Pfn(first), frames }
+}
+
+/// What can move lies in these frames first.
+const APART: NodeSpan = span(0, 48, 16);
+
+fn world_with(text: &str, tuning: Tuning) -> (Mem<X86_64>, Space<X86_64>) {
+    let (fixed, movable) = ([span(0, 0, 48)], [APART]);
+    let setup = FrameSetup::new(&fixed).movable(&movable);
+    let mem = machine_of(Marks::Hardware, setup, rules(text), tuning);
+    let space = space(&mem);
+    map(&space, 16, 32, Prot::READ_WRITE);
+    (mem, space)
+}
+
+fn world(text: &str) -> (Mem<X86_64>, Space<X86_64>) {
+    world_with(text, Tuning::default())
+}
+
+/// What stays, and the answer.
+fn offline(mem: &Mem<X86_64>, span: &NodeSpan) -> (Result<(), OfflineError>, Vec<(Pfn, Obstacle)>) {
+    let mut stays = Vec::new();
+    let result = Memory::offline(mem, span, |pfn, why| stays.push((pfn, why)));
+    (result, stays)
+}
+
+fn frame(space: &Space<X86_64>, page: u64) -> Pfn {
+    space.entry(VirtAddr::of_page(page)).pfn()
+}
+
+#[test]
+fn memory_goes_with_its_pages_moved_and_comes_back() {
+    for text in crate::rules::PRESETS {
+        let (mem, parent) = world(text);
+        (16..26).for_each(|page| assert!(store(&parent, page, page).unwrap() >= APART.first));
+        let child = parent.fork().unwrap();
+        store(&child, 17, 99).unwrap();
+        let free = mem.frames().total_free();
+        assert_eq!(offline(&mem, &APART), (Ok(()), Vec::new()), "{text}");
+        assert!((16..26).all(|page| frame(&parent, page) < APART.first), "{text}");
+        assert!((16..26).all(|page| load(&parent, page) == Ok(page)), "{text}");
+        assert_eq!((load(&child, 16), load(&child, 17)), (Ok(16), Ok(99)), "{text}");
+        assert_eq!(mem.frames().total_free(), free - APART.frames, "{text}");
+        assert!(store(&parent, 30, 1).unwrap() < APART.first, "{text}: it is not handed out");
+        Audit::of(&mem).space(&parent).space(&child).check();
+        let again = Err(OfflineError::Span(MemoryMapError::NotFree(APART.first)));
+        assert_eq!(offline(&mem, &APART).0, again, "{text}: it is out already");
+        // SAFETY: nobody has used it meanwhile.
+        unsafe { mem.online(&APART) }.unwrap();
+        // SAFETY: it changes nothing.
+        let twice = unsafe { mem.online(&APART) };
+        assert_eq!(twice, Err(MemoryMapError::NotReserved(APART.first)), "{text}");
+        assert!(store(&parent, 31, 1).unwrap() >= APART.first, "{text}: as before");
+        Audit::of(&mem).space(&parent).space(&child).check();
+    }
+}
+
+#[test]
+fn what_stays_is_told_with_its_reason_and_nothing_is_out() {
+    let (mem, space) = world("pinfold");
+    (16..20).for_each(|page| assert!(store(&space, page, page).unwrap() >= APART.first));
+    let gets = space.get(pages(17, 1), Access::Write).unwrap();
+    let held = mem.isolate(frame(&space, 18), crate::frame::Sizes::Any).unwrap();
+    let (got, isolated) = (frame(&space, 17), frame(&space, 18));
+    let free = mem.frames().total_free();
+    let (result, mut stays) = offline(&mem, &APART);
+    stays.sort_by_key(|(pfn, _)| *pfn);
+    let mut busy = [(got, Obstacle::Busy), (isolated, Obstacle::Busy)];
+    busy.sort_by_key(|(pfn, _)| *pfn);
+    assert_eq!((result, stays), (Err(OfflineError::Stays(2)), busy.to_vec()));
+    assert_eq!(mem.frames().total_free(), free);
+    drop(held);
+    Audit::of(&mem).space(&space).gets(gets.pages()).check();
+    drop(gets);
+    assert_eq!(offline(&mem, &APART), (Ok(()), Vec::new()));
+    assert!((16..20).all(|page| load(&space, page) == Ok(page)));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn tables_and_shared_pages_stay() {
+    let mem = machine::<X86_64>(rules("pinfold"), &[48, 16], Tuning::default());
+    let space = space(&mem);
+    map_shared(&space, 40, 1);
+    let shared = store(&space, 40, 1).unwrap();
+    let (result, stays) = offline(&mem, &span(0, 0, 48));
+    assert!(matches!(result, Err(OfflineError::Stays(2..))));
+    assert!(stays.iter().all(|(_, why)| *why == Obstacle::Fixed), "{stays:?}");
+    let told: Vec<Pfn> = stays.iter().map(|(pfn, _)| *pfn).collect();
+    assert!(told.contains(&shared) && told.contains(&space.root()));
+    assert!(told.contains(&mem.zero_page()));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn without_room_elsewhere_it_stays() {
+    let (mem, space) = world("pinfold");
+    (16..18).for_each(|page| assert!(store(&space, page, page).unwrap() >= APART.first));
+    let mut taken = Vec::new();
+    let any = (crate::Placement::Only(NodeId(0)), crate::Zone::Any);
+    while let Ok(run) = mem.frames().take_run(0, any.0, any.1) {
+        taken.push(run);
+    }
+    let (result, stays) = offline(&mem, &APART);
+    assert_eq!(result, Err(OfflineError::Stays(2)));
+    assert!(stays.iter().all(|(_, why)| *why == Obstacle::NoFrame), "{stays:?}");
+    drop(taken);
+    assert_eq!(offline(&mem, &APART).0, Ok(()));
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_large_folio_goes_whole_or_in_parts() {
+    let tuning = Tuning { folios_always: 1 << 2, ..Tuning::default() };
+    for text in ["4.4", "4.5", "5.18", "pinfold"] {
+        let (mem, space) = world_with(text, tuning);
+        (16..20).for_each(|page| assert!(store(&space, page, page).unwrap() >= APART.first));
+        // A part of it is enough.
+        let first = frame(&space, 16);
+        assert_eq!(offline(&mem, &span(0, first.0 + 1, 2)), (Ok(()), Vec::new()), "{text}");
+        assert!((16..20).all(|page| load(&space, page) == Ok(page)), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn a_span_must_be_of_one_node_and_one_zone() {
+    let (mem, space) = world("pinfold");
+    let refused = |span| match offline(&mem, &span) {
+        (Err(OfflineError::Span(error)), _) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(span(0, 60, 5)), MemoryMapError::Outside(Pfn(64)));
+    assert_eq!(refused(span(0, 40, 16)), MemoryMapError::Outside(Pfn(48)));
+    assert_eq!(refused(span(1, 48, 1)), MemoryMapError::Outside(Pfn(48)));
+    assert_eq!(refused(span(0, u64::MAX, 2)), MemoryMapError::Outside(Pfn(u64::MAX)));
+    assert_eq!(offline(&mem, &span(9, 48, 0)), (Ok(()), Vec::new()), "nothing is nowhere");
+    Audit::of(&mem).space(&space).check();
+}
