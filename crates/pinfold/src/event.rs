@@ -396,6 +396,13 @@ events! {
         why: Why,
     } = "fork-shared": Line("fork: share {pfn} ({why})"), under(always),
         decided by ForkPin("{pfn} was shared, as {why}");
+    /// fork begins to copy a pinned page for the child, which is not seen before it is done.
+    ForkCopying {
+        /// The parent's page.
+        from: Pfn,
+        /// The child's.
+        to: Pfn,
+    } = "fork-copying": Line("fork: begins to copy {from} to {to}"), under(|rules| copies_pinned(rules.fork_pin));
     /// fork copied a pinned page for the child.
     ForkCopied {
         /// The parent's page.

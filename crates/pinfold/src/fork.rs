@@ -440,6 +440,8 @@ impl<'s, P: Platform> Copying<'s, P> {
             self.protect_snapshot(at, pfn);
         }
         let to_pfn = frame.pfn();
+        let copying = EventKind::ForkCopying { from: pfn, to: to_pfn };
+        mem.tell(self.parent.id(), at.page, copying);
         mem.platform().copy_frame(pfn, to_pfn);
         mem.counters().fork_copy.add(1);
         let new = self.child.written(copy, frame);

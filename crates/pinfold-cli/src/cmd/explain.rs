@@ -16,6 +16,7 @@ use pinfold_lab::report::{Oracle, Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
 use pinfold_lab::scenario::Scenario;
 use pinfold_lab::{Answers, CheckOptions, Config, Detail, Order};
+use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -50,10 +51,19 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     }
     let text = match args.format {
         Format::Human => explain::draw(&found, &mends, console.look()),
-        Format::Json => json::reports(std::slice::from_ref(&found), 1)?,
+        Format::Json => json::document(&Told { report: &found, mends: &mends })?,
     };
     console.print(&text)?;
     Ok(found.exit_code())
+}
+
+/// An explanation as a document: the report, and what a later variant of each rule that decided
+/// does alone.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    mends: &'a [Mend],
 }
 
 /// The scenario of an execution, and the rules that it was under.
@@ -88,6 +98,7 @@ fn mends((scenario, rules): &Subject, found: &Report, stop: &Arc<AtomicBool>) ->
             mends.push(Mend {
                 switch: switch.name,
                 variant: later,
+                saves: report.verdict == Verdict::Pass,
                 verdict: report.verdict,
                 vacuous: report
                     .broken

@@ -11,10 +11,11 @@ use super::report::{head, section, what, why};
 use super::rules::{finish, since};
 use super::text::{clean, counted, fold, pad, width};
 use super::{Look, Tone};
-use facts::Known;
+use facts::{Counts, Known};
 use pinfold::Rules;
 use pinfold::rules::{SwitchInfo, VariantInfo};
 use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace, Verdict};
+use serde::{Serialize, Serializer};
 
 /// How far what belongs to a step is indented.
 const INDENT: usize = 6;
@@ -22,17 +23,26 @@ const INDENT: usize = 6;
 const ALONE: &str = "alone";
 
 /// What becomes of the scenario if one switch alone is as in a later release.
+#[derive(Serialize)]
 pub(crate) struct Mend {
     /// The switch.
     pub(crate) switch: &'static str,
     /// Its variant.
+    #[serde(serialize_with = "named")]
     pub(crate) variant: &'static VariantInfo,
+    /// Whether it saves the scenario: every execution was tried, and none breaks.
+    pub(crate) saves: bool,
     /// What a search found.
     pub(crate) verdict: Verdict,
     /// Whether it failed only as it never met what a `reach` of the scenario names.
     pub(crate) vacuous: bool,
     /// The executions that it took.
     pub(crate) executions: u64,
+}
+
+/// A variant by its name, as `--rules` takes it.
+fn named<S: Serializer>(variant: &&'static VariantInfo, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(variant.name)
 }
 
 /// Draws the explanation; the text ends with a line break.
@@ -107,8 +117,9 @@ fn words(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
 
 /// The signs of the steps below.
 fn signs(trace: &Trace, look: &Look) -> Vec<String> {
-    let text = "Below, * marks what WHY is about, and `now` what has changed by the moment at which \
-                its line was told: what the same step does later is not in it yet.";
+    let text = "Below, * marks what WHY is about. `now` is what has changed by the moment at which \
+                its line was told; what frames hold and count stands where the step ends, or where \
+                another lane interrupts it.";
     let mut lines = section("SIGNS", &fold(text, room(look), 0), look);
     lines.extend(legend::draw(trace.rows.iter(), look));
     lines
@@ -121,12 +132,16 @@ fn steps(report: &Report, trace: &Trace, look: &Look) -> Vec<Vec<String>> {
     let nothing = Explained::default();
     for (at, row) in trace.rows.iter().enumerate() {
         let told = report.explained.get(at).unwrap_or(&nothing);
-        let lines = self::row(row, told, trace, look);
+        let lines = match row.kind {
+            RowKind::Switch => switched(trace, at, look),
+            _ => self::row(row, told, trace, look),
+        };
         match sections.last_mut() {
             Some(section) if row.kind == RowKind::Note => section.extend(lines),
             _ => sections.push(lines),
         }
-        let changes = known.changes(&told.scene);
+        let ends = trace.rows.get(at + 1).is_none_or(|next| next.kind != RowKind::Note);
+        let changes = known.changes(&told.scene, if ends { Counts::Told } else { Counts::Wait });
         if let Some(section) = sections.last_mut() {
             section.extend(now(&changes, look));
         }
@@ -147,22 +162,49 @@ fn row(row: &Row, told: &Explained, trace: &Trace, look: &Look) -> Vec<String> {
             lines.extend(indented(&told.meaning, look));
             lines
         }
-        (RowKind::Switch, _) => {
-            vec![look.paint(Tone::Doubt, &clean(&switched(&row.text), look))]
-        }
         (RowKind::Claims, _) => painted("The end: the claims look", Tone::Head, look.width, look),
         _ => note(row, told, lane, look),
     }
 }
 
-/// `switch: step 5 is not finished, step 6 goes on`, as a sentence would have it.
-fn switched(text: &str) -> String {
-    let text = text.trim_matches(['~', ' ']);
-    let text = text.strip_prefix("switch: ").unwrap_or(text);
-    match text {
-        "switch" => "~ another lane goes on".to_owned(),
-        parts => format!("~ here another lane goes on: {parts}"),
-    }
+/// Where another lane goes on: which step interrupts which, and where that goes on itself.
+fn switched(trace: &Trace, at: usize, look: &Look) -> Vec<String> {
+    let name = |row: Option<&Row>| {
+        let lane = row.and_then(|row| row.lane).and_then(|lane| trace.lanes.get(lane));
+        lane.map_or("another lane", |lane| lane.name.as_str())
+    };
+    let row = &trace.rows[at];
+    let (own, other) = (name(Some(row)), name(trace.rows.get(at + 1)));
+    let resumes = row.text.contains("goes on");
+    let left = step_of(trace, at).filter(|_| row.text.contains("is not finished"));
+    let text = match (left, step_of(trace, at + 1)) {
+        (Some(left), Some(now)) => {
+            let resumed = if resumes { ", which goes on" } else { "" };
+            let back = goes_on(trace, at).map(|row| format!("; it goes on after `{}`", row.text));
+            let back = back.unwrap_or_default();
+            format!("step {left} of {own} is interrupted by step {now} of {other}{resumed}{back}")
+        }
+        (None, Some(now)) if resumes => format!("step {now} of {other} goes on"),
+        _ => format!("{other} goes on"),
+    };
+    let lines = fold(&clean(&format!("~ {text}"), look), look.width, 2);
+    lines.iter().map(|line| look.paint(Tone::Doubt, line)).collect()
+}
+
+/// The step that a row's lane is in.
+fn step_of(trace: &Trace, at: usize) -> Option<u32> {
+    let lane = trace.rows.get(at)?.lane;
+    let own = trace.rows[..=at].iter().rev().filter(|row| row.lane == lane);
+    own.filter(|row| row.kind == RowKind::Step).find_map(|row| row.step)
+}
+
+/// The last row that is told before the lane that a switch leaves goes on, if it does.
+fn goes_on(trace: &Trace, switch: usize) -> Option<&Row> {
+    let lane = trace.rows[switch].lane;
+    let (_, after) = trace.rows.split_at(switch + 1);
+    let back = after.iter().position(|row| row.lane == lane && row.kind != RowKind::Switch)?;
+    let told = |row: &&Row| row.kind != RowKind::Switch && !row.text.is_empty();
+    after[..back].iter().rev().find(told)
 }
 
 /// Something that a step brought about.

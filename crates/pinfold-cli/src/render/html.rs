@@ -1,5 +1,5 @@
-//! An execution as a page for a browser: one file that needs no other and no network; and a table of
-//! scenarios by rules as another ([`history`]).
+//! An execution as a page for a browser: one file that needs no other and no network; and a table
+//! of scenarios by rules as another ([`history`]).
 //!
 //! The lanes are a table that is there without a script. The picture, its slider and what is said
 //! of a row are drawn by the script from the report, which the page holds as JSON.

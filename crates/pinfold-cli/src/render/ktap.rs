@@ -4,8 +4,8 @@
 //! - INV-KTAP-1: every level has a version line, a plan, and as many results as it plans, numbered
 //!   from 1; a level below is indented by two blanks and stands before its own result.
 //! - INV-KTAP-2: a level fails if one of its parts does, and is skipped if all of them are.
-//! - INV-KTAP-3: nothing of a scenario begins a line or a directive: line breaks become notes, and a
-//!   `#` in a name becomes `-`.
+//! - INV-KTAP-3: nothing of a scenario begins a line or a directive: line breaks become notes, and
+//!   a `#` in a name becomes `-`.
 
 use super::summary::story;
 use super::text::clean;

@@ -54,16 +54,23 @@ def check(browser, page, shots):
         slider.send_keys(Keys.HOME)
         first = said()
         assert first.startswith("step 1"), first
-        seen = {first}
+        seen, whens = {first}, set()
         for at in range(1, last + 1):
             slider.send_keys(Keys.ARROW_RIGHT)
             assert int(slider.get_attribute("value")) == at
             current = browser.find_elements(By.CSS_SELECTOR, "tr[aria-current]")
             assert [row.get_attribute("id") for row in current] == [f"row{at}"]
             seen.add(said())
+            whens.add(browser.find_element(By.ID, "when").text)
+            interrupted = browser.find_element(By.ID, "open").text
+            assert not interrupted or " is interrupted by step " in interrupted, interrupted
+            if interrupted:
+                row = int(interrupted.split("goes on in row ")[1].split(";")[0])
+                assert row > at + 1, (row, at)
             if shots and at == last // 2:
                 browser.save_screenshot(str(shots / f"{page.stem}-{width}-half.png"))
         assert len(seen) > last // 2, "rows say different things"
+        assert {"The picture: within the step.", "The picture: at the end of the step."} <= whens, whens
         assert "of" in slider.get_attribute("aria-valuetext")
         browser.find_element(By.ID, "back").send_keys(Keys.ENTER)
         assert int(slider.get_attribute("value")) == last - 1, "the button goes one row back"

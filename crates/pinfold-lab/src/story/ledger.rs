@@ -34,6 +34,8 @@ pub(super) struct Holders {
     pub(super) mappings: Vec<String>,
     /// The pins, by the names of their handles.
     pub(super) pins: Vec<String>,
+    /// The references that one of the pins counts.
+    pub(super) pin_counts: u32,
     /// The plain references, by the names of their handles, with their number.
     pub(super) gets: Vec<(String, u32)>,
     /// Whether the swap cache has it.
@@ -281,6 +283,8 @@ impl<'a> Ledger<'a> {
             let each = if held.pin && run.pages > 1 { held.refs / PIN_BIAS } else { held.refs };
             holders.refs = holders.refs.saturating_add(each.saturating_mul(times));
             if held.pin {
+                let pins = if run.pages > 1 { 1 } else { PIN_BIAS };
+                holders.pin_counts = pins;
                 holders.pins.push(held.name.clone());
             } else {
                 holders.gets.push((held.name.clone(), held.refs * times));

@@ -300,7 +300,7 @@ pub(crate) fn in_force(rules: &Rules, switch: Switch) -> String {
     format!("{switch}={variant}, {since}")
 }
 
-/// `1 mapping (P:A) + 1 pin (h0)`, and how many of `refs` nobody known holds.
+/// `1 mapping (P:A) + 1 pin (h0), which counts 1024`, and how many of `refs` nobody known holds.
 fn tell_holders(holders: &Holders, refs: u32) -> String {
     let mut parts = Vec::new();
     let named = |number: usize, one: &str, many: &str, names: &[String]| {
@@ -311,7 +311,12 @@ fn tell_holders(holders: &Holders, refs: u32) -> String {
         parts.push(named(names.len(), "mapping", "mappings", names));
     }
     if !holders.pins.is_empty() {
-        parts.push(named(holders.pins.len(), "pin", "pins", &holders.pins));
+        let pins = named(holders.pins.len(), "pin", "pins", &holders.pins);
+        parts.push(match (holders.pin_counts, holders.pins.len()) {
+            (1, _) => pins,
+            (counts, 1) => format!("{pins}, which counts {counts},"),
+            (counts, _) => format!("{pins}, of which each counts {counts},"),
+        });
     }
     for (name, times) in &holders.gets {
         parts.push(format!("{} ({name})", counted(*times, "reference", "references")));
@@ -322,5 +327,9 @@ fn tell_holders(holders: &Holders, refs: u32) -> String {
     if let Some(more) = refs.checked_sub(holders.refs).filter(|more| *more > 0) {
         parts.push(format!("{more} by steps under way"));
     }
-    if parts.is_empty() { "nobody known".to_owned() } else { parts.join(" + ") }
+    if parts.is_empty() {
+        return "nobody known".to_owned();
+    }
+    let sum = parts.join(" + ");
+    sum.strip_suffix(',').map(str::to_owned).unwrap_or(sum)
 }

@@ -16,10 +16,24 @@ enum Thing {
     Translation(usize, String),
 }
 
+/// Whether what frames hold and count is told now: within a step it is of a moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// Now.
+    Told,
+    /// Later; it stays as it was known.
+    Wait,
+}
+
 impl Known {
     /// Takes a scene over: the sentences about what is different in it.
-    pub(super) fn changes(&mut self, scene: &Scene) -> Vec<String> {
-        let now = things(scene);
+    pub(super) fn changes(&mut self, scene: &Scene, counts: Counts) -> Vec<String> {
+        let mut now = things(scene);
+        if counts == Counts::Wait {
+            now.retain(|thing, _| !thing.is_frame());
+            let frames = self.0.iter().filter(|(thing, _)| thing.is_frame());
+            now.extend(frames.map(|(thing, text)| (thing.clone(), text.clone())));
+        }
         let mut changes = Vec::new();
         for (thing, text) in &now {
             let is_news = match self.0.get(thing) {
@@ -37,9 +51,15 @@ impl Known {
     }
 }
 
+impl Thing {
+    fn is_frame(&self) -> bool {
+        matches!(self, Self::Frame(..))
+    }
+}
+
 /// A frame that nobody has used yet is no news.
 fn is_unused(thing: &Thing, text: &str) -> bool {
-    matches!(thing, Thing::Frame(..)) && text.ends_with(FREE)
+    thing.is_frame() && text.ends_with(FREE)
 }
 
 const FREE: &str = "is free";

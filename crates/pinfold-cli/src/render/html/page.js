@@ -159,8 +159,19 @@ const picture = (report, root, ended) => {
     const decision = told[at]?.decision;
     byId("rule").textContent = decision ? `Rule ${decision["in-force"]}: ${decision.text}.` : "";
     const open = steps.filter((step) => step.begins <= at && at < step.ends && step.lane !== row.lane);
-    byId("open").textContent = open.map(
-      (step) => `step ${step.number} of ${trace.lanes[step.lane].name} is not finished`).join("; ");
+    const now = steps.findLast((step) => step.begins <= at && step.lane === row.lane);
+    byId("open").textContent = open.map((step) => {
+      // Where its lane has its next row.
+      const back = rows.findIndex((one, later) => later > at && one.lane === step.lane && one.kind !== "switch");
+      const by = now ? ` is interrupted by step ${now.number} of ${trace.lanes[now.lane].name}` : " is not finished";
+      return `step ${step.number} of ${trace.lanes[step.lane].name}${by}, and goes on in row ${back + 1}`;
+    }).join("; ");
+    // Within a step counts are of a moment: references that it takes for a while are in them.
+    const next = rows[at + 1];
+    const within = row.kind !== "switch" && next?.kind === "note" && next.lane === row.lane;
+    byId("when").textContent = row.kind === "step" && within ? "The picture: as the step begins."
+      : within ? "The picture: within the step." : now && now.ends > at
+        ? "The picture: where the step is interrupted." : "The picture: at the end of the step.";
     root.querySelector("tr[aria-current]")?.removeAttribute("aria-current");
     const line = byId(`row${at}`);
     line.setAttribute("aria-current", "step");

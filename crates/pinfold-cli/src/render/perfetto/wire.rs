@@ -1,5 +1,5 @@
-//! The few forms of protobuf's wire format that a trace needs: varints, 64-bit words, and bytes with
-//! their length.
+//! The few forms of protobuf's wire format that a trace needs: varints, 64-bit words, and bytes
+//! with their length.
 //!
 //! A writer of 60 lines instead of a code generator: a trace has five messages, whose fields'
 //! numbers stand in `perfetto.rs`.

@@ -33,11 +33,30 @@ impl<'a> Teller<'a> {
         if let Some(sentence) = self.bit_taken((page, frame), lost, (before, after), hold) {
             self.say(lost, sentence);
         }
+        self.put_back(frame, (lost, left), &name);
         self.back_as_shared(page, frame, (lost, left));
         self.shared_since(page, frame, lost, left, hold);
         self.left_read_only(page, frame, lost, left, &name);
         if let Some((handle, taken)) = hold.filter(|(_, taken)| lost < *taken) {
             self.pinned_as_it_was(handle, frame, taken, &name);
+        }
+    }
+
+    /// Who made the entry of `frame` present again after it had lost the write bit at a line: a
+    /// migration that put it back, or a hinting fault.
+    fn put_back(&mut self, frame: Pfn, (lost, left): (usize, usize), name: &str) {
+        let back = self.ledger.last_event(left, |event| match event {
+            EventKind::MigrationRestored { pfn, writable: false } if pfn == frame => {
+                Some("put it back as its migration entry said by then")
+            }
+            EventKind::HintRestored { pfn, writable: false } if pfn == frame => {
+                Some("made it present again as the entry said by then")
+            }
+            _ => None,
+        });
+        if let Some((at, how)) = back.filter(|(at, _)| *at > lost) {
+            let cite = self.at(at);
+            self.say(at, format!("{cite} left {frame} in {name} read-only: it {how}."));
         }
     }
 

@@ -1,0 +1,14 @@
+#!/bin/sh
+#SBATCH --job-name=pinfold
+#SBATCH --cpus-per-task=1
+#SBATCH --mem-per-cpu=2G
+#SBATCH --time=24:00:00
+# A job array of Slurm, a shard for each task:
+#   sbatch --array=1-N campaigns/slurm.sh DIR SCENARIO [OPTIONS OF pinfold check]...
+# and, once all are done, what they found:
+#   sbatch --dependency=afterok:JOB --wrap 'pinfold merge DIR/*.json'
+# DIR must be one that all nodes see. Submit from the repository's root.
+set -eu
+dir=$1
+shift
+exec campaigns/shard.sh "$SLURM_ARRAY_TASK_ID" "$SLURM_ARRAY_TASK_COUNT" "$dir" "$@"
