@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Say which system call takes what on a process's pages, by release, and how fork is met
     Calls(CallsArgs),
+    /// Make a scenario of a recording of a program, and ask if the program is safe
+    Import(ImportArgs),
     /// Write scenario files in their canonical form
     Fmt(FmtArgs),
     /// Make random programs, and hold them against the oracles or against a real kernel
@@ -101,6 +103,7 @@ impl Command {
             Self::When(args) => args.format,
             Self::Cure(args) => args.format,
             Self::Pressure(args) => args.format,
+            Self::Import(args) => args.format(),
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -401,6 +404,7 @@ pub(crate) struct FmtArgs {
 mod common;
 mod explain;
 mod history;
+mod import;
 mod model;
 mod place;
 mod pressure;
@@ -413,6 +417,7 @@ mod tests;
 pub(crate) use common::Format;
 pub(crate) use explain::ExplainArgs;
 pub(crate) use history::{CureArgs, WhenArgs};
+pub(crate) use import::{ImportArgs, Recorder, StraceArgs};
 pub(crate) use model::ModelArg;
 pub(crate) use place::{SAVED, Where};
 pub(crate) use pressure::PressureArgs;
