@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Rules(RulesArgs),
     /// Say which system call takes what on a process's pages, by release, and how fork is met
     Calls(CallsArgs),
+    /// Make a scenario of a recording of a program, and ask if the program is safe
+    Import(ImportArgs),
     /// Write scenario files in their canonical form
     Fmt(FmtArgs),
     /// Make random programs, and hold them against the oracles or against a real kernel
@@ -111,6 +113,7 @@ impl Command {
             Self::Cure(args) => args.format.into(),
             Self::Pressure(args) => args.format.into(),
             Self::Soak(args) => args.format.into(),
+            Self::Import(args) => args.format().into(),
             Self::Fuzz(_)
             | Self::Identify(_)
             | Self::Rules(_)
@@ -425,6 +428,7 @@ pub(crate) struct FmtArgs {
 mod common;
 mod explain;
 mod history;
+mod import;
 mod model;
 mod place;
 mod pressure;
@@ -438,6 +442,7 @@ mod tests;
 pub(crate) use common::{Format, TestFormat};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use history::{CureArgs, WhenArgs};
+pub(crate) use import::{ImportArgs, Recorder, StraceArgs};
 pub(crate) use model::ModelArg;
 pub(crate) use place::{SAVED, Where};
 pub(crate) use pressure::PressureArgs;

@@ -4,6 +4,7 @@
 use crate::show;
 use pinfold::rules::{Named, RuleError};
 use pinfold_lab::campaign::CampaignError;
+use pinfold_lab::import::ImportError;
 use pinfold_lab::pressure::PressureError;
 use pinfold_lab::saved::ReplayFileError;
 use pinfold_lab::soak::SoakError;
@@ -126,6 +127,8 @@ pub(crate) enum Failure {
     Schedule(String),
     /// `pinfold calls` with a name that is not in the table.
     NoCall(String),
+    /// A recording of which no scenario can be made.
+    Import(ImportError),
     /// `pinfold rules` with a switch where a rule set is needed.
     SwitchForSet(String),
     /// A table of expected cells that is not understood.
@@ -242,6 +245,7 @@ impl fmt::Display for Failure {
                 "no system call `{}` is in the table\nhelp: `pinfold calls` lists them",
                 show::word(name)
             ),
+            Self::Import(why) => write!(f, "{why}"),
             Self::Expectation { path, line, why } => write!(f, "{path}:{line}: {why}"),
             Self::NothingExpected(path) => write!(
                 f,

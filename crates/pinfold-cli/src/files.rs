@@ -1,6 +1,7 @@
 //! The one way in which the command reads files, and the one way in which it writes them.
 //!
-//! INV-FILES-1: no more of a file is read than the most that it may have.
+//! INV-FILES-1: no more of a file is read than the most that it may have; a recording, which may
+//! have any length, is read as a stream.
 //! INV-FILES-2: a regular file is never seen half-written: the new content is written to a file
 //! beside it, is on the disk, and then takes its name; mode and, where that is allowed, owner stay.
 //! A disk that is full leaves the old content.
@@ -13,7 +14,7 @@
 use crate::failure::Failure;
 use crate::show;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -49,6 +50,15 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<String, Failure> {
         let why = io::Error::new(ErrorKind::InvalidData, format!("byte {at} is not UTF-8"));
         unreadable(why)
     })
+}
+
+/// Opens a text that may be of any length, to be read line by line.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(crate) fn stream(path: &Path) -> Result<BufReader<File>, Failure> {
+    let unreadable = |why| Failure::Unreadable { path: show::path(path), why };
+    File::open(path).map(BufReader::new).map_err(unreadable)
 }
 
 /// A file for the time that this process runs: a new one, which has lost its name again, so that

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Command::Cure(args) => cmd::history::cure(&args, &mut console),
         Command::Rules(args) => cmd::rules::rules(&args, &mut console),
         Command::Calls(args) => cmd::calls::calls(&args, &mut console),
+        Command::Import(args) => cmd::import::import(&args, &mut console),
         Command::Fmt(args) => cmd::fmt::fmt(&args, &mut console),
         Command::Fuzz(args) => cmd::fuzz::fuzz(&args, &mut console),
         Command::Identify(args) => cmd::identify::identify(&args, &mut console),

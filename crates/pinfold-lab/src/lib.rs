@@ -18,7 +18,7 @@
 //! [`resolved`] gives a scenario in numbers to those who execute it elsewhere, and
 //! [`Prepared::ends`] every end that it can have, to compare with.
 //!
-//! [`generate`] makes random scenarios.
+//! [`generate`] makes random scenarios, and [`import`] makes them of recordings of programs.
 //!
 //! [`pressure`] and [`soak`] need none: they have real threads short of memory, and devices at work
 //! while pages move.
@@ -33,7 +33,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `folios`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
-//! | 1 | `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower`, `meter` | parts of an execution |
+//! | 1 | `import`, `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower`, `meter` | recordings as scenarios; parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine`, `soak` | the platform under the memory manager; a demo on real threads |
@@ -61,6 +61,7 @@ mod follower;
 pub mod generate;
 mod hardware;
 pub mod history;
+pub mod import;
 mod journal;
 mod locks;
 mod machine;

@@ -9,6 +9,7 @@ pub(crate) mod fmt;
 pub(crate) mod fuzz;
 pub(crate) mod history;
 pub(crate) mod identify;
+pub(crate) mod import;
 pub(crate) mod kernel;
 pub(crate) mod matrix;
 pub(crate) mod pressure;

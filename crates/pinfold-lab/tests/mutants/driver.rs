@@ -5,6 +5,7 @@
 //! the fuzz target, and fails again.
 
 use pinfold_lab::campaign::{Campaign, Partial, Shard, merge};
+use pinfold_lab::import::{ImportError, Recording, Source, Takes};
 use pinfold_lab::report::{Oracle, Verdict};
 use pinfold_lab::saved::{Engines, ReplayFile};
 use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
@@ -68,6 +69,8 @@ const PIECES: [&str; 55] = [
     "missing",
     "wp",
 ];
+/// A recording with a bit of everything.
+const RECORDED: &str = include_str!("recorded.strace");
 /// The rule sets of which one is in force.
 const RULES: [&str; 4] = ["5.8", "5.9", "5.19", "latest"];
 
@@ -187,6 +190,18 @@ impl Seeds {
         part(original, &mutant(original, &mut dice));
         replay(&mutant(&self.replays[0], &mut dice));
         words(&text, &mut dice);
+        recording(&mutant(RECORDED, &mut dice));
+    }
+}
+
+/// A recording is one of which a scenario can be made, or is refused.
+fn recording(text: &str) {
+    let source = Source { name: "mutant".to_owned(), pid: None, text: Box::new(text.as_bytes()) };
+    let made = Recording::read(vec![source]).and_then(|it| it.scenario("m", &|_| Takes::Get));
+    match made {
+        Ok(made) => assert!(scenario::parse(&made.text).is_ok(), "{text}"),
+        Err(ImportError::Unwritable { why }) => panic!("{why}: {text}"),
+        Err(_) => {}
     }
 }
 

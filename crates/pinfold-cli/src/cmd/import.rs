@@ -1,0 +1,278 @@
+//! `pinfold import strace`: a recording of a program as a scenario, and whether the program is
+//! safe.
+
+use super::Answer;
+use crate::args::{CELL_EXECUTIONS, Format, ImportArgs, ModelArg, Recorder, StraceArgs};
+use crate::calls::{Call, Hold};
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::files::{self, Output};
+use crate::find::{self, Source};
+use crate::progress::{Meter, stop_flag};
+use crate::render::{json, report};
+use crate::rulesets::{self, RuleSet};
+use crate::show;
+use pinfold::Rules;
+use pinfold::rules::{Kernel, Release};
+use pinfold_lab::import::{self, Imported, Recording, Taker, Takes};
+use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::scenario::Scenario;
+use pinfold_lab::{Answers, CheckOptions, Detail, Strategy};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where the running kernel says its name, and the most bytes of that.
+const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
+const MOST_NAME: u64 = 256;
+
+/// Reads the recording, writes its scenario, and asks about it. The exit status of `--check` is
+/// that of the verdict under the kernel's rules.
+///
+/// # Errors
+/// When a file cannot be read or written, the recording is none, or nothing in it takes pages.
+pub(crate) fn import(args: &ImportArgs, console: &mut Console) -> Answer {
+    let Recorder::Strace(args) = &args.recorder;
+    let out = args.out.as_deref().map(Output::open).transpose()?;
+    let recording = recording(&args.files)?;
+    let (set, whence) = rules(args, &recording)?;
+    let release = release(&set.name);
+    let name = name(&args.files);
+    let made = scenario(&recording, &name, release)?;
+    tell(&recording, &set, &whence, &made, console);
+    let text = made.text.clone();
+    match out {
+        Some(out) => out.put(&text)?,
+        None if !args.check => console.print(&text)?,
+        None => {}
+    }
+    if !args.check {
+        return Ok(Verdict::Pass.exit_code());
+    }
+    ask(args, &recording, &set, &made, console)
+}
+
+/// The files as one recording.
+fn recording(files: &[PathBuf]) -> Result<Recording, Failure> {
+    let several = files.len() > 1;
+    let source = |path: &PathBuf| {
+        // The files of -ff end with the number of their thread.
+        let end = path.extension().and_then(|end| end.to_str()?.parse().ok());
+        let text = Box::new(files::stream(path)?);
+        Ok(import::Source { name: show::path(path), pid: end.filter(|_| several), text })
+    };
+    let sources: Result<Vec<_>, Failure> = files.iter().map(source).collect();
+    Recording::read(sources?).map_err(Failure::Import)
+}
+
+/// The scenario's name: that of the file.
+fn name(files: &[PathBuf]) -> String {
+    let stem = files.first().and_then(|file| file.file_stem());
+    stem.map_or_else(|| "recording".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// The rules to ask under, and where they come from.
+fn rules(args: &StraceArgs, recording: &Recording) -> Result<(RuleSet, String), Failure> {
+    if let Some(given) = &args.rules {
+        return Ok((rulesets::one(given)?, "as given".to_owned()));
+    }
+    let named = |text: &str| {
+        let whole = rulesets::one(text);
+        // A name of no distribution: the release in front of it.
+        let numbers: Vec<&str> =
+            text.split(|other: char| !other.is_ascii_digit()).take(2).collect();
+        whole.or_else(|_| rulesets::one(&numbers.join(".")))
+    };
+    if let Some(kernel) = recording.kernel()
+        && let Ok(set) = named(kernel)
+    {
+        return Ok((set, format!("the recording says {}", show::word(kernel))));
+    }
+    if let Ok(kernel) = files::read(Path::new(OSRELEASE), MOST_NAME)
+        && let Ok(set) = named(kernel.trim())
+    {
+        let kernel = show::word(kernel.trim()).to_string();
+        return Ok((set, format!("the running kernel is {kernel}; the recording does not say")));
+    }
+    let why = "neither the recording nor this machine says a kernel that is known";
+    Ok((rulesets::one(rulesets::DEFAULT)?, why.to_owned()))
+}
+
+/// The release that rules start from: the newest, where they are not of one.
+fn release(rules: &str) -> Release {
+    let base = rules.split(',').next().unwrap_or(rules);
+    Kernel::parse(base).map_or(Release::NEWEST, |kernel| kernel.base)
+}
+
+/// What a call takes in a release, by the table of system calls.
+fn takes(taker: Taker, release: Release) -> Takes {
+    let eras = Call::named(taker.call()).map_or(&[][..], |call| call.eras);
+    let begun = |from: &str| Kernel::parse(from).is_ok_and(|kernel| kernel.base <= release);
+    match eras.iter().rev().find(|era| begun(era.from)).map(|era| era.hold) {
+        Some(Hold::Get) => Takes::Get,
+        Some(Hold::Pin) => Takes::Pin,
+        Some(Hold::Follow | Hold::Borrow) => Takes::Follow,
+        None => Takes::Absent,
+    }
+}
+
+fn scenario(recording: &Recording, name: &str, release: Release) -> Result<Imported, Failure> {
+    recording.scenario(name, &|taker| takes(taker, release)).map_err(Failure::Import)
+}
+
+/// Says what was made of the recording, and what was not.
+fn tell(recording: &Recording, set: &RuleSet, whence: &str, made: &Imported, console: &Console) {
+    let lines = recording.lines();
+    let assumed = made.text.matches("assumed: ").count();
+    console.note(&format!(
+        "{lines} lines; rules of {} ({whence}); {assumed} assumptions, each marked `assumed:`",
+        show::word(&set.name)
+    ));
+    for why in &made.left {
+        console.note(&format!("left out: {why}"));
+    }
+    for taker in &made.absent {
+        console.warn(&format!("this release has no {}", taker.call()));
+    }
+}
+
+/// Searches the scenario under the kernel's rules, and under those of every release.
+fn ask(
+    args: &StraceArgs,
+    recording: &Recording,
+    set: &RuleSet,
+    made: &Imported,
+    console: &mut Console,
+) -> Answer {
+    // As for `when`: most recordings come from x86.
+    let mut options = args.search.options(args.search.model.unwrap_or(ModelArg::Tso))?;
+    let exhaustive = options.config.search == Strategy::Exhaustive { preemptions: None };
+    if exhaustive && options.config.deadline.is_none() {
+        options.config.max_executions.get_or_insert(CELL_EXECUTIONS);
+    }
+    let stop = stop_flag()?;
+    options.config.stop = Some(stop.clone());
+    let mut meter = Meter::new();
+    let path = args.out.as_deref().or(args.files.first().map(PathBuf::as_path));
+    let path = path.map(show::path).unwrap_or_default();
+    let source = Source { text: made.text.clone(), path: path.clone() };
+    let loaded = find::parse(source, console.error_style())?;
+    meter.show(|| format!("{} under {}", loaded.scenario.name.as_str(), set.name));
+    let found = pinfold_lab::check(&loaded.scenario, &path, &set.rules, &options, &mut |_| {});
+    options.detail = Detail::Verdict;
+    let name = name(&args.files);
+    let eras = history(recording, &name, &options, &stop, &mut meter)?;
+    drop(meter);
+    let absent = !made.absent.is_empty();
+    let verdict = if absent { Verdict::Skip } else { found.verdict };
+    match args.format {
+        Format::Json => console.print(&json::reports(std::slice::from_ref(&found), 1)?)?,
+        Format::Human => {
+            let drawn = report::draw(&found, console.look());
+            let summary = summary(set, &found, absent, &eras);
+            console.print(&format!("{drawn}\n{summary}"))?;
+        }
+    }
+    Ok(verdict.exit_code())
+}
+
+/// Releases that follow each other with one answer.
+struct Era {
+    first: Release,
+    last: Release,
+    verdict: Option<Verdict>,
+}
+
+/// The answer under each release, with what calls take there.
+fn history(
+    recording: &Recording,
+    name: &str,
+    options: &CheckOptions,
+    stop: &AtomicBool,
+    meter: &mut Meter,
+) -> Result<Vec<Era>, Failure> {
+    let mut texts: Vec<(String, Scenario)> = Vec::new();
+    let mut of: Vec<(Release, Option<usize>)> = Vec::new();
+    for release in Release::all() {
+        let made = scenario(recording, name, release)?;
+        if !made.absent.is_empty() {
+            of.push((release, None));
+            continue;
+        }
+        let at = match texts.iter().position(|(text, _)| *text == made.text) {
+            Some(at) => at,
+            None => {
+                let source = Source { text: made.text.clone(), path: name.to_owned() };
+                let style = pinfold_lab::scenario::Style::Plain;
+                texts.push((made.text, find::parse(source, style)?.scenario));
+                texts.len() - 1
+            }
+        };
+        of.push((release, Some(at)));
+    }
+    let answers: Vec<Answers<'_>> =
+        texts.iter().map(|(_, scenario)| Answers::new(scenario, name, options)).collect();
+    let mut eras: Vec<Era> = Vec::new();
+    for (release, at) in of {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        meter.show(|| format!("{name} at {release}"));
+        let rules = Rules::linux(&release.to_string());
+        let verdict = match (at, rules) {
+            (Some(at), Ok(rules)) => {
+                let report = answers[at].under(&rules, &mut |_| {});
+                (!report.is_absent()).then_some(report.verdict)
+            }
+            _ => None,
+        };
+        match eras.last_mut() {
+            Some(era) if era.verdict == verdict => era.last = release,
+            _ => eras.push(Era { first: release, last: release, verdict }),
+        }
+    }
+    Ok(eras)
+}
+
+/// What it comes to, in words.
+fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era]) -> String {
+    let mut text = String::new();
+    for Era { first, last, verdict } in eras {
+        let word = match verdict {
+            None => "n/a: there is no such call",
+            Some(Verdict::Pass) => "safe",
+            Some(Verdict::Fail) => "NOT safe",
+            Some(Verdict::Partial) => "nothing found before a bound ended the search",
+            Some(Verdict::Skip | Verdict::Error) => "no answer",
+        };
+        let newest = *last == Release::NEWEST;
+        let until = if newest { "on".to_owned() } else { format!("to {last}") };
+        text.push_str(&format!("{:<14}{word}\n", format!("{first} {until}")));
+    }
+    let rules = show::word(&set.name);
+    let here = match (found.verdict, absent) {
+        (_, true) => format!("{rules} does not have the calls of the recording"),
+        (Verdict::Pass, _) => format!("safe under {rules}"),
+        (Verdict::Fail, _) => format!("NOT safe under {rules}"),
+        (Verdict::Partial, _) => format!("nothing found under {rules} before a bound ended it"),
+        (Verdict::Skip | Verdict::Error, _) => format!("no answer under {rules}"),
+    };
+    let since = match eras {
+        [] => String::new(),
+        [.., last] if last.last != Release::NEWEST => {
+            format!("; the releases after {} were not asked", last.last)
+        }
+        [.., last] if last.verdict != Some(Verdict::Pass) => {
+            ", and under no newer release".to_owned()
+        }
+        [only] if only.verdict == Some(Verdict::Pass) => ", and under every release".to_owned(),
+        [.., before, last] if before.verdict.is_none() => {
+            format!(", and under every release that has the calls ({} on)", last.first)
+        }
+        [.., last] => format!(", safe since {}", last.first),
+    };
+    let since = match (found.verdict, since.as_str()) {
+        (Verdict::Pass, ", and under no newer release") => ", but not under the newest".to_owned(),
+        _ => since,
+    };
+    format!("{text}{here}{since}\n")
+}

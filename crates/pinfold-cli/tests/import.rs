@@ -1,0 +1,101 @@
+//! Recordings of real programs: the scenario that each becomes, and its verdict by release. The
+//! programs are in `import/programs`, `import/record.sh` records them.
+
+use snapbox::cmd::{Command, cargo_bin};
+use snapbox::{Data, assert_data_eq};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import")
+}
+
+fn pinfold(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let asked = Command::new(cargo_bin!("pinfold")).current_dir(here()).args(arguments).assert();
+    let output = asked.get_output();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// The verdict of each recording, oldest release first, and why it is right.
+const VERDICTS: &[(&str, &[&str])] = &[
+    // A get up to 5.5, of which no fork knows; a pin from 5.6, for which forks look from 5.9 (facts
+    // 2.2). Before 5.1 there is no io_uring.
+    ("register-fork", &["3.1 to 5.0 n/a", "5.1 to 5.8 NOT safe", "5.9 on safe"]),
+    // The advice comes after the fork that matters, so it is as if there were none (facts 2.1).
+    ("dontfork-late", &["3.1 to 5.0 n/a", "5.1 to 5.8 NOT safe", "5.9 on safe"]),
+    // The child has no such page: nobody shares it (facts 2.1).
+    ("dontfork-in-time", &["3.1 to 5.0 n/a", "5.1 on safe"]),
+    // The registration keeps the old pages, whatever the release: the program's error (facts 7.7).
+    ("unmapped-reused", &["3.1 to 5.0 n/a", "5.1 on NOT safe"]),
+    // A move takes the pages along (facts 6.1): ring and program see the same.
+    ("moved", &["3.1 to 5.0 n/a", "5.1 on safe"]),
+    // A child by vfork borrows the address space: nothing is shared by pages (facts 2.1).
+    ("vfork-exec", &["3.1 to 5.0 n/a", "5.1 on safe"]),
+    // The read is over when the fork begins.
+    ("direct-then-fork", &["3.1 on safe"]),
+    // Direct I/O gets up to 6.4 and pins since 6.5 (facts 12.9); other bytes of the page are
+    // written while the device fills its part.
+    ("direct-beside-fork", &["3.1 to 6.4 NOT safe", "6.5 on safe"]),
+    // The same without addresses.
+    ("direct-beside-fork-text", &["3.1 to 6.4 NOT safe", "6.5 on safe"]),
+    // Nothing else lies in the pages, so nobody writes them while the device does, and nobody
+    // copies them (facts 1.1): what the device brings stays the parent's.
+    ("direct-pages-beside-fork", &["3.1 on safe"]),
+    // The pipe has the page itself: a later store is seen there (facts 1.3), whatever the release.
+    ("vmsplice-write", &["3.1 on NOT safe"]),
+    ("vmsplice-read-first", &["3.1 on safe"]),
+    // CVE-2020-29374: the parent is the only one that maps the page, and writes to it in place
+    // (facts 1.1, T3; from 5.8 on it copies).
+    ("vmsplice-child", &["3.1 to 5.7 NOT safe", "5.8 on safe"]),
+    // As vmsplice-write; MSG_ZEROCOPY came with 4.14.
+    ("zerocopy-write", &["3.1 to 4.13 n/a", "4.14 on NOT safe"]),
+    // A get up to 5.5 and a pin that forks look for from 5.9 (facts 3.14). Before 3.2 there is no
+    // such call.
+    ("process-vm", &["3.1 to 3.1 n/a", "3.2 to 5.8 NOT safe", "5.9 on safe"]),
+];
+
+#[test]
+fn every_recording_has_its_verdicts() {
+    let recorded = fs::read_dir(here().join("recordings")).expect("recordings").count();
+    assert_eq!(recorded, VERDICTS.len());
+    for (name, expected) in VERDICTS {
+        let file = format!("recordings/{name}.strace");
+        let (code, out, _) = pinfold(&["import", "strace", &file, "--check"]);
+        let eras: Vec<String> = (out.lines())
+            .filter(|line| line.starts_with(|first: char| first.is_ascii_digit()))
+            .map(|line| line.split(':').next().unwrap_or(line))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(eras, *expected, "{name}:\n{out}");
+        // Under the kernel that is recorded, 6.18.
+        let safe = expected.last().is_some_and(|last| last.ends_with(" on safe"));
+        assert_eq!(code, Some(i32::from(!safe)), "{name}");
+    }
+}
+
+#[test]
+fn every_recording_becomes_its_scenario() {
+    for (name, _) in VERDICTS {
+        let file = format!("recordings/{name}.strace");
+        let (code, out, _) = pinfold(&["import", "strace", &file]);
+        assert_eq!(code, Some(0), "{name}");
+        let snapshot = here().join(format!("scenarios/{name}.pf"));
+        assert_data_eq!(out, Data::read_from(&snapshot, None).raw());
+        let shown = snapshot.display().to_string();
+        assert_eq!(pinfold(&["fmt", "--check", &shown]).0, Some(0), "{name}");
+    }
+}
+
+#[test]
+fn what_it_says_beside_names_the_rules_and_what_is_left_out() {
+    let (_, _, said) = pinfold(&["import", "strace", "recordings/unmapped-reused.strace"]);
+    assert!(said.contains("the recording says 6.18"), "{said}");
+    assert!(said.contains("left out: io_uring_enter"), "{said}");
+    let file = "recordings/register-fork.strace";
+    let (_, out, said) = pinfold(&["import", "strace", file, "--rules", "5.4"]);
+    assert!(said.contains("(as given)") && out.contains("P: get A[0] write as h0"), "{said}{out}");
+    let (code, _, said) = pinfold(&["import", "strace", "record.sh"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("no line of strace") || said.contains("takes pages"), "{said}");
+}

@@ -1,0 +1,5 @@
+/* Nothing, for others to execute. */
+int main(void)
+{
+	return 0;
+}

@@ -1,0 +1,180 @@
+//! Open files, as far as they matter: those open with O_DIRECT, rings, pipes, sockets and devices.
+//!
+//! INV-OPEN-1: an object lives as long as a descriptor of some table leads to it.
+
+use super::log::Taker;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The most descriptors that are followed at the same time.
+const MOST: usize = 100_000;
+
+/// What a descriptor leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    /// A file or device; the flag says that it is open with O_DIRECT.
+    File { direct: bool },
+    /// A ring of io_uring, or a socket, with what it holds.
+    Holder,
+    /// A pipe with what is in it.
+    Pipe,
+    /// A device whose calls do not show what they take.
+    Device(Taker),
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    what: Object,
+    descriptors: usize,
+    /// The seeds that it holds.
+    holds: Vec<usize>,
+    /// Of a pipe: bytes, and the seed that they belong to.
+    queue: VecDeque<(u64, Option<usize>)>,
+}
+
+/// All tables of descriptors.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    tables: Vec<BTreeMap<u64, (usize, bool)>>,
+    objects: BTreeMap<usize, Open>,
+    made: usize,
+    count: usize,
+}
+
+impl Files {
+    /// A new table, with what another one has.
+    pub(super) fn table(&mut self, of: Option<usize>) -> usize {
+        let copy = of.map(|of| self.tables[of].clone()).unwrap_or_default();
+        for (object, _) in copy.values() {
+            if let Some(open) = self.objects.get_mut(object) {
+                open.descriptors += 1;
+            }
+        }
+        self.count += copy.len();
+        self.tables.push(copy);
+        self.tables.len() - 1
+    }
+
+    /// A new object under these descriptors.
+    pub(super) fn open(&mut self, table: usize, fds: &[u64], what: Object, cloexec: bool) {
+        if self.count >= MOST {
+            return;
+        }
+        self.made += 1;
+        let open = Open { what, descriptors: 0, holds: Vec::new(), queue: VecDeque::new() };
+        self.objects.insert(self.made, open);
+        for fd in fds {
+            self.put(table, *fd, self.made, cloexec);
+        }
+    }
+
+    fn put(&mut self, table: usize, fd: u64, object: usize, cloexec: bool) {
+        self.count += 1;
+        if let Some(open) = self.objects.get_mut(&object) {
+            open.descriptors += 1;
+        }
+        self.tables[table].insert(fd, (object, cloexec));
+    }
+
+    /// A second descriptor; what was there is closed, and given back if that ends it.
+    pub(super) fn dup(&mut self, table: usize, fd: u64, to: u64, cloexec: bool) -> Vec<usize> {
+        let ended = if fd == to { Vec::new() } else { self.close(table, to) };
+        if let Some((object, _)) = self.tables[table].get(&fd).copied()
+            && fd != to
+        {
+            self.put(table, to, object, cloexec);
+        }
+        ended
+    }
+
+    /// Closes a descriptor; gives what was held if it was the last of its object.
+    pub(super) fn close(&mut self, table: usize, fd: u64) -> Vec<usize> {
+        let Some((object, _)) = self.tables[table].remove(&fd) else { return Vec::new() };
+        self.count = self.count.saturating_sub(1);
+        let Some(open) = self.objects.get_mut(&object) else { return Vec::new() };
+        open.descriptors = open.descriptors.saturating_sub(1);
+        if open.descriptors > 0 {
+            return Vec::new();
+        }
+        self.objects.remove(&object).map(|open| open.holds).unwrap_or_default()
+    }
+
+    /// Closes what an execution, or an end, closes.
+    pub(super) fn close_all(&mut self, table: usize, only_cloexec: bool) -> Vec<usize> {
+        let goes =
+            |(fd, (_, cloexec)): (&u64, &(usize, bool))| (*cloexec || !only_cloexec).then_some(*fd);
+        let fds: Vec<u64> = self.tables[table].iter().filter_map(goes).collect();
+        fds.into_iter().flat_map(|fd| self.close(table, fd)).collect()
+    }
+
+    fn at(&mut self, table: usize, fd: u64) -> Option<&mut Open> {
+        let (object, _) = self.tables[table].get(&fd)?;
+        self.objects.get_mut(object)
+    }
+
+    /// What a descriptor leads to.
+    pub(super) fn what(&mut self, table: usize, fd: u64) -> Option<Object> {
+        self.at(table, fd).map(|open| open.what)
+    }
+
+    /// Switches O_DIRECT.
+    pub(super) fn set_direct(&mut self, table: usize, fd: u64, now: bool) {
+        match self.at(table, fd) {
+            Some(open) => {
+                if let Object::File { direct } = &mut open.what {
+                    *direct = now;
+                }
+            }
+            None if now => self.open(table, &[fd], Object::File { direct: true }, false),
+            None => {}
+        }
+    }
+
+    /// Has an object hold a seed.
+    pub(super) fn hold(&mut self, table: usize, fd: u64, seed: usize) {
+        if self.at(table, fd).is_none() {
+            self.open(table, &[fd], Object::Holder, false);
+        }
+        if let Some(open) = self.at(table, fd) {
+            open.holds.push(seed);
+        }
+    }
+
+    /// All that an object holds, which it does no longer.
+    pub(super) fn let_go(&mut self, table: usize, fd: u64) -> Vec<usize> {
+        self.at(table, fd).map(|open| std::mem::take(&mut open.holds)).unwrap_or_default()
+    }
+
+    /// Bytes go into a pipe.
+    pub(super) fn fill(&mut self, table: usize, fd: u64, bytes: u64, seed: Option<usize>) {
+        if let Some(open) = self.at(table, fd).filter(|open| open.what == Object::Pipe) {
+            match (open.queue.back_mut(), seed) {
+                (Some((before, None)), None) => *before = before.saturating_add(bytes),
+                _ => open.queue.push_back((bytes, seed)),
+            }
+            open.holds.extend(seed);
+        }
+    }
+
+    /// Bytes come out of a pipe: gives the seeds of which all have.
+    pub(super) fn drain(&mut self, table: usize, fd: u64, mut bytes: u64) -> Vec<usize> {
+        let mut done = Vec::new();
+        let Some(open) = self.at(table, fd) else { return done };
+        while bytes > 0
+            && let Some((there, seed)) = open.queue.front_mut()
+        {
+            let taken = bytes.min(*there);
+            (*there, bytes) = (*there - taken, bytes - taken);
+            if *there == 0 {
+                done.extend(*seed);
+                open.queue.pop_front();
+            }
+        }
+        // The same memory may be in the pipe twice.
+        for seed in &done {
+            if let Some(at) = open.holds.iter().position(|held| held == seed) {
+                open.holds.remove(at);
+            }
+        }
+        done
+    }
+}

@@ -1,0 +1,419 @@
+//! Which calls of a recording become a scenario: the uses of memory that have most to fear, the
+//! forks and changes of mappings that can meet them, and the threads that did all that.
+//!
+//! INV-PLAN-1: at most [`MOST_USES`] uses, [`MOST_LANES`] lanes and [`MOST_STEPS`] calls of a lane
+//! are taken, so that the scenario can be searched; what is left out is said.
+//! INV-PLAN-2: a lane of a child comes with its fork, and so on up to the first thread.
+
+use super::ImportError;
+use super::log::{Log, Op, Taker, What};
+use super::space::{Kind, Range};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most uses of memory in a scenario.
+const MOST_USES: usize = 2;
+/// The most lanes.
+const MOST_LANES: usize = 4;
+/// The most calls of a thread.
+const MOST_STEPS: usize = 8;
+/// The most pages of an area.
+const MOST_PAGES: usize = 4;
+
+/// Pages of a mapping that all calls treat alike: one page of the scenario.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alike {
+    pub(super) range: Range,
+    /// A use covers only a part of the page.
+    pub(super) partial: bool,
+}
+
+/// A mapping.
+#[derive(Clone, Debug)]
+pub(super) struct Area {
+    pub(super) mapping: u32,
+    pub(super) kind: Kind,
+    pub(super) pages: Vec<Alike>,
+    /// It takes the place of another one while lanes run.
+    pub(super) later: bool,
+}
+
+/// What becomes a scenario.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) seeds: Vec<usize>,
+    pub(super) areas: Vec<Area>,
+    /// The first thread of the program, or of it the only one.
+    pub(super) first: usize,
+    /// For each thread that has a lane, its calls by their numbers.
+    pub(super) lanes: BTreeMap<usize, Vec<usize>>,
+    /// Threads of other programs.
+    pub(super) outside: BTreeSet<usize>,
+    pub(super) left: Vec<String>,
+}
+
+/// Chooses.
+///
+/// # Errors
+/// When nothing takes pages.
+pub(super) fn plan(log: &Log) -> Result<Plan, ImportError> {
+    let mut left: Vec<String> = log.left.iter().map(|(why, times)| counted(why, *times)).collect();
+    let seeds = chosen(log, &mut left);
+    let Some(root) = seeds.first().map(|seed| log.seeds[*seed].root) else {
+        return Err(ImportError::Nothing { left });
+    };
+    let mut kept = kept(log, root, &seeds);
+    let outside: BTreeSet<usize> = (kept.iter())
+        .filter(|at| log.ops[**at].root != root)
+        .map(|at| log.ops[*at].thread)
+        .collect();
+    let first = first(log, root, &seeds);
+    close(log, root, first, &mut kept);
+    let mut lanes = lanes(log, &kept);
+    limit(log, first, &seeds, &mut lanes, &mut left);
+    order(log, root, &mut lanes);
+    let areas = areas(log, &seeds, &lanes, &mut left);
+    if areas.iter().any(|area| area.kind == Kind::Huge) {
+        left.push("huge pages: taken as small ones".to_owned());
+    }
+    Ok(Plan { seeds, areas, first, lanes, outside, left })
+}
+
+fn counted(why: &str, times: u64) -> String {
+    if times == 1 { why.to_owned() } else { format!("{why} ({times} times)") }
+}
+
+/// The thread from which the others of the program come.
+fn first(log: &Log, root: usize, seeds: &[usize]) -> usize {
+    let owner = log.seeds[seeds[0]].owner;
+    let mut at = owner;
+    while let Some(parent) = log.threads[at].parent {
+        // Up to the one that executed the program, whose children belong to it.
+        let made = log.ops.iter().find(|op| makes(op) == Some(at));
+        if made.is_none_or(|op| op.root != root) {
+            break;
+        }
+        at = parent;
+    }
+    at
+}
+
+/// The thread that a call made.
+pub(super) fn makes(op: &Op) -> Option<usize> {
+    match op.what {
+        What::Fork(child) | What::Vfork(child) | What::Share(child) | What::Thread(child) => {
+            Some(child)
+        }
+        _ => None,
+    }
+}
+
+/// Where a seed was taken, and where it was released.
+fn span(log: &Log, seed: usize) -> (usize, usize) {
+    let taken = log.ops.iter().position(|op| matches!(op.what, What::Take(it) if it == seed));
+    let ended = log.ops.iter().position(|op| matches!(op.what, What::Release(it) if it == seed));
+    (taken.unwrap_or(usize::MAX), ended.unwrap_or(usize::MAX))
+}
+
+/// How much a use of memory has to fear.
+fn exposure(log: &Log, seed: usize) -> u32 {
+    let (taken, ended) = span(log, seed);
+    let Some(by) = log.ops.get(taken).map(|op| op.thread) else { return 0 };
+    let taker = log.seeds[seed].taker;
+    // Who only looks changes nothing for the owner.
+    if matches!(taker, Taker::VmRead | Taker::PtraceRead) {
+        return 0;
+    }
+    let stays = taker.stays();
+    let meets = |at: usize, op: &Op| match &op.what {
+        What::Fork(_) | What::Vfork(_) if op.thread == by => stays && at > taken && at < ended,
+        What::Fork(_) | What::Vfork(_) => op.root == log.seeds[seed].root,
+        What::Unmap(range) | What::Move(range) | What::Advise(range, _) | What::Reuse(range, _) => {
+            at > taken && at < ended && log.seeds[seed].ranges.iter().any(|own| own.meets(range))
+        }
+        What::Again(it) => *it == seed,
+        _ => false,
+    };
+    let met = log.ops.iter().enumerate().filter(|(at, op)| meets(*at, op)).take(3).count();
+    let child = u32::from(log.threads[log.seeds[seed].owner].parent.is_some());
+    u32::try_from(met).unwrap_or(3) * 4 + child + u32::from(!log.seeds[seed].partial.is_empty()) * 2
+}
+
+/// The uses of memory that are taken, the most exposed first.
+fn chosen(log: &Log, left: &mut Vec<String>) -> Vec<usize> {
+    let mut all: Vec<usize> =
+        (0..log.seeds.len()).filter(|at| span(log, *at).0 != usize::MAX).collect();
+    all.sort_by_key(|seed| (std::cmp::Reverse(exposure(log, *seed)), *seed));
+    let Some(root) = all.first().map(|seed| log.seeds[*seed].root) else { return Vec::new() };
+    let mut shapes = BTreeSet::new();
+    let mut found = Vec::new();
+    let (mut alike, mut beyond, mut elsewhere) = (0, 0, 0);
+    for seed in all {
+        let of = &log.seeds[seed];
+        let by = log.ops[span(log, seed).0].thread;
+        if of.root != root {
+            elsewhere += 1;
+        } else if !shapes.insert((of.taker, by, of.partial.is_empty(), exposure(log, seed))) {
+            alike += 1;
+        } else if found.len() >= MOST_USES || !found.is_empty() && exposure(log, seed) == 0 {
+            beyond += 1;
+        } else {
+            found.push(seed);
+        }
+    }
+    for (times, why) in [
+        (alike, "uses of memory that are like one that is there"),
+        (beyond, "uses of memory with less to fear than those that are there"),
+        (elsewhere, "uses of memory by another program of the recording"),
+    ] {
+        if times > 0 {
+            left.push(counted(why, times));
+        }
+    }
+    found
+}
+
+/// The calls that concern the chosen uses.
+fn kept(log: &Log, root: usize, seeds: &[usize]) -> BTreeSet<usize> {
+    let meets = |range: &Range| {
+        seeds.iter().any(|seed| log.seeds[*seed].ranges.iter().any(|own| own.meets(range)))
+    };
+    let mut kept = BTreeSet::new();
+    let mut again = BTreeSet::new();
+    let mut forked = BTreeSet::new();
+    let start =
+        |thread: usize| log.ops.iter().position(|op| makes(op) == Some(thread)).unwrap_or(0);
+    for (at, op) in log.ops.iter().enumerate() {
+        let keep = match &op.what {
+            What::Take(seed) | What::Release(seed) => seeds.contains(seed),
+            What::Again(seed) => seeds.contains(seed) && again.insert(*seed),
+            What::Unmap(range)
+            | What::Reuse(range, _)
+            | What::Protect(range, _)
+            | What::Advise(range, _)
+            | What::Move(range)
+            | What::Store(range) => op.root == root && meets(range),
+            What::Fork(_) | What::Vfork(_) | What::Share(_) if op.root == root => {
+                let meets = seeds.iter().any(|seed| {
+                    let (taken, ended) = span(log, *seed);
+                    let by = log.ops[taken].thread;
+                    if by == op.thread { at > taken && at < ended } else { at > start(by) }
+                });
+                meets && forked.insert(op.thread)
+            }
+            _ => false,
+        };
+        if keep {
+            kept.insert(at);
+        }
+    }
+    kept
+}
+
+/// Adds what the lanes need: the calls that made their threads, and what a child by vfork ends
+/// with.
+fn close(log: &Log, root: usize, first: usize, kept: &mut BTreeSet<usize>) {
+    loop {
+        let threads: BTreeSet<usize> = kept.iter().map(|at| log.ops[*at].thread).collect();
+        let borrowed: BTreeSet<usize> = (kept.iter())
+            .filter_map(|at| match log.ops[*at].what {
+                What::Vfork(child) => Some(child),
+                _ => None,
+            })
+            .collect();
+        let needed = |op: &Op| {
+            let made = makes(op).filter(|child| *child != first);
+            made.is_some_and(|child| threads.contains(&child))
+                || matches!(op.what, What::Exec | What::Exit)
+                    && (borrowed.contains(&op.thread)
+                        || op.thread != first
+                            && threads.contains(&op.thread)
+                            && alone(log, op.thread))
+        };
+        let more: Vec<usize> = (log.ops.iter().enumerate())
+            .filter(|(at, op)| op.root == root && needed(op) && !kept.contains(at))
+            .map(|(at, _)| at)
+            .collect();
+        if more.is_empty() {
+            return;
+        }
+        kept.extend(more);
+    }
+}
+
+/// Whether a thread is the only one of its process.
+fn alone(log: &Log, thread: usize) -> bool {
+    let process = log.threads[thread].process;
+    log.threads.iter().filter(|other| other.process == process).count() == 1
+}
+
+fn lanes(log: &Log, kept: &BTreeSet<usize>) -> BTreeMap<usize, Vec<usize>> {
+    let mut lanes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for at in kept {
+        lanes.entry(log.ops[*at].thread).or_default().push(*at);
+    }
+    // A process does nothing after it has executed another program or is gone.
+    for steps in lanes.values_mut() {
+        let end = steps.iter().position(|at| matches!(log.ops[*at].what, What::Exec | What::Exit));
+        if let Some(end) = end {
+            steps.truncate(end + 1);
+        }
+    }
+    lanes
+}
+
+/// Keeps lanes few and short.
+fn limit(
+    log: &Log,
+    first: usize,
+    seeds: &[usize],
+    lanes: &mut BTreeMap<usize, Vec<usize>>,
+    left: &mut Vec<String>,
+) {
+    let owners: BTreeSet<usize> = (seeds.iter())
+        .flat_map(|seed| [log.seeds[*seed].owner, log.ops[span(log, *seed).0].thread])
+        .collect();
+    let mut cut = 0;
+    for (thread, steps) in lanes.iter_mut() {
+        // The end of the program itself is the end of the scenario.
+        // So is that of a child which holds nothing: it lives on, which is no better for others.
+        let holds = steps.iter().any(|at| match log.ops[*at].what {
+            What::Take(seed) => log.seeds[seed].taker.stays(),
+            What::Unmap(_) => true,
+            _ => false,
+        });
+        let borrows = log.ops.iter().any(|op| matches!(op.what, What::Vfork(it) if it == *thread));
+        if *thread == first || !alone(log, *thread) || !holds && !borrows {
+            steps.retain(|at| !matches!(log.ops[*at].what, What::Exec | What::Exit));
+        }
+        // A registration that ends last ends with the program.
+        let ends = |at: &usize| match log.ops[*at].what {
+            What::Release(seed) => !log.seeds[seed].taker.sends(),
+            _ => false,
+        };
+        while steps.last().is_some_and(ends) {
+            steps.pop();
+        }
+        while steps.len() > MOST_STEPS {
+            let Some(at) = steps.iter().rposition(|at| {
+                !matches!(log.ops[*at].what, What::Take(_)) && makes(&log.ops[*at]).is_none()
+            }) else {
+                break;
+            };
+            steps.remove(at);
+            cut += 1;
+        }
+    }
+    lanes.retain(|thread, steps| *thread == first || !steps.is_empty());
+    if cut > 0 {
+        left.push(counted("calls beyond the eight of a lane", cut));
+    }
+    while lanes.len() > MOST_LANES {
+        let spare = lanes.keys().rev().copied().find(|thread| {
+            *thread != first
+                && !owners.contains(thread)
+                && !lanes[thread].iter().any(|at| makes(&log.ops[*at]).is_some())
+        });
+        let Some(spare) = spare else { break };
+        lanes.remove(&spare);
+        left.push(format!("thread {}: there are four lanes without it", log.threads[spare].pid));
+        for steps in lanes.values_mut() {
+            steps.retain(|at| !matches!(log.ops[*at].what, What::Vfork(child) if child == spare));
+        }
+    }
+}
+
+/// Adds the calls that order lanes: that made a thread, and that waited for one.
+fn order(log: &Log, root: usize, lanes: &mut BTreeMap<usize, Vec<usize>>) {
+    let known: BTreeSet<usize> = lanes.keys().copied().collect();
+    for (thread, steps) in lanes.iter_mut() {
+        let last = steps.last().copied().unwrap_or(0);
+        let orders = |(at, op): &(usize, &Op)| {
+            let what = match op.what {
+                What::Thread(child) => known.contains(&child),
+                What::Wait(child) => known.contains(&child) && *at < last,
+                _ => false,
+            };
+            op.thread == *thread && op.root == root && what && !steps.contains(at)
+        };
+        let more: Vec<usize> =
+            log.ops.iter().enumerate().filter(orders).map(|(at, _)| at).collect();
+        steps.extend(more);
+        steps.sort_unstable();
+    }
+}
+
+/// The mappings of the scenario, cut where a call treats pages differently.
+fn areas(
+    log: &Log,
+    seeds: &[usize],
+    lanes: &BTreeMap<usize, Vec<usize>>,
+    left: &mut Vec<String>,
+) -> Vec<Area> {
+    let mut areas: Vec<Area> = Vec::new();
+    let mut cuts: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+    let mut covered: Vec<Range> = Vec::new();
+    let mut partial: BTreeSet<(u32, u64)> = BTreeSet::new();
+    for seed in seeds.iter().map(|seed| &log.seeds[*seed]) {
+        for range in &seed.ranges {
+            covered.push(*range);
+            let own = cuts.entry(range.mapping).or_default();
+            own.extend([range.from, range.to]);
+            for page in seed.partial.iter().filter(|page| (range.from..range.to).contains(page)) {
+                own.extend([*page, page + 1]);
+                partial.insert((range.mapping, *page));
+            }
+            if !areas.iter().any(|area| area.mapping == range.mapping) {
+                let (mapping, kind) = (range.mapping, seed.kind);
+                areas.push(Area { mapping, kind, pages: Vec::new(), later: false });
+            }
+        }
+    }
+    for op in lanes.values().flatten().map(|at| &log.ops[*at]) {
+        let range = match &op.what {
+            What::Unmap(range)
+            | What::Protect(range, _)
+            | What::Advise(range, _)
+            | What::Move(range)
+            | What::Store(range)
+            | What::Reuse(range, _) => range,
+            _ => continue,
+        };
+        if let Some(own) = cuts.get_mut(&range.mapping) {
+            own.extend([range.from, range.to]);
+        }
+    }
+    for area in &mut areas {
+        let own: Vec<u64> = cuts.remove(&area.mapping).unwrap_or_default().into_iter().collect();
+        for two in own.windows(2) {
+            let range = Range { mapping: area.mapping, from: two[0], to: two[1] };
+            if covered.iter().any(|seed| seed.meets(&range)) {
+                let partial = partial.contains(&(area.mapping, two[0]));
+                area.pages.push(Alike { range, partial });
+            }
+        }
+        if area.pages.len() > MOST_PAGES {
+            let gone = area.pages.len() - MOST_PAGES;
+            left.push(format!("{gone} groups of pages of a mapping beyond the first four"));
+            area.pages.truncate(MOST_PAGES);
+        }
+    }
+    areas.extend(later(log, lanes, &areas));
+    areas.truncate(3);
+    areas
+}
+
+/// New memory at the place of a buffer: as many pages as it replaces.
+fn later(log: &Log, lanes: &BTreeMap<usize, Vec<usize>>, areas: &[Area]) -> Vec<Area> {
+    let mut found: Vec<Area> = Vec::new();
+    for op in lanes.values().flatten().map(|at| &log.ops[*at]) {
+        if let What::Reuse(old, new) = &op.what
+            && !found.iter().any(|area| area.mapping == new.mapping)
+        {
+            let replaced = areas.iter().flat_map(|area| &area.pages);
+            let replaced = replaced.filter(|page| page.range.meets(old));
+            let pages = replaced.map(|_| Alike { range: *new, partial: false }).collect();
+            found.push(Area { mapping: new.mapping, kind: Kind::Private, pages, later: true });
+        }
+    }
+    found
+}

@@ -1,0 +1,189 @@
+//! What an address space has mapped, as far as the calls of a recording tell.
+//!
+//! INV-LAYOUT-1: pieces are disjoint and not empty.
+//! INV-LAYOUT-2: a page of a mapping keeps its number through a move and in children: it is named
+//! by its mapping and its [`Range`], not by its address.
+
+use std::collections::BTreeMap;
+
+/// The bytes of a page.
+pub(super) const PAGE: u64 = 4096;
+/// As many pieces as Linux allows a process, and no more.
+const MOST_PIECES: usize = 65_530;
+/// The pages of the widest address space.
+const MOST_PAGES: u64 = 1 << 52;
+
+/// Pages of one mapping, `to` not included. The number of a page is that of its address when the
+/// mapping was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Range {
+    pub(super) mapping: u32,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+impl Range {
+    /// Whether the two have a page in common.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.mapping == other.mapping && self.from < other.to && other.from < self.to
+    }
+}
+
+/// What kind of memory a mapping has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Private,
+    /// Private memory of a file.
+    PrivateFile,
+    Shared,
+    /// Private memory of huge pages.
+    Huge,
+    /// Memory of which the recording does not say where it comes from: static data or a stack.
+    Unseen,
+}
+
+/// A part of a mapping, all alike.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) mapping: u32,
+    pub(super) kind: Kind,
+    /// The line and the thread that kept it out of children.
+    pub(super) dontfork: Option<(u64, usize)>,
+    /// How far it lies from where it was made.
+    shift: i64,
+    end: u64,
+}
+
+impl Piece {
+    pub(super) fn new(mapping: u32, kind: Kind) -> Self {
+        Self { mapping, kind, dontfork: None, shift: 0, end: 0 }
+    }
+}
+
+/// An address space.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Space {
+    pieces: BTreeMap<u64, Piece>,
+    /// The program break, once it was asked for.
+    pub(super) brk: Option<(u64, u64, u32)>,
+}
+
+/// The pages that `length` bytes at `address` touch.
+pub(super) fn pages(address: u64, length: u64) -> Option<(u64, u64)> {
+    let end = address.checked_add(length)?.checked_add(PAGE - 1)? / PAGE;
+    let from = address / PAGE;
+    (from < end && end < MOST_PAGES).then_some((from, end))
+}
+
+impl Space {
+    /// What a child gets.
+    pub(super) fn child(&self) -> Self {
+        let mut child = self.clone();
+        child.pieces.retain(|_, piece| piece.dontfork.is_none());
+        child
+    }
+
+    /// Has a piece begin at `page`, if one lies around it.
+    fn cut(&mut self, page: u64) {
+        let around = self.pieces.range(..page).next_back().map(|(from, piece)| (*from, *piece));
+        if let Some((from, piece)) = around
+            && piece.end > page
+        {
+            self.pieces.insert(page, piece);
+            self.pieces.insert(from, Piece { end: page, ..piece });
+        }
+    }
+
+    fn starts(&self, from: u64, to: u64) -> Vec<u64> {
+        self.pieces.range(from..to).map(|(start, _)| *start).collect()
+    }
+
+    /// Maps pages, in place of what is there. Says whether there was room for another piece.
+    pub(super) fn insert(&mut self, (from, to): (u64, u64), piece: Piece) -> bool {
+        self.remove((from, to));
+        let room = self.pieces.len() < MOST_PIECES;
+        if room {
+            self.pieces.insert(from, Piece { end: to, ..piece });
+        }
+        room
+    }
+
+    /// Takes pages out; gives what they were.
+    pub(super) fn remove(&mut self, (from, to): (u64, u64)) -> Vec<Range> {
+        self.cut(from);
+        self.cut(to);
+        let starts = self.starts(from, to);
+        let gone = starts.iter().filter_map(|start| {
+            let piece = self.pieces.remove(start)?;
+            Some(named(*start, &piece))
+        });
+        gone.collect()
+    }
+
+    /// What is mapped there.
+    pub(super) fn find(&mut self, (from, to): (u64, u64)) -> Vec<(Range, Piece)> {
+        self.cut(from);
+        self.cut(to);
+        self.pieces.range(from..to).map(|(start, piece)| (named(*start, piece), *piece)).collect()
+    }
+
+    /// The parts of a range where nothing is known to be mapped.
+    pub(super) fn holes(&self, (from, to): (u64, u64)) -> Vec<(u64, u64)> {
+        let mut at = from;
+        let mut holes = Vec::new();
+        let before = self.pieces.range(..from).next_back().map(|(_, piece)| piece.end);
+        at = at.max(before.unwrap_or(0).min(to));
+        for (start, piece) in self.pieces.range(from..to) {
+            if at < *start {
+                holes.push((at, *start));
+            }
+            at = piece.end;
+        }
+        if at < to {
+            holes.push((at, to));
+        }
+        holes
+    }
+
+    /// Keeps pages out of children, or no longer.
+    pub(super) fn dontfork(&mut self, (from, to): (u64, u64), by: Option<(u64, usize)>) {
+        self.cut(from);
+        self.cut(to);
+        self.pieces.range_mut(from..to).for_each(|(_, piece)| piece.dontfork = by);
+    }
+
+    /// Moves pages; what lies where they go is gone and given.
+    pub(super) fn relocate(&mut self, (from, to): (u64, u64), target: u64) -> Vec<Range> {
+        self.cut(from);
+        self.cut(to);
+        let mut moved = Vec::new();
+        for start in self.starts(from, to) {
+            moved.extend(self.pieces.remove(&start).map(|piece| (start, piece)));
+        }
+        let gone = self.remove((target, target.saturating_add(to - from)));
+        let by = target.wrapping_sub(from);
+        for (start, piece) in moved {
+            let (start, end) = (start.wrapping_add(by), piece.end.wrapping_add(by));
+            let shift = piece.shift.wrapping_add(by.cast_signed());
+            self.pieces.insert(start, Piece { end, shift, ..piece });
+        }
+        gone
+    }
+
+    /// The only private mapping of so many pages, the heap apart, if there is just one.
+    pub(super) fn only(&self, pages: u64) -> Option<(u64, u64)> {
+        let heap = self.brk.map(|(_, _, mapping)| mapping);
+        let fits = |(start, piece): &(&u64, &Piece)| {
+            let private = piece.kind == Kind::Private && Some(piece.mapping) != heap;
+            piece.end - **start == pages && private
+        };
+        let mut fitting = self.pieces.iter().filter(fits);
+        let (start, piece) = fitting.next()?;
+        fitting.next().is_none().then_some((*start, piece.end))
+    }
+}
+
+fn named(start: u64, piece: &Piece) -> Range {
+    let at = |page: u64| page.wrapping_sub(piece.shift.cast_unsigned());
+    Range { mapping: piece.mapping, from: at(start), to: at(piece.end) }
+}

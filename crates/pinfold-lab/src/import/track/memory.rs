@@ -1,0 +1,195 @@
+//! Calls that change what is mapped.
+
+use super::super::log::What;
+use super::super::space::{Kind, PAGE, Piece, Range, pages};
+use super::{Call, Tracker};
+
+/// The least bytes above a break that another one is likely to be in.
+const MOST_BREAK: u64 = 1 << 40;
+
+impl Tracker {
+    pub(super) fn memory(&mut self, thread: usize, call: &Call<'_>) {
+        let space = self.living[&thread].space;
+        let area = (call.number(0)).zip(call.number(1)).and_then(|(at, bytes)| pages(at, bytes));
+        match call.name {
+            "mmap" | "mmap2" => self.map(thread, call),
+            "mremap" => self.remap(thread, call),
+            "brk" => self.move_break(thread, call),
+            "munmap" => {
+                let Some(area) = area else { return };
+                let gone = self.spaces.get_mut(&space).map(|space| space.remove(area));
+                self.lose(thread, call.line, area, gone.unwrap_or_default());
+            }
+            "mprotect" => {
+                let Some(area) = area else { return };
+                self.changes(thread, call.line, area, &|range| {
+                    What::Protect(range, protection(call))
+                });
+            }
+            _ => self.advise(thread, call, area),
+        }
+    }
+
+    fn map(&mut self, thread: usize, call: &Call<'_>) {
+        let Some(area) = call.number(1).and_then(|bytes| pages(call.result, bytes)) else { return };
+        let shared = call.has(3, "MAP_SHARED", 1) || call.has(3, "MAP_SHARED_VALIDATE", 3);
+        let kind = match (shared, call.has(3, "MAP_HUGETLB", 0x40000)) {
+            (true, _) => Kind::Shared,
+            (_, true) => Kind::Huge,
+            _ if call.has(3, "MAP_ANONYMOUS", 0x20) || call.has(3, "MAP_ANON", 0x20) => {
+                Kind::Private
+            }
+            _ => Kind::PrivateFile,
+        };
+        let space = self.living[&thread].space;
+        let replaced = self.spaces.get_mut(&space).map(|space| space.remove(area));
+        self.lose(thread, call.line, area, replaced.unwrap_or_default());
+        self.mappings = self.mappings.saturating_add(1);
+        let piece = Piece::new(self.mappings, kind);
+        let room = self.spaces.get_mut(&space).is_some_and(|space| space.insert(area, piece));
+        if !room {
+            return self.leave("mappings beyond the number that a process may have");
+        }
+        self.reuse(thread, call.line, area, self.mappings);
+    }
+
+    /// Pages are gone from these addresses: remembers where a seed had them.
+    fn lose(&mut self, thread: usize, line: u64, area: (u64, u64), gone: Vec<Range>) {
+        let living = self.living[&thread].clone();
+        for range in gone.into_iter().filter(|range| self.touches(range)).collect::<Vec<_>>() {
+            self.op(line, thread, living.root, What::Unmap(range));
+            if self.holds(&range) && self.lost.len() < super::MOST_OPS {
+                self.lost.push((living.space, area, range));
+            }
+        }
+    }
+
+    /// New memory may lie where a seed had its pages.
+    fn reuse(&mut self, thread: usize, line: u64, area: (u64, u64), mapping: u32) {
+        let living = self.living[&thread].clone();
+        let overlaps = |lost: &(u64, u64)| lost.0 < area.1 && area.0 < lost.1;
+        let mut found = Vec::new();
+        self.lost.retain(|(space, lost, range)| {
+            let again = *space == living.space && overlaps(lost);
+            if again {
+                found.push(*range);
+            }
+            !again
+        });
+        for old in found {
+            let new = Range { mapping, from: area.0, to: area.1 };
+            if self.holds(&old) {
+                self.op(line, thread, living.root, What::Reuse(old, new));
+            }
+        }
+    }
+
+    fn remap(&mut self, thread: usize, call: &Call<'_>) {
+        let (Some(from), Some(old), Some(new)) = (call.number(0), call.number(1), call.number(2))
+        else {
+            return;
+        };
+        let living = self.living[&thread].clone();
+        let (Some(area), Some(target)) = (pages(from, old), pages(call.result, new)) else {
+            return;
+        };
+        let keeps = (area.1 - area.0).min(target.1 - target.0);
+        let Some(space) = self.spaces.get_mut(&living.space) else { return };
+        let mut gone = Vec::new();
+        if area.0 + keeps < area.1 {
+            gone.extend(space.remove((area.0 + keeps, area.1)));
+        }
+        let kept = (area.0, area.0 + keeps);
+        let moved: Vec<Range> = space.find(kept).into_iter().map(|(range, _)| range).collect();
+        if area.0 != target.0 {
+            gone.extend(space.relocate(kept, target.0));
+        }
+        self.lose(thread, call.line, area, gone);
+        if keeps < target.1 - target.0 {
+            self.mappings = self.mappings.saturating_add(1);
+            let piece = Piece::new(self.mappings, Kind::Private);
+            if let Some(space) = self.spaces.get_mut(&living.space) {
+                space.insert((target.0 + keeps, target.1), piece);
+            }
+        }
+        for range in moved {
+            if area.0 != target.0 && self.touches(&range) {
+                self.op(call.line, thread, living.root, What::Move(range));
+            }
+        }
+    }
+
+    fn move_break(&mut self, thread: usize, call: &Call<'_>) {
+        let id = self.living[&thread].space;
+        let now = call.result.div_ceil(PAGE);
+        let Some(space) = self.spaces.get_mut(&id) else { return };
+        let Some((start, end, mapping)) = space.brk else {
+            self.mappings = self.mappings.saturating_add(1);
+            space.brk = Some((now, now, self.mappings));
+            return;
+        };
+        if now < start || now - start > MOST_BREAK / PAGE {
+            return;
+        }
+        space.brk = Some((start, now, mapping));
+        if now > end {
+            space.insert((end, now), Piece::new(mapping, Kind::Private));
+        } else if now < end {
+            let gone = space.remove((now, end));
+            self.lose(thread, call.line, (now, end), gone);
+        }
+    }
+
+    fn advise(&mut self, thread: usize, call: &Call<'_>, area: Option<(u64, u64)>) {
+        let (Some(area), Some(advice)) = (area, call.arg(2)) else { return };
+        let living = self.living[&thread].clone();
+        let word = [
+            ("MADV_DONTNEED", 4, "dontneed"),
+            ("MADV_FREE", 8, "free"),
+            ("MADV_DONTFORK", 10, "dontfork"),
+            ("MADV_DOFORK", 11, "dofork"),
+            ("MADV_WIPEONFORK", 18, "wipeonfork"),
+            ("MADV_KEEPONFORK", 19, "keeponfork"),
+            ("MADV_PAGEOUT", 21, "pageout"),
+        ]
+        .into_iter()
+        .find(|(name, number, _)| advice.is(name, *number));
+        let Some((.., word)) = word else { return };
+        if matches!(word, "dontfork" | "dofork") {
+            let by = (word == "dontfork").then_some((call.line, thread));
+            if let Some(space) = self.spaces.get_mut(&living.space) {
+                space.dontfork(area, by);
+            }
+        }
+        self.changes(thread, call.line, area, &|range| What::Advise(range, word));
+    }
+
+    /// A change of pages that stay where they are: kept for those that a seed has.
+    fn changes(
+        &mut self,
+        thread: usize,
+        line: u64,
+        area: (u64, u64),
+        what: &dyn Fn(Range) -> What,
+    ) {
+        let living = self.living[&thread].clone();
+        let Some(space) = self.spaces.get_mut(&living.space) else { return };
+        for (range, _) in space.find(area) {
+            if self.touches(&range) {
+                self.op(line, thread, living.root, what(range));
+            }
+        }
+    }
+}
+
+/// The word of the language for a protection.
+fn protection(call: &Call<'_>) -> &'static str {
+    let has = |name, bit| call.has(2, name, bit);
+    match (has("PROT_READ", 1), has("PROT_WRITE", 2), has("PROT_EXEC", 4)) {
+        (_, true, false) => "rw",
+        (_, true, true) => "rwx",
+        (true, false, false) => "ro",
+        (_, false, true) => "rx",
+        (false, false, false) => "none",
+    }
+}

@@ -1,0 +1,373 @@
+//! The calls of a plan as steps, and the stores that are assumed around them.
+
+use super::super::Takes;
+use super::super::log::{Op, Taker, What};
+use super::super::plan::makes;
+use super::super::space::Range;
+use super::Writer;
+use std::collections::BTreeSet;
+
+/// Where areas go that are moved: as far apart as the longest is.
+const TARGETS: [&str; 2] = ["0x1000", "0x5000"];
+
+impl Writer<'_> {
+    /// A store that nobody recorded.
+    fn store(&mut self, thread: usize, prefix: &str, page: &str, word: usize) {
+        let process = self.process(thread);
+        let gone = self.gone.get(&(process.clone(), page.to_owned())).cloned();
+        if gone == Some(None) {
+            return;
+        }
+        let page = gone.flatten().unwrap_or_else(|| page.to_owned());
+        let said = self.word();
+        let hazard = self.hazard(thread, &process, &[(page.clone(), false)]);
+        self.line(&format!("{prefix}write {page}.{word} \"{said}\"{hazard}"));
+        let key = (process, format!("{page}.{word}"));
+        let others = self
+            .last
+            .get(&key)
+            .is_some_and(|(_, by, several)| *several || (*by != usize::MAX && *by != thread));
+        self.last.insert(key, (said, thread, others || !hazard.is_empty()));
+    }
+
+    /// A call as a step, with what is assumed around it.
+    pub(super) fn step(&mut self, thread: usize, op: &Op, prefix: &str) {
+        let (log, at) = (self.log, op.line);
+        match &op.what {
+            What::Take(seed) => self.take(thread, *seed, prefix),
+            What::Release(seed) => self.release(*seed, prefix),
+            What::Again(seed) => {
+                self.comment(&format!(
+                    "assumed: line {at} uses the buffer again, so it was filled again"
+                ));
+                for (page, _) in self.seed_pages(&log.seeds[*seed]) {
+                    self.store(thread, prefix, &page, 0);
+                }
+            }
+            What::Store(range) => {
+                self.comment(&format!("line {at} stores into the buffer"));
+                for (page, _) in self.pages(range) {
+                    self.store(thread, prefix, &page, 0);
+                }
+            }
+            What::Fork(child) => self.forked(thread, op, *child, "fork", prefix),
+            What::Vfork(child) => self.forked(thread, op, *child, "vfork", prefix),
+            What::Share(child) => self.forked(thread, op, *child, "clone", prefix),
+            What::Thread(child) => {
+                let maker = log.ops.iter().position(|other| makes(other) == Some(*child));
+                if maker.is_some_and(|at| self.signals(at)) {
+                    let name = self.lanes.get(child).cloned().unwrap_or_default();
+                    self.line(&format!("{prefix}signal start-{name}"));
+                }
+            }
+            What::Wait(child) => {
+                let name = self.lanes.get(child).cloned().unwrap_or_default();
+                self.comment(&format!("line {at} waits for thread {}", log.threads[*child].pid));
+                self.line(&format!("{prefix}await end-{name}"));
+            }
+            What::Exec => self.line(&format!("{prefix}exec")),
+            What::Exit => self.line(&format!("{prefix}exit")),
+            What::Unmap(range) => {
+                self.comment(&format!("line {at}"));
+                for page in self.runs(&self.pages(range)) {
+                    self.line(&format!("{prefix}unmap {page}"));
+                }
+                self.lose(thread, range);
+            }
+            What::Reuse(old, new) => self.reuse(thread, op, old, new, prefix),
+            What::Protect(range, to) => {
+                self.comment(&format!("line {at}"));
+                for page in self.runs(&self.pages(range)) {
+                    self.line(&format!("{prefix}protect {page} {to}"));
+                }
+            }
+            What::Advise(range, advice) => self.advise(thread, op, range, advice, prefix),
+            What::Move(range) => self.moved(thread, op, range, prefix),
+        }
+    }
+
+    fn forked(&mut self, thread: usize, op: &Op, child: usize, verb: &str, prefix: &str) {
+        let (log, plan) = (self.log, self.plan);
+        let name = self.process(child);
+        let silent = !plan.lanes.contains_key(&child);
+        let lives = if silent { "; it does nothing here, and lives on" } else { "" };
+        let pid = log.threads[child].pid;
+        self.comment(&format!("line {} makes process {pid}{lives}", op.line));
+        self.line(&format!("{prefix}{verb} {name}"));
+        self.inherit(thread, &name, verb);
+        let mut stored = BTreeSet::new();
+        for number in &plan.seeds {
+            let seed = &log.seeds[*number];
+            // What a child does comes after the fork that made it.
+            let after = !seed.taker.stays() && self.taker(*number) == child;
+            if after || self.over.contains(number) && seed.taker.stays() {
+                continue;
+            }
+            let own = self.process(thread) == self.owner(seed);
+            let pages = self.seed_pages(seed);
+            let stores: Vec<(String, usize)> = if !seed.taker.stays() {
+                let parts = pages.into_iter().filter(|(_, partial)| *partial);
+                parts.map(|(page, _)| (page, 1)).collect()
+            } else if seed.taker.sends() && own {
+                Vec::new()
+            } else {
+                pages.into_iter().map(|(page, _)| (page, 0)).collect()
+            };
+            let mut fresh = |store: &(String, usize)| stored.insert(store.clone());
+            let stores: Vec<(String, usize)> =
+                stores.into_iter().filter(|store| fresh(store)).collect();
+            if stores.is_empty() {
+                continue;
+            }
+            self.comment(match (seed.taker.stays(), own) {
+                (false, _) => "assumed: what lies beside the buffer in its page is written",
+                (true, true) => "assumed: the owner goes on writing the buffer",
+                (true, false) => "assumed: the process goes on writing what its child passed on",
+            });
+            for (page, word) in stores {
+                self.store(thread, prefix, &page, word);
+            }
+        }
+    }
+
+    /// A child finds what its parent had stored.
+    fn inherit(&mut self, thread: usize, child: &str, verb: &str) {
+        let parent = self.process(thread);
+        let own = self.last.iter().filter(|((process, _), _)| *process == parent);
+        let several = verb != "fork";
+        let copies: Vec<_> = own
+            .map(|((_, page), (word, _, others))| {
+                let key = (child.to_owned(), page.clone());
+                (key, (word.clone(), usize::MAX, *others || several))
+            })
+            .collect();
+        self.last.extend(copies);
+    }
+
+    /// The thread that took a seed.
+    pub(super) fn taker(&self, seed: usize) -> usize {
+        let taken = self.log.ops.iter().find(|op| matches!(op.what, What::Take(it) if it == seed));
+        taken.map_or(usize::MAX, |op| op.thread)
+    }
+
+    fn lose(&mut self, thread: usize, range: &Range) {
+        for (page, _) in self.pages(range) {
+            self.gone.insert((self.process(thread), page), None);
+        }
+    }
+
+    fn reuse(&mut self, thread: usize, op: &Op, old: &Range, new: &Range, prefix: &str) {
+        let Some(area) = self.plan.areas.iter().find(|area| area.mapping == new.mapping) else {
+            return;
+        };
+        let (name, count) = (self.area_name(area), area.pages.len());
+        self.comment(&format!("line {}: new memory at the place of the buffer", op.line));
+        self.line(&format!("{prefix}map {name} {count} private rw"));
+        self.comment("assumed: it is written, and used through what was registered there");
+        for (at, (page, _)) in self.pages(old).into_iter().enumerate() {
+            let own = (self.process(thread), page.clone());
+            self.gone.insert(own, Some(format!("{name}[{at}]")));
+            self.store(thread, prefix, &page, 0);
+        }
+    }
+
+    fn advise(&mut self, thread: usize, op: &Op, range: &Range, advice: &str, prefix: &str) {
+        self.comment(&format!("line {}", op.line));
+        let pages = self.pages(range);
+        for page in self.runs(&pages) {
+            self.line(&format!("{prefix}advise {page} {advice}"));
+        }
+        let held =
+            self.held.values().flatten().any(|(_, of)| pages.iter().any(|(page, _)| page == of));
+        if held && matches!(advice, "dontneed" | "free") {
+            self.comment("assumed: the owner uses the memory again");
+            for (page, _) in pages {
+                self.store(thread, prefix, &page, 0);
+            }
+        }
+    }
+
+    fn moved(&mut self, thread: usize, op: &Op, range: &Range, prefix: &str) {
+        let pages = self.pages(range);
+        let area = self.plan.areas.iter().find(|area| area.mapping == range.mapping);
+        let (Some(area), Some(target)) = (area, TARGETS.get(self.moves)) else { return };
+        self.moves += 1;
+        self.comment(&format!("line {}: to another place, all of it", op.line));
+        let name = self.area_name(area);
+        self.line(&format!("{prefix}remap {name} at {target}"));
+        self.comment("assumed: the owner goes on writing the buffer");
+        for (page, _) in pages {
+            self.store(thread, prefix, &page, 0);
+        }
+    }
+
+    /// Pages that follow each other, as ranges.
+    fn runs(&self, pages: &[(String, bool)]) -> Vec<String> {
+        let mut runs: Vec<(String, usize, usize)> = Vec::new();
+        for (page, _) in pages {
+            let Some((area, at)) = page.trim_end_matches(']').split_once('[') else { continue };
+            let at: usize = at.parse().unwrap_or(0);
+            match runs.last_mut() {
+                Some((name, _, last)) if name == area && *last + 1 == at => *last = at,
+                _ => runs.push((area.to_owned(), at, at)),
+            }
+        }
+        let text = |(area, from, to): (String, usize, usize)| match from == to {
+            true => format!("{area}[{from}]"),
+            false => format!("{area}[{from}..{to}]"),
+        };
+        runs.into_iter().map(text).collect()
+    }
+
+    fn take(&mut self, thread: usize, number: usize, prefix: &str) {
+        let log = self.log;
+        let seed = &log.seeds[number];
+        let times = if seed.times > 1 {
+            format!(", which stands for {} that are alike", seed.times)
+        } else {
+            String::new()
+        };
+        let place = match seed.address {
+            Some(address) => format!("{} bytes at {address:#x}", seed.bytes),
+            None => format!("{} bytes; assumed: in one buffer, as no address is shown", seed.bytes),
+        };
+        self.comment(&format!("line {}: {}, {place}{times}", seed.line, seed.taker.title()));
+        let takes = (self.takes)(seed.taker);
+        if takes == Takes::Absent {
+            self.comment("the release has no such call");
+            self.absent.push(seed.taker);
+            return;
+        }
+        let pages = self.seed_pages(seed);
+        if seed.taker.stays() {
+            self.hold(thread, number, takes, &pages, prefix);
+        } else {
+            self.pass(thread, number, &pages, prefix);
+        }
+    }
+
+    /// What goes on after the call.
+    fn hold(
+        &mut self,
+        thread: usize,
+        number: usize,
+        takes: Takes,
+        pages: &[(String, bool)],
+        prefix: &str,
+    ) {
+        let taker = self.log.seeds[number].taker;
+        let way = if taker.sends() { "read" } else { "write" };
+        let hazard = self.hazard(thread, &self.process(thread), pages);
+        for run in self.runs(pages) {
+            let handle = format!("h{}", self.handles);
+            self.handles += 1;
+            let slow = if taker == Taker::Vfio { " slow-only" } else { "" };
+            self.line(&match takes {
+                Takes::Pin => {
+                    format!("{prefix}pin {run} {way} longterm{slow} as {handle}{hazard}")
+                }
+                Takes::Follow => format!("{prefix}follow {run} as {handle}{hazard}"),
+                Takes::Get | Takes::Absent => {
+                    format!("{prefix}get {run} {way} as {handle}{hazard}")
+                }
+            });
+            let area = run.split('[').next().unwrap_or("A").to_owned();
+            let own = pages.iter().filter(|(page, _)| page.starts_with(&format!("{area}[")));
+            let own: Vec<String> = own.map(|(page, _)| page.clone()).collect();
+            let one = own.len() == 1;
+            for (at, page) in own.into_iter().enumerate() {
+                let of = if one { handle.clone() } else { format!("{handle}[{at}]") };
+                if taker.sends() {
+                    self.sends(thread, number, &of, &page);
+                }
+                self.held.entry(number).or_default().push((of, page));
+            }
+        }
+    }
+
+    /// What is sent must be what was there at the call.
+    fn sends(&mut self, thread: usize, seed: usize, handle: &str, page: &str) {
+        let key = (self.process(thread), format!("{page}.0"));
+        let released = self
+            .plan
+            .lanes
+            .values()
+            .flatten()
+            .any(|at| matches!(self.log.ops[*at].what, What::Release(it) if it == seed));
+        let inherited = ("P".to_owned(), key.1.clone());
+        let word = match self.last.get(&key).or_else(|| self.last.get(&inherited)) {
+            Some((word, _, false)) => word.clone(),
+            _ => return,
+        };
+        if released {
+            self.claims.push(format!("r{} \"{word}\"", self.registers));
+            self.told.insert(handle.to_owned(), self.registers);
+            self.registers += 1;
+        } else {
+            self.claims.push(format!("{handle} sees \"{word}\""));
+        }
+    }
+
+    /// What is over with the call.
+    fn pass(&mut self, thread: usize, number: usize, pages: &[(String, bool)], prefix: &str) {
+        let seed = &self.log.seeds[number];
+        let chosen = pages.iter().find(|(_, partial)| *partial).or_else(|| pages.first());
+        let Some((page, partial)) = chosen.cloned() else { return };
+        let owner = self.owner(seed);
+        let hazard = self.hazard(thread, &owner, &[(page.clone(), partial)]);
+        let word = if partial { ".0" } else { "" };
+        let file = self.files.iter().position(|other| *other == number).unwrap_or(0);
+        let line = match seed.taker {
+            Taker::DirectRead => format!("direct-read {page}{word} from F[{file}]{word}{hazard}"),
+            Taker::DirectWrite => format!("direct-write {page}{word} to F[{file}]{word}{hazard}"),
+            Taker::VmRead | Taker::PtraceRead => {
+                let verb = if seed.taker == Taker::VmRead { "vm-read" } else { "ptrace-read" };
+                let register = format!("r{}", self.registers);
+                self.registers += 1;
+                format!("{verb} {owner}:{page} as {register}{hazard}")
+            }
+            _ => {
+                let verb = if seed.taker == Taker::VmWrite { "vm-write" } else { "ptrace-write" };
+                format!("{verb} {owner}:{page}.0 \"sent\"{hazard}")
+            }
+        };
+        self.line(&format!("{prefix}{line}"));
+        let arrived = match seed.taker {
+            Taker::DirectRead => format!("disk{file}"),
+            Taker::VmWrite | Taker::PtraceWrite => "sent".to_owned(),
+            _ => return,
+        };
+        if hazard.is_empty() && !self.gone.contains_key(&(owner.clone(), page.clone())) {
+            let fact = format!("{owner}:{page}.0 sees \"{arrived}\"");
+            self.outcome.get_or_insert(fact.clone());
+            self.claims.push(fact);
+        }
+    }
+
+    fn release(&mut self, number: usize, prefix: &str) {
+        let seed = &self.log.seeds[number];
+        let takes = (self.takes)(seed.taker);
+        let Some(held) = self.held.get(&number).cloned() else { return };
+        self.over.insert(number);
+        self.comment(if seed.taker.sends() {
+            "what was sent has arrived"
+        } else {
+            "the registration ends"
+        });
+        let mut handles = BTreeSet::new();
+        for (of, _) in &held {
+            if let Some(register) = self.told.get(of).copied() {
+                self.line(&format!("{prefix}read {of} as r{register}"));
+            }
+            handles.insert(of.split('[').next().unwrap_or("h0").to_owned());
+        }
+        for handle in handles {
+            let verb = match takes {
+                Takes::Pin => "unpin",
+                Takes::Follow => "unfollow",
+                Takes::Get | Takes::Absent => "put",
+            };
+            self.line(&format!("{prefix}{verb} {handle}"));
+        }
+    }
+}
