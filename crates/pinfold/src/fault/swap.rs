@@ -97,6 +97,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// Puts a new frame into the swap cache and fills it, unless another does so first.
+    #[inline(always)]
     pub(super) fn fill<'s>(
         &'s self,
         fresh: NewFrame<'s>,
@@ -133,6 +134,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// A frame for a page of an area that comes back, and that any member of its family may map.
+    #[inline(always)]
     pub(super) fn new_swapped(
         &self,
         request: &Request<'_, P>,

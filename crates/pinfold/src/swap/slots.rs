@@ -209,11 +209,13 @@ impl Slots {
     }
 
     /// The page of a slot was read for this one's sake.
+    #[inline]
     pub(crate) fn set_asked(&mut self, slot: u64, asked: Asked) {
         self.one(slot).asked = asked;
     }
 
     /// Somebody asks for the page of a slot: who had it come.
+    #[inline]
     pub(crate) fn ask(&mut self, slot: u64) -> Asked {
         core::mem::replace(&mut self.one(slot).asked, Asked::Fault)
     }
