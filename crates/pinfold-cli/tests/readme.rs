@@ -38,10 +38,14 @@ fn value<'c>(words: &[&'c str], flag: &str) -> Option<&'c str> {
     words.get(at + 1).copied()
 }
 
+/// What is written where a page says `FILE`.
+const MADE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/readme-made");
+
 /// Whether the command `pinfold` takes these arguments: it runs, on one incident where it would run
 /// all.
 fn taken(arguments: &[&str]) -> bool {
-    let mut run = Command::new(cargo_bin!("pinfold")).current_dir(workspace()).args(arguments);
+    let filled = arguments.iter().map(|&word| if word == "FILE" { MADE } else { word });
+    let mut run = Command::new(cargo_bin!("pinfold")).current_dir(workspace()).args(filled);
     if arguments.first() == Some(&"matrix") {
         run = run.arg("rdma-fork");
     }
