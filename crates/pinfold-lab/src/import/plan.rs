@@ -5,7 +5,7 @@
 //! are taken, so that the scenario can be searched; what is left out is said.
 //! INV-PLAN-2: a lane of a child comes with its fork, and so on up to the first thread.
 
-use super::ImportError;
+use super::answer::ImportError;
 use super::log::{Log, Op, Taker, What};
 use super::space::{Kind, Range};
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,6 +177,8 @@ fn kept(log: &Log, root: usize, seeds: &[usize]) -> BTreeSet<usize> {
     let meets = |range: &Range| {
         seeds.iter().any(|seed| log.seeds[*seed].ranges.iter().any(|own| own.meets(range)))
     };
+    // Another program: it never was a part of this one.
+    let stranger = |thread: usize| !log.ops.iter().any(|op| op.thread == thread && op.root == root);
     let mut kept = BTreeSet::new();
     let mut again = BTreeSet::new();
     let mut forked = BTreeSet::new();
@@ -184,7 +186,9 @@ fn kept(log: &Log, root: usize, seeds: &[usize]) -> BTreeSet<usize> {
         |thread: usize| log.ops.iter().position(|op| makes(op) == Some(thread)).unwrap_or(0);
     for (at, op) in log.ops.iter().enumerate() {
         let keep = match &op.what {
-            What::Take(seed) | What::Release(seed) => seeds.contains(seed),
+            What::Take(seed) => seeds.contains(seed) && (op.root == root || stranger(op.thread)),
+            _ if op.root != root => false,
+            What::Release(seed) => seeds.contains(seed),
             What::Again(seed) => seeds.contains(seed) && again.insert(*seed),
             What::Unmap(range)
             | What::Reuse(range, _)

@@ -6,7 +6,7 @@
 //! INV-READ-2: a call that is carried out and cannot be read is an error with its line; any other
 //! line is at worst counted.
 
-use super::ImportError;
+use super::answer::ImportError;
 use super::line::{Body, Line, line, result, unfinished};
 use super::log::Log;
 use super::track::{Call, Tracker};
@@ -287,6 +287,8 @@ impl Reader {
         }
         let mut log = self.tracker.log;
         log.lines = self.lines;
+        // What was advised before a buffer was known stands where it was advised.
+        log.ops.sort_by_key(|op| op.line);
         Ok(log)
     }
 }

@@ -175,7 +175,7 @@ impl Tracker {
 
     fn fork(&mut self, thread: usize, call: &Call<'_>) {
         let Ok(pid) = u32::try_from(call.result) else { return };
-        let Some(parent) = self.living.get(&thread).cloned() else { return };
+        let Some(parent) = self.living.get(&thread).cloned().filter(|_| pid != 0) else { return };
         let flags: Vec<&Value> = match call.name {
             "clone3" => call.arg(0).and_then(|args| args.field("flags")).into_iter().collect(),
             _ => call.args.iter().collect(),

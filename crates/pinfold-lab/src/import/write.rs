@@ -6,10 +6,10 @@
 
 mod steps;
 
+use super::answer::{ImportError, Imported, Takes};
 use super::log::{Log, Op, Seed, Taker, What};
 use super::plan::{Area, Plan, makes};
 use super::space::{Kind, PAGE, Range};
-use super::{ImportError, Imported, Takes};
 use crate::scenario;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

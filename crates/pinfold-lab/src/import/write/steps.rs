@@ -1,6 +1,6 @@
 //! The calls of a plan as steps, and the stores that are assumed around them.
 
-use super::super::Takes;
+use super::super::answer::Takes;
 use super::super::log::{Op, Taker, What};
 use super::super::plan::makes;
 use super::super::space::Range;
@@ -214,7 +214,7 @@ impl Writer<'_> {
         }
         let text = |(area, from, to): (String, usize, usize)| match from == to {
             true => format!("{area}[{from}]"),
-            false => format!("{area}[{from}..{to}]"),
+            false => format!("{area}[{from}..{}]", to + 1),
         };
         runs.into_iter().map(text).collect()
     }

@@ -1,0 +1,116 @@
+//! What a recording is answered with, and what is asked back.
+
+use super::log::Taker;
+use std::fmt;
+use std::io;
+
+/// Why there is no scenario.
+#[derive(Debug)]
+pub enum ImportError {
+    /// A file cannot be read.
+    Unreadable {
+        /// The file.
+        name: String,
+        /// What the system reports.
+        why: io::Error,
+    },
+    /// A call that matters is not written as strace writes it.
+    Line {
+        /// The file.
+        name: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// The call.
+        call: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// One of several files has no times, so that their order is not known.
+    Untimed {
+        /// The file.
+        name: String,
+        /// The line, counted from 1.
+        line: u64,
+    },
+    /// No line is one of strace.
+    NoRecording {
+        /// The file.
+        name: String,
+    },
+    /// The recording has nothing to ask about.
+    Nothing {
+        /// What was seen and left out.
+        left: Vec<String>,
+    },
+    /// What was made is no scenario; a mistake of the importer.
+    Unwritable {
+        /// What the language says.
+        why: String,
+    },
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { name, why } => {
+                write!(f, "cannot read {name}: {why}\nhelp: name a file that strace wrote")
+            }
+            Self::Line { name, line, call, why } => write!(
+                f,
+                "{name}:{line}: `{call}` is not written as strace writes it: {why}\n\
+                 help: record with -o FILE, so that the program's output does not come between, or \
+                 remove the line"
+            ),
+            Self::Untimed { name, line } => write!(
+                f,
+                "{name}:{line}: several files, and this line has no time to order them by\n\
+                 help: record with -ttt, or with -f and without -ff"
+            ),
+            Self::NoRecording { name } => write!(
+                f,
+                "{name} has no line of strace\n\
+                 help: record with `strace -f -ttt -o FILE PROGRAM`"
+            ),
+            Self::Nothing { left } => {
+                write!(
+                    f,
+                    "nothing in the recording takes pages of the program: no registered buffer, no \
+                     direct I/O, no vmsplice, no MSG_ZEROCOPY, nobody else's access"
+                )?;
+                for line in left {
+                    write!(f, "\nleft out: {line}")?;
+                }
+                write!(f, "\nhelp: record with -f, from the start of the program")
+            }
+            Self::Unwritable { why } => {
+                write!(f, "the scenario that was made is none: {why}\nhelp: please report this")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+/// What a call takes on the pages of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// An ordinary reference.
+    Get,
+    /// A pin.
+    Pin,
+    /// Nothing: it follows the address space.
+    Follow,
+    /// The release has no such call.
+    Absent,
+}
+
+/// A scenario made of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Its canonical text.
+    pub text: String,
+    /// What was left out of it, with the reasons.
+    pub left: Vec<String>,
+    /// The calls that the release does not have.
+    pub absent: Vec<Taker>,
+}
