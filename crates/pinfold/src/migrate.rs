@@ -2,12 +2,12 @@
 //! it is copied if nobody else refers to it, and the entries come back for the new frames, or for
 //! the old ones (facts 4.5).
 //!
-//! Protocol, per pass: locks of both folios (tried; later passes of a caller that can wait sleep for
-//! the old one's, with no lock held: [`MigrateMode`]), walk of the family with each table's lock in
-//! turn to take the entries out, flush (with each entry, or once: rule `migrate-flush`), comparison
-//! of the references, copy, walk to restore (`vacate` has both walks), unlock. A fault that meets a
-//! migration entry waits for the old folio's lock. The caller has isolated the folio, which takes
-//! one reference, and holds no lock that a page lock is below.
+//! Protocol, per pass: locks of both folios (tried; later passes of a caller that can wait sleep
+//! for the old one's, with no lock held: [`MigrateMode`]), walk of the family with each table's
+//! lock in turn to take the entries out, flush (with each entry, or once: rule `migrate-flush`),
+//! comparison of the references, copy, walk to restore (`vacate` has both walks), unlock. A fault
+//! that meets a migration entry waits for the old folio's lock. The caller has isolated the folio,
+//! which takes one reference, and holds no lock that a page lock is below.
 //!
 //! The new folio is as large, on the wanted node; what maps the old one as one huge entry maps the
 //! new one so. Where no such run of frames is free, a caller that can wait has the folio split and
@@ -36,7 +36,9 @@
 mod alone;
 mod range;
 mod request;
+mod status;
 
+use core::fmt;
 use core::ops::AddAssign;
 
 use crate::addr::{NodeId, Pfn};
@@ -51,7 +53,7 @@ use crate::swap::Slot;
 use crate::tlb::DeferredFlush;
 use crate::vacate::{HugeEntries, Pinned};
 
-pub use request::{MoveScope, NotMoved, PageStatus, Strict};
+pub use status::{MoveScope, PageStatus, Strict};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -69,6 +71,26 @@ impl AddAssign for Moved {
         self.failed += more.failed;
     }
 }
+
+/// Some pages of a range are not where they should be (EIO). Those that could move have moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotMoved(
+    /// How many moved, and how many stayed.
+    pub Moved,
+);
+
+impl fmt::Display for NotMoved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Moved { moved, failed } = self.0;
+        write!(
+            f,
+            "{failed} pages stay where they are, {moved} have moved: release what refers to them, \
+             or free frames of that node"
+        )
+    }
+}
+
+impl core::error::Error for NotMoved {}
 
 /// A folio isolated for migration, or for reclaim: holds one reference, and nobody else isolates
 /// it.
@@ -309,8 +331,8 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Tries to move a folio, in as many passes as the tuning says; for a caller that can wait, page
-    /// by page if it finds no place as a whole.
+    /// Tries to move a folio, in as many passes as the tuning says; for a caller that can wait,
+    /// page by page if it finds no place as a whole.
     pub(crate) fn migrate(
         &self,
         page: Isolated<'_, P>,

@@ -1,12 +1,12 @@
 //! Taking memory out while it is in use: memory hotplug (facts 7.3).
 //!
-//! Protocol, in rounds: what is free of the span leaves the free lists, so that nobody gets it; each
-//! other frame with private memory is found by its number, with a reference, isolated, and moved to
-//! anywhere else, and leaves the lists as soon as it is free. A frame that comes free by others
-//! between two rounds may be handed out again, and is met in the next. The rounds end when nothing
-//! is left, or one has taken no frame out: then a last one tells what stays, and all goes back. No
-//! lock is
-//! held over more than one frame's move; migration sleeps for page locks ([`MigrateMode::Sync`]).
+//! Protocol, in rounds: what is free of the span leaves the free lists, so that nobody gets it;
+//! each other frame with private memory is found by its number, with a reference, isolated, and
+//! moved to anywhere else, and leaves the lists as soon as it is free. A frame that comes free by
+//! others between two rounds may be handed out again, and is met in the next. The rounds end when
+//! nothing is left, or one has taken no frame out: then a last one tells what stays, and all goes
+//! back. No lock is held over more than one frame's move; migration sleeps for page locks
+//! ([`MigrateMode::Sync`]).
 //!
 //! Invariants:
 //! - INV-OFFLINE-1: a frame that is out was free, under the lock of its node's lists: it has no

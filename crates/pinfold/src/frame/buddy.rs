@@ -308,7 +308,12 @@ impl Node {
 /// order. Otherwise the frame itself, as an error.
 fn block_of(frames: &Metadata, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn> {
     let start = |order: u32| pfn >> order << order;
-    let holds = |order: &u32| is_block(frames, Pfn(start(*order)), *order, Pfn(of));
+    // The words of a large folio's tails may look like a block's mark: INV-FRAME-2.
+    let bare = |pfn| frames.frame(pfn).flags.read_once() & !HOME_MASK == 0;
+    let holds = |order: &u32| {
+        let first = Pfn(start(*order));
+        frames.contains(first) && bare(first) && is_block(frames, first, *order, Pfn(of))
+    };
     let order = (0..=MAX_ORDER).find(holds).ok_or(Pfn(pfn))?;
     Ok((start(order), start(order) + (1 << order), order))
 }

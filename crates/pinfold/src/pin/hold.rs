@@ -34,13 +34,14 @@ pub(crate) fn pin_with<P: Platform>(
     }
     let request = Request { hold: Hold::Pin, access: ask.access, term: ask.term };
     if space.settles(request) {
-        return pin_settled(space, (range, ask), (holds, charge)).map(Pins::of);
+        let pin = || pin_more(space, range, ask, (holds, charge));
+        return pin_settled(space, charge, pin).map(Pins::of);
     }
     pin_more(space, range, ask, (holds, charge)).map(Pins::of)
 }
 
 /// Pins what cannot be had at once.
-pub(super) fn pin_more<P: Platform>(
+fn pin_more<P: Platform>(
     space: &Shared<Space<P>>,
     range: VirtRange,
     ask: Ask,

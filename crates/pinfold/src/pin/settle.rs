@@ -5,25 +5,23 @@
 //! there, the slow path does not. Then each is looked at. If some lie there they are isolated, all
 //! pins of the request are released, and the isolated pages are moved near their nodes: the
 //! request's own pins would keep them. Then everything is pinned anew, as an entry may map another
-//! page by now. A page that another has isolated is waited for, with nothing held; one that is in no
-//! list is looked for again a few times. No lock is held between these parts.
+//! page by now. A page that another has isolated is waited for, with nothing held; one that is in
+//! no list is looked for again a few times. No lock is held between these parts.
 //!
 //! So two requests for one page do not wait for each other for ever: who has isolated it holds no
-//! pin and waits for nobody, and who waits has isolated nothing. But the pins that one holds for the
-//! look refuse the other's move, and with it his request, as in Linux; and who comes next may be
-//! refused by the reference that such an isolation has until its end.
+//! pin and waits for nobody, and who waits has isolated nothing. But the pins that one holds for
+//! the look refuse the other's move, and with it his request, as in Linux; and who comes next may
+//! be refused by the reference that such an isolation has until its end.
 //!
 //! Linux allocates what such a request faults in outside that memory from the beginning; here it
 //! lies where private pages do, and moves in the first round.
 
 use alloc::vec::Vec;
 
-use super::ask::Ask;
 use super::guard::Held;
-use super::hold::pin_more;
-use crate::addr::{Pfn, VirtRange};
+use crate::addr::Pfn;
 use crate::error::{FaultError, PinError};
-use crate::frame::{Flags, Holds, Sizes};
+use crate::frame::{Flags, Sizes};
 use crate::memory::Memory;
 use crate::migrate::{Isolated, MigrateMode, Stays, Target};
 use crate::platform::Platform;
@@ -60,19 +58,19 @@ impl<P: Platform> Space<P> {
     }
 }
 
-/// Pins what it can of a range, in rounds, until no page lies where it may not stay. The charge was
-/// made; each further round makes its own.
+/// Pins in rounds by `pin` until no page lies where it may not stay. The first round's charge was
+/// made; each further one's is made here.
 #[cold]
 #[inline(never)]
 pub(super) fn pin_settled<P: Platform>(
     space: &Shared<Space<P>>,
-    (range, ask): (VirtRange, Ask),
-    (holds, charge): (Holds, u64),
+    charge: u64,
+    pin: impl Fn() -> Result<Held<P>, PinError>,
 ) -> Result<Held<P>, PinError> {
     let (mem, limit) = (space.mem(), space.limits().locked);
     let (mut vain, mut tries) = (0, Tries::default());
     loop {
-        let held = pin_more(space, range, ask, (holds, charge))?;
+        let held = pin()?;
         let seen = mem.isolations().seen();
         let strays = mem.strays(held.pages())?;
         match (strays.isolated.is_empty(), strays.left) {

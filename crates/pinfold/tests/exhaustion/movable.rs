@@ -1,5 +1,5 @@
-//! A life on a machine with memory that is set apart for what can move, denied heap and frames in the
-//! same ways: long-term pins move their pages out, and the memory goes and comes back.
+//! A life on a machine with memory that is set apart for what can move, denied heap and frames in
+//! the same ways: long-term pins move their pages out, and the memory goes and comes back.
 
 use super::heap::Deny;
 use super::plan::Plan;
