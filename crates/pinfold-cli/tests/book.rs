@@ -20,9 +20,11 @@ const STANDS_FOR: [(&str, &str); 9] = [
 ];
 
 /// What a command needs that a test has not: a kernel, minutes, or a file of the reader's.
-const NOT_HERE: [&str; 8] = [
+const NOT_HERE: [&str; 10] = [
     "--on linux",
     "pressure",
+    "pinfold soak",
+    "import strace",
     "pinfold fuzz",
     "x.json",
     "some/where",

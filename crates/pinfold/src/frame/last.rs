@@ -9,7 +9,6 @@
 
 use alloc::vec::Vec;
 
-use super::frames::Frames;
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
 use crate::sync::{self, AtomicU32, CellName};
@@ -28,11 +27,11 @@ pub(crate) struct FaultedBy {
 }
 
 impl FaultedBy {
-    const fn word(self) -> u32 {
+    pub(super) const fn word(self) -> u32 {
         KNOWN | (self.node.0 as u32) << NODE_SHIFT | self.task as u32
     }
 
-    const fn of_word(word: u32) -> Option<Self> {
+    pub(super) const fn of_word(word: u32) -> Option<Self> {
         if word & KNOWN == 0 {
             return None;
         }
@@ -48,14 +47,19 @@ pub(super) struct LastFaults {
 }
 
 impl LastFaults {
-    fn new(base: u64, frames: usize) -> Result<Self, NoMemory> {
+    /// Those of so many frames, from this one on.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(super) fn new(base: u64, frames: usize) -> Result<Self, NoMemory> {
         let mut words = Vec::new();
         words.try_reserve_exact(frames).map_err(|_| NoMemory)?;
         words.resize_with(frames, || AtomicU32::new(0));
         Ok(Self { base, words })
     }
 
-    fn word(&self, pfn: Pfn) -> &AtomicU32 {
+    /// That of a frame.
+    pub(super) fn word(&self, pfn: Pfn) -> &AtomicU32 {
         &self.words[(pfn.0 - self.base) as usize]
     }
 
@@ -74,69 +78,5 @@ impl LastFaults {
         if word.read_once() != 0 {
             word.write_once(0);
         }
-    }
-}
-
-impl Frames {
-    /// Has pages remember their last hinting fault from now on.
-    ///
-    /// # Errors
-    /// When the heap is exhausted.
-    pub(crate) fn remember_faults(&mut self) -> Result<(), NoMemory> {
-        let (base, frames) = (self.metadata().base(), self.metadata().all().len());
-        self.last_faults = Some(LastFaults::new(base, frames)?);
-        self.forgets = true;
-        Ok(())
-    }
-
-    /// Whether pages remember their last hinting fault.
-    #[inline]
-    pub(crate) fn remembers_faults(&self) -> bool {
-        self.last_faults.is_some()
-    }
-
-    /// A hinting fault on a page of the folio with this head, which somebody keeps alive: the one
-    /// before it, if there was one and pages remember it.
-    pub(crate) fn exchange_last_fault(&self, head: Pfn, by: FaultedBy) -> Option<FaultedBy> {
-        let last = self.last_faults.as_ref()?;
-        FaultedBy::of_word(last.word(head).xchg(by.word()))
-    }
-
-    /// A page takes the place of another, which nothing maps any more.
-    pub(crate) fn hand_on_last_fault(&self, from: Pfn, to: Pfn) {
-        if let Some(last) = &self.last_faults {
-            let word = last.word(from).read_once();
-            if word != 0 {
-                last.word(from).write_once(0);
-                last.word(to).write_once(word);
-            }
-        }
-    }
-
-    /// A folio of so many pages has been split, and nobody has found its parts yet.
-    pub(crate) fn spread_last_fault(&self, head: Pfn, pages: u64) {
-        if let Some(last) = &self.last_faults {
-            let word = last.word(head).read_once();
-            if word != 0 {
-                (head.0 + 1..head.0 + pages).for_each(|pfn| last.word(Pfn(pfn)).write_once(word));
-            }
-        }
-    }
-
-    /// What is remembered of a page, while nothing else runs: not a step of an exploration.
-    pub(crate) fn peek_last_fault(&self, head: Pfn) -> Option<FaultedBy> {
-        FaultedBy::of_word(self.last_faults.as_ref()?.word(head).peek())
-    }
-
-    /// A frame that is free, and of which a fault is remembered all the same, while nothing else
-    /// runs.
-    pub(crate) fn wrong_with_last_faults(&self) -> Option<(Pfn, &'static str)> {
-        if !self.remembers_faults() {
-            return None;
-        }
-        let free = |pfn: &Pfn| self.peek_counts(*pfn).refs() == 0;
-        let mut known = self.all().filter(|pfn| self.peek_last_fault(*pfn).is_some());
-        let head = |pfn: &Pfn| !self.peek_flags(*pfn).contains(super::flags::Flags::TAIL);
-        known.find(|pfn| free(pfn) && head(pfn)).map(|pfn| (pfn, "is free and has a hinting fault"))
     }
 }

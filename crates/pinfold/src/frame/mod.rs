@@ -30,6 +30,7 @@ mod buddy;
 mod chain;
 mod counts;
 mod deposit;
+mod faulted;
 mod flags;
 mod folio;
 mod frames;
