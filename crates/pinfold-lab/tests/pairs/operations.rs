@@ -72,6 +72,8 @@ pub(crate) enum What {
     Fork,
     Scan,
     Migrate,
+    /// Takes the first frame of the page out of the machine, if it can be, and brings it back.
+    Offline,
     Exit,
     /// Reads the file.
     FileRead,
@@ -157,6 +159,8 @@ pub(crate) struct World {
     /// The pin that was taken before the lanes, and its frame.
     first_pin: RefCell<Option<Pins<Bare>>>,
     device: Option<Pfn>,
+    /// The frame of the page before the lanes.
+    at_first: Option<Pfn>,
     pins: RefCell<Vec<(Who, Pins<Bare>)>>,
     refs: RefCell<Vec<Refs<Bare>>>,
     file: RefCell<Option<OnDisk>>,
@@ -217,6 +221,8 @@ impl World {
         if setup == Setup::Hinted {
             owner.numa_scan(range);
         }
+        let at_first = owner.entry(VirtAddr::of_page(PAGE));
+        let at_first = at_first.is_mapped().then(|| at_first.pfn());
         let child = setup.has_child().then(|| Rc::new(owner.fork().expect("frames")));
         let first_pin = (setup == Setup::Pinned)
             .then(|| owner.pin(range, Access::Write, Term::Long).expect("mapped"));
@@ -228,6 +234,7 @@ impl World {
             forked: RefCell::default(),
             device: first_pin.as_ref().map(|pins| pins.pages()[0]),
             first_pin: RefCell::new(first_pin),
+            at_first,
             pins: RefCell::default(),
             refs: RefCell::default(),
             file: RefCell::new(file),
@@ -318,6 +325,10 @@ impl World {
                 space.migrate(range, NodeId(1));
                 Seen::Done
             }
+            What::Offline => {
+                self.take_out_and_back();
+                Seen::Done
+            }
             What::Unpin
             | What::DeviceWrite
             | What::Exit
@@ -328,6 +339,20 @@ impl World {
             | What::Punch
             | What::Invalidate => unreachable!("done above"),
         }
+    }
+
+    /// Takes the frame that the page had before the lanes out of the machine, if it goes, and
+    /// brings it back: nobody has it in between.
+    fn take_out_and_back(&self) {
+        let first = self.at_first.expect("it is touched");
+        let span = NodeSpan { node: self.memory.frames().node(first), first, frames: 1 };
+        if Memory::offline(&self.memory, &span, |_, _| ()).is_err() {
+            return;
+        }
+        let counts = self.memory.frames().counts(first);
+        assert_eq!(counts.refs(), 0, "{first} is out, and somebody has it");
+        // SAFETY: it is out, and nobody has used it meanwhile.
+        unsafe { self.memory.online(&span) }.expect("it is out");
     }
 
     /// What the file itself is asked for.
@@ -458,7 +483,7 @@ impl World {
             Entry::None | Entry::Marker => !(stays && there),
             Entry::Mapped(pfn) => self.memory.frames().all().any(|known| known == pfn),
             Entry::Migration(_) => {
-                let moves = self.acts().any(|(.., (_, what))| what == What::Migrate);
+                let moves = self.any_does(&[What::Migrate, What::Offline]);
                 moves || self.setup == Setup::Hinted
             }
             Entry::Swap(_) => false,

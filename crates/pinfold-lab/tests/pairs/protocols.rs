@@ -6,8 +6,8 @@ use pinfold_explore::{Completeness, FailureKind, LockForm, Model};
 
 use super::mmu::Marks;
 use super::operations::What::{
-    DontNeed, Exit, FileRead, Fork, Get, Load, Migrate, PinFast, PinRead, PinWrite, ReadOnly, Scan,
-    Store, Sync, Unmap, UnmapPart, Unpin, Walk, Writable,
+    DontNeed, Exit, FileRead, Fork, Get, Load, Migrate, Offline, PinFast, PinRead, PinWrite,
+    ReadOnly, Scan, Store, Sync, Unmap, UnmapPart, Unpin, Walk, Writable,
 };
 use super::operations::Who::{Child, Owner};
 use super::operations::{Act, Setup};
@@ -106,6 +106,19 @@ const PROTOCOLS: [Protocol; 17] = [
     ),
 ];
 
+/// Taking the page's frame out of the machine against all that may have it, or get it.
+const OFFLINE: [Protocol; 5] = [
+    ("store, offline", Setup::Touched, &[&[(Owner, Load), (Owner, Store)], &[(Owner, Offline)]]),
+    ("fast pin, offline", Setup::Touched, &[&[(Owner, PinFast)], &[(Owner, Offline)]]),
+    ("fork, offline", Setup::Touched, &[&[(Owner, Fork)], &[(Owner, Offline)]]),
+    (
+        "drop, new page, offline",
+        Setup::Touched,
+        &[&[(Owner, DontNeed), (Owner, Store)], &[(Owner, Offline)]],
+    ),
+    ("exit of the sharer, offline", Setup::Forked, &[&[(Child, Exit)], &[(Owner, Offline)]]),
+];
+
 /// Those in which a lane meets an old page, or a clean one that it may write.
 const MARKED: [Protocol; 6] = [
     ("old, load, store", Setup::Forked, &[&[(Child, Load), (Child, Load)], &[(Child, Store)]]),
@@ -150,6 +163,20 @@ fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
             protocol.0, sc.0, tso.0, weak.0, weak.1
         );
         assert!(weak.0 > 1, "{} is no race", protocol.0);
+    }
+}
+
+#[test]
+fn memory_that_is_taken_out_is_nobodys_under_every_model_and_some_presets() {
+    for protocol in OFFLINE {
+        for rules in ["5.8", "5.18", "6.2", "latest", "pinfold"] {
+            let counts = MODELS.map(|model| holds(case(protocol, rules), model, LockForm::Object));
+            println!(
+                "{:<28} {rules:<8} sc {:>5}, tso {:>5}, weak {:>5} executions; {} ends",
+                protocol.0, counts[0].0, counts[1].0, counts[2].0, counts[2].1
+            );
+            assert!(counts[2].0 > 1, "{} is no race", protocol.0);
+        }
     }
 }
 

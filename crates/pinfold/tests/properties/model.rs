@@ -15,6 +15,8 @@ mod on_folios;
 mod on_groups;
 #[path = "model/on_holds.rs"]
 mod on_holds;
+#[path = "model/on_moves.rs"]
+mod on_moves;
 #[path = "model/on_swap.rs"]
 mod on_swap;
 
@@ -199,12 +201,8 @@ impl<F: Format> World<F> {
                     assert_eq!(process.space.clear_soft_dirty().is_err(), lacks);
                 }
             }
-            Op::Migrate { who, run, node } => {
-                let range = self.range(run);
-                if let Some(process) = self.pick(who) {
-                    process.space.migrate(range, NodeId(node));
-                }
-            }
+            Op::Migrate { who, run, node, how } => self.migrate(who, run, (NodeId(node), how)),
+            Op::Offline { first, frames } => self.take_out_and_back(first, frames),
             Op::WriteBack { who, run } => self.write_back(who, run),
             Op::RunOn { node } => self.mem.platform().host.run_on(NodeId(node)),
             Op::Populate { who, run, access } => self.populate(who, run, access),

@@ -3,7 +3,9 @@
 
 use pinfold::pin::Path;
 use pinfold::rules::Users;
-use pinfold::{Access, Advice, FileSharing, Prot, Reclaimer, Sharing, Term};
+use pinfold::{
+    Access, Advice, FileSharing, MigrateMode, MoveScope, Prot, Reclaimer, Sharing, Term,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -30,6 +32,15 @@ pub(crate) enum Way {
     MayMove,
     To(u64),
     Keep,
+}
+
+/// How pages are moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Move {
+    Range(MigrateMode),
+    Strict(MoveScope),
+    Pages(MoveScope),
+    Compact,
 }
 
 /// One step. `who` picks one of the living processes, `which` one of the live holds.
@@ -115,6 +126,12 @@ pub(crate) enum Op {
         who: usize,
         run: Run,
         node: u8,
+        how: Move,
+    },
+    /// Takes frames out of the machine, if they go, and brings them back.
+    Offline {
+        first: u64,
+        frames: u64,
     },
     WriteBack {
         who: usize,
@@ -294,6 +311,12 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let file = || 0..FILES;
     let of_file = || 0..FILE_PAGES;
     let files = || select(vec![FileSharing::Private, FileSharing::Shared]);
+    let how = || {
+        let of = [MoveScope::Own, MoveScope::All];
+        let ways = of.into_iter().flat_map(|scope| [Move::Strict(scope), Move::Pages(scope)]);
+        let modes = [MigrateMode::Async, MigrateMode::Sync, MigrateMode::Sync].map(Move::Range);
+        select(ways.chain(modes).chain([Move::Compact]).collect::<Vec<_>>())
+    };
     let by = || select(vec![Reclaimer::Advice, Reclaimer::Pressure]);
     prop_oneof![
         4 => (who(), run(), prot(), sharing())
@@ -315,7 +338,9 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         4 => (who(), page(), access())
             .prop_map(|(who, page, access)| Op::Follow { who, page, access }),
         3 => (who(), run(), users()).prop_map(|(who, run, users)| Op::Scan { who, run, users }),
-        3 => (who(), run(), 0..3u8).prop_map(|(who, run, node)| Op::Migrate { who, run, node }),
+        3 => (who(), run(), 0..3u8, how())
+            .prop_map(|(who, run, node, how)| Op::Migrate { who, run, node, how }),
+        1 => (0..80u64, 1..=16u64).prop_map(|(first, frames)| Op::Offline { first, frames }),
         4 => (who(), run(), 0..=3u64, way()).prop_map(|(who, run, more, how)| {
             // As often as not the size stays.
             let pages = if more == 3 { run.pages } else { (run.pages + more).max(2) - 1 };
