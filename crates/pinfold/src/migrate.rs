@@ -307,6 +307,8 @@ impl<P: Platform> Memory<P> {
             Isolation::Refused | Isolation::Tail => None,
             Isolation::Taken(_) if !self.lru_isolate(head) => {
                 self.frames().page(head).end_isolation();
+                // Who has seen the mark waits for its end.
+                self.isolation_ended();
                 None
             }
             Isolation::Taken(pages) => {
