@@ -39,7 +39,7 @@ mod request;
 mod status;
 
 use core::fmt;
-use core::ops::AddAssign;
+use core::ops::{AddAssign, Range};
 
 use crate::addr::{NodeId, Pfn};
 use crate::event::EventKind;
@@ -125,6 +125,11 @@ impl<P: Platform> Isolated<'_, P> {
     /// How many it has.
     pub(crate) fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Range<Pfn> {
+        self.head..Pfn(self.head.0 + self.pages)
     }
 
     /// Ends the isolation: the folio goes to this list.
