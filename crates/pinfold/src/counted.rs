@@ -49,6 +49,16 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    /// Whether `payer`, if there is one, is that many pages below its limit at the moment.
+    pub(crate) fn has_room(&self, payer: Option<GroupId>, pages: u64) -> bool {
+        match (self.charges(), payer) {
+            (Some(charges), Some(id)) => {
+                charges.limit(id).saturating_sub(charges.charged(id)) >= pages
+            }
+            _ => true,
+        }
+    }
+
     /// A large folio for private pages of `space`, counted as mapped, that `payer` is charged for.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ mod request;
 mod status;
 
 use core::fmt;
-use core::ops::AddAssign;
+use core::ops::{AddAssign, Range};
 
 use crate::addr::{NodeId, Pfn};
 use crate::event::EventKind;
@@ -72,21 +72,26 @@ impl AddAssign for Moved {
     }
 }
 
-/// Some pages of a range are not where they should be (EIO). Those that could move have moved.
+/// Not all pages of a range are where they should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotMoved(
-    /// How many moved, and how many stayed.
-    pub Moved,
-);
+#[non_exhaustive]
+pub enum NotMoved {
+    /// There is no such node, and nothing was touched (EINVAL).
+    NoNode(NodeId),
+    /// Some pages stay; those that could move have moved (EIO): how many of either.
+    Stays(Moved),
+}
 
 impl fmt::Display for NotMoved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Moved { moved, failed } = self.0;
-        write!(
-            f,
-            "{failed} pages stay where they are, {moved} have moved: release what refers to them, \
-             or free frames of that node"
-        )
+        match self {
+            Self::NoNode(node) => write!(f, "there is no {node}: choose one of the machine's"),
+            Self::Stays(Moved { moved, failed }) => write!(
+                f,
+                "{failed} pages stay where they are, {moved} have moved: release what refers to \
+                 them, or free frames of that node"
+            ),
+        }
     }
 }
 
@@ -125,6 +130,11 @@ impl<P: Platform> Isolated<'_, P> {
     /// How many it has.
     pub(crate) fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Range<Pfn> {
+        self.head..Pfn(self.head.0 + self.pages)
     }
 
     /// Ends the isolation: the folio goes to this list.
@@ -231,13 +241,25 @@ impl Target {
 /// On whose behalf the pages of a range move, and so which of them are passed over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mover {
-    /// move_pages, mbind, hotplug, CMA: every page of the scope is tried, and counts as failed
-    /// outside.
-    Request(MoveScope),
+    /// Hotplug, CMA: by frames. Every page is tried, also one that only the swap cache has.
+    Request,
+    /// mbind: by entries, and so not those that were swapped out (facts 7.3). Every page of the
+    /// scope is tried, and counts as failed outside.
+    Policy(MoveScope),
     /// Compaction, whose isolation passes over an anonymous page that has more references than
     /// mappings before it touches an entry (facts 12.7a), unless it is in the swap cache
     /// (facts 7.3).
     Compaction,
+}
+
+impl Mover {
+    /// Whether it finds pages that only the swap cache has.
+    pub(crate) fn follows_swap(self) -> bool {
+        match self {
+            Self::Request | Self::Compaction => true,
+            Self::Policy(_) => false,
+        }
+    }
 }
 
 /// Why a folio did not move.
@@ -307,6 +329,8 @@ impl<P: Platform> Memory<P> {
             Isolation::Refused | Isolation::Tail => None,
             Isolation::Taken(_) if !self.lru_isolate(head) => {
                 self.frames().page(head).end_isolation();
+                // Who has seen the mark waits for its end.
+                self.isolation_ended();
                 None
             }
             Isolation::Taken(pages) => {
@@ -351,7 +375,7 @@ impl<P: Platform> Memory<P> {
     ) -> (Moved, Result<(), Stays>) {
         let result = self.migrate_whole(&page, target, mode);
         match (result, mode) {
-            (Err(Stays::NoFrame), MigrateMode::Sync) if page.pages > 1 => {
+            (Err(Stays::NoFrame), MigrateMode::Sync) if self.has_parts(&page, target) => {
                 let moved = self.migrate_parts(page, target);
                 (moved, if moved.failed == 0 { Ok(()) } else { result })
             }
@@ -391,6 +415,16 @@ impl<P: Platform> Memory<P> {
             }
             Tally::HeadAndTail | Tally::HeadAndMapcount => None,
         }
+    }
+
+    /// Whether a folio that finds no place as a whole may find some in parts: not on a node that
+    /// there is not.
+    fn has_parts(&self, page: &Isolated<'_, P>, target: Target) -> bool {
+        let exists = match target.placement {
+            Placement::Only(node) => self.frames().has_node(node),
+            Placement::Prefer(_) => true,
+        };
+        page.pages > 1 && exists
     }
 
     /// Counts the pages of a folio that has moved, or not.

@@ -33,7 +33,6 @@ impl<P: Platform> Space<P> {
         let pte = self.tables().read_settled(page);
         match pte.decode() {
             Entry::Mapped(_) | Entry::Migration(_) => true,
-            Entry::Swap(_) if pte.is_lost() => false,
             Entry::Swap(entry) => match self.mem().cached_page(entry) {
                 Some(pfn) => {
                     self.mem().put(pfn, 1);

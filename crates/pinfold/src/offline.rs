@@ -4,9 +4,9 @@
 //! each other frame with private memory is found by its number, with a reference, isolated, and
 //! moved to anywhere else, and leaves the lists as soon as it is free. A frame that comes free by
 //! others between two rounds may be handed out again, and is met in the next. The rounds end when
-//! nothing is left, or one has taken no frame out: then a last one tells what stays, and all goes
-//! back. No lock is held over more than one frame's move; migration sleeps for page locks
-//! ([`MigrateMode::Sync`]).
+//! nothing is left, or one has taken no frame out: then a walk tells of each frame that is not out,
+//! once, and all goes back. No lock is held over more than one frame's move; migration sleeps for
+//! page locks ([`MigrateMode::Sync`]).
 //!
 //! Invariants:
 //! - INV-OFFLINE-1: a frame that is out was free, under the lock of its node's lists: it has no
@@ -18,9 +18,10 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::addr::Pfn;
-use crate::frame::{Flags, MemoryMapError, NodeSpan, Sizes, Wanted};
+use crate::error::OutOfFrames;
+use crate::frame::{Flags, MemoryMapError, NodeSpan, Sizes, Start, Wanted};
 use crate::memory::Memory;
-use crate::migrate::{MigrateMode, Stays, Target};
+use crate::migrate::{Isolated, MigrateMode, Target};
 use crate::platform::Platform;
 use crate::sync::Shared;
 
@@ -94,18 +95,16 @@ impl<P: Platform> Memory<P> {
         frames.check_span(span, Wanted::Present).map_err(OfflineError::Span)?;
         let mut out = frames.take_out_free(span);
         while out < span.frames {
-            let taken = Self::move_round(this, span, |_, _| ());
+            let taken = Self::move_round(this, span);
             out += taken;
             if taken == 0 {
                 break;
             }
         }
         if out < span.frames {
-            out += Self::move_round(this, span, tell);
-        }
-        if out < span.frames {
+            let stays = this.tell_what_stays(span, tell);
             frames.bring_back(span);
-            return Err(OfflineError::Stays(span.frames - out));
+            return Err(OfflineError::Stays(stays));
         }
         Ok(())
     }
@@ -114,62 +113,87 @@ impl<P: Platform> Memory<P> {
     /// did before.
     ///
     /// # Errors
-    /// When not all of the span is out: nothing has changed then.
+    /// When not all of the span is out, or part of it never was here: nothing has changed then. No
+    /// frames can be brought back anywhere.
     ///
     /// # Safety
     /// As for [`Frames::add`]: the frames are the caller's to give.
     ///
     /// [`Frames::add`]: crate::Frames::add
     pub unsafe fn online(&self, span: &NodeSpan) -> Result<(), MemoryMapError> {
+        if span.frames == 0 {
+            return Ok(());
+        }
         self.frames().check_span(span, Wanted::Out)?;
         self.frames().bring_back(span);
         Ok(())
     }
 
     /// A round: moves what is in use, and takes out what comes free; how many frames that were.
-    /// `tell` learns of each that stays.
-    fn move_round(
-        this: &Shared<Self>,
-        span: &NodeSpan,
-        mut tell: impl FnMut(Pfn, Obstacle),
-    ) -> u64 {
+    fn move_round(this: &Shared<Self>, span: &NodeSpan) -> u64 {
         this.lru_add_drain_all();
         let mut taken = 0;
         let all = (span.first.0..span.end()).map(Pfn);
         for pfn in all.filter(|pfn| !this.frames().is_out(*pfn)) {
-            match Self::move_away(this, pfn) {
-                Ok(folio) => {
-                    let first = folio.start.max(span.first);
-                    let frames = folio.end.0.min(span.end()) - first.0;
-                    taken += this.frames().take_out_free(&NodeSpan { first, frames, ..*span });
-                }
-                Err(why) => tell(pfn, why),
+            if let Some(folio) = Self::move_away(this, pfn) {
+                let first = folio.start.max(span.first);
+                let frames = folio.end.0.min(span.end()) - first.0;
+                taken += this.frames().take_out_free(&NodeSpan { first, frames, ..*span });
             }
         }
         taken + this.frames().take_out_free(span)
     }
 
-    /// Moves the folio of a frame that is in use to anywhere else; the frames that it had.
-    fn move_away(this: &Shared<Self>, pfn: Pfn) -> Result<Range<Pfn>, Obstacle> {
-        let flags = this.frames().flags(pfn);
-        let fixed = flags.contains(Flags::MERGED) || flags.contains(Flags::HUGETLB);
-        if fixed || !flags.contains(Flags::ANON) {
-            return Err(Obstacle::Fixed);
+    /// Moves the folio of a frame that is in use to anywhere else; the frames that it had, that one
+    /// among them, if it did.
+    fn move_away(this: &Shared<Self>, pfn: Pfn) -> Option<Range<Pfn>> {
+        if is_fixed(this.frames().flags(pfn)) {
+            return None;
         }
         // By the rules up to 4.4 a tail is not referred to by its number.
-        let head = this.frames().locked_by(pfn);
-        let reference = Self::try_reference(this, head).ok_or(Obstacle::Busy)?;
-        let isolated = this.isolate(head, Sizes::Any);
-        drop(reference);
+        let isolated = Self::isolate_of(this, this.frames().locked_by(pfn), pfn)?;
+        let frames = isolated.all();
         let target = Target::anywhere(this.frames().node(pfn));
-        let isolated = isolated.ok_or(Obstacle::Busy)?;
-        let frames = isolated.head()..Pfn(isolated.head().0 + isolated.pages());
-        match this.migrate_telling(isolated, target, MigrateMode::Sync).1 {
-            Ok(()) => Ok(frames),
-            Err(Stays::Busy) => Err(Obstacle::Busy),
-            Err(Stays::NoFrame) => Err(Obstacle::NoFrame),
+        this.migrate_telling(isolated, target, MigrateMode::Sync).1.is_ok().then_some(frames)
+    }
+
+    /// Isolates the folio with this head, if the page is still one of its pages: a split may have
+    /// come before.
+    fn isolate_of(this: &Shared<Self>, head: Pfn, pfn: Pfn) -> Option<Isolated<'_, P>> {
+        let _reference = Self::try_reference(this, head)?;
+        this.isolate(head, Sizes::Any).filter(|isolated| isolated.all().contains(&pfn))
+    }
+
+    /// Tells of each frame of a span that is not out; how many those are.
+    fn tell_what_stays(&self, span: &NodeSpan, mut tell: impl FnMut(Pfn, Obstacle)) -> u64 {
+        let mut stays = 0;
+        let all = (span.first.0..span.end()).map(Pfn);
+        for pfn in all.filter(|pfn| !self.frames().is_out(*pfn)) {
+            tell(pfn, self.obstacle(pfn));
+            stays += 1;
+        }
+        stays
+    }
+
+    /// Why a frame stays that the rounds have not taken out.
+    fn obstacle(&self, pfn: Pfn) -> Obstacle {
+        let (flags, target) = (self.frames().flags(pfn), Target::anywhere(self.frames().node(pfn)));
+        // Others have given it up since: a tail counts nothing either.
+        let free = !flags.intersects(Flags::LARGE) && self.frames().counts(pfn).refs() == 0;
+        if !free && is_fixed(flags) {
+            return Obstacle::Fixed;
+        }
+        match self.frames().alloc_from(target.placement, target.zone, Flags::ANON, Start::Held) {
+            Err(OutOfFrames) if !free => Obstacle::NoFrame,
+            Ok(_) | Err(OutOfFrames) => Obstacle::Busy,
         }
     }
+}
+
+/// Whether what a frame with these flags holds stays where it is.
+fn is_fixed(flags: Flags) -> bool {
+    let fixed = flags.contains(Flags::MERGED) || flags.contains(Flags::HUGETLB);
+    fixed || !flags.contains(Flags::ANON)
 }
 
 #[cfg(test)]

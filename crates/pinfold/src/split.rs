@@ -187,13 +187,16 @@ impl<P: Platform> Memory<P> {
         deferred.finish(self);
         let vacated = vacated.map_err(|Pinned(pfn)| SplitError::Pinned(pfn));
         let result = vacated.and_then(|()| self.break_up(folio, parting));
+        if result.is_ok() {
+            // From the first entry on, a part has hinting faults of its own.
+            self.frames().spread_last_fault(head, pages);
+        }
         if let Some(family) = &family {
             // INV-SPLIT-2.
             self.reoccupy(family, (head, pages), head, HugeEntries::Split);
         }
         match result {
             Ok(()) => {
-                self.frames().spread_last_fault(head, pages);
                 self.lru_add_parts(head, pages);
                 self.tell_frame(EventKind::Split(head));
                 drop(locked);

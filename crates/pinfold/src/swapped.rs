@@ -320,8 +320,12 @@ impl<P: Platform> Memory<P> {
         (folio.counts(), u32::from(cached))
     }
 
-    /// The page of the slot that a swap entry names, with a reference, if it is in memory.
+    /// The page of the slot that a swap entry names, with a reference, if it is in memory. The
+    /// entry of a page that is lost names no device, and may be there without one.
     pub(crate) fn cached_page(&self, entry: Swap) -> Option<Pfn> {
+        if usize::from(entry.device) >= DEVICES {
+            return None;
+        }
         let slot = Slot::of(entry);
         let slots = self.swap_table().slots(slot.device);
         let pfn = slots.page(slot.number)?;

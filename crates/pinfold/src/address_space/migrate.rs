@@ -6,15 +6,16 @@ use crate::migrate::{MigrateMode, MoveScope, Moved, Mover, NotMoved, PageStatus,
 use crate::platform::Platform;
 
 impl<P: Platform> AddressSpace<P> {
-    /// Moves the anonymous pages of `range` to `node`, as move_pages, mbind, memory hotplug and CMA
-    /// do (facts 4.5): every page is tried, also one that was swapped out and is still in memory.
+    /// Moves the anonymous pages of `range` to `node`, as memory hotplug and CMA do (facts 4.5):
+    /// every page is tried, also one that was swapped out and is still in memory. To a node that
+    /// does not exist nothing moves.
     pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
         self.migrate_as(range, node, MigrateMode::Sync)
     }
 
     /// As [`AddressSpace::migrate`], by a caller that can wait or not.
     pub fn migrate_as(&self, range: VirtRange, node: NodeId, mode: MigrateMode) -> Moved {
-        self.inner.migrate_range(range, node, (Mover::Request(MoveScope::All), mode))
+        self.inner.migrate_range(range, node, (Mover::Request, mode))
     }
 
     /// Moves pages, each to its node (move_pages): the large folio that one is part of moves as a
@@ -57,10 +58,12 @@ impl<P: Platform> AddressSpace<P> {
     }
 
     /// Moves the pages of `range` that the scope allows to `node`, as mbind does with
-    /// MPOL_MF_MOVE or MPOL_MF_MOVE_ALL for what is there already.
+    /// MPOL_MF_MOVE or MPOL_MF_MOVE_ALL for what is there already. What was swapped out is passed
+    /// over, also if it is still in memory.
     ///
     /// # Errors
-    /// With [`Strict::Strict`], when a page stays elsewhere: what could move has moved.
+    /// When there is no such node: nothing was touched. With [`Strict::Strict`], when a page stays
+    /// elsewhere: what could move has moved.
     pub fn move_range(
         &self,
         range: VirtRange,

@@ -8,6 +8,10 @@
 //! and no other. It comes to the swap cache and is not mapped; whoever wants it finds it there, and
 //! waits for its lock while it is read, as if a fault were reading it.
 //!
+//! It does not begin for a group that is nearer to its limit than twice the window: what nobody may
+//! want would be charged to it, and the faults that come next would find no room. (Linux takes
+//! memory from the group instead.)
+//!
 //! Whatever comes in its way ends it: a frame or a charge that is not to be had, a device that
 //! fails. Nothing is split, reclaimed or waited for to get a frame. A slot that nobody names any
 //! more when its page has been read is freed with the page, by whoever has the last share of it.
@@ -39,7 +43,11 @@ impl<P: Platform> Space<P> {
     #[cold]
     #[inline(never)]
     pub(super) fn read_ahead(&self, fault: &Request<'_, P>, leaf: Leaf<'_, P>) {
-        for page in each_page(self.window(fault)).filter(|page| *page != fault.page) {
+        let window = self.window(fault);
+        if !self.mem().has_room(self.payer(), 2 * (window.end.0 - window.start.0)) {
+            return;
+        }
+        for page in each_page(window).filter(|page| *page != fault.page) {
             let request = Request { page, want: Want::Read, ..*fault };
             if self.read_one_ahead(&request, leaf).is_err() {
                 break;

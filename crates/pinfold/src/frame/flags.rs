@@ -76,6 +76,9 @@ const NODE_SHIFT: u32 = 24;
 /// Node and zone in a flag word: constant from the day the frame is added.
 pub(crate) const HOME_MASK: u32 = 0xff << NODE_SHIFT | ZONE_MASK;
 
+/// The place of the zone in the word of a frame that was never added to the table.
+pub(crate) const NO_ZONE: u32 = ZONE_MASK >> ZONE_SHIFT;
+
 /// The upper half of the word for a frame of `node` in the zone at place `zone`.
 pub(crate) const fn home_bits(node: NodeId, zone: u32) -> u32 {
     (node.0 as u32) << NODE_SHIFT | zone << ZONE_SHIFT

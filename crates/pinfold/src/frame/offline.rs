@@ -3,10 +3,10 @@
 //!
 //! Protocol: under the lock of the node's lists, into which its stocks' frames come first, what is
 //! free of a span leaves the lists and is reserved. It keeps its home, by which it goes back to
-//! where it was. Frames in use are not touched. Whoever takes out or brings back does so alone, as
-//! who adds and reserves memory.
+//! where it was; a frame that was never added has none. Frames in use are not touched. Whoever
+//! takes out or brings back does so alone, as who adds and reserves memory.
 
-use super::flags::{Flags, HOME_MASK, node_of, zone_of};
+use super::flags::{Flags, HOME_MASK, NO_ZONE, node_of, zone_of};
 use super::frames::Frames;
 use super::setup::MemoryMapError;
 use super::span::NodeSpan;
@@ -17,7 +17,7 @@ use crate::addr::Pfn;
 pub(crate) enum Wanted {
     /// Free or in use.
     Present,
-    /// Reserved.
+    /// Taken out or reserved, and so with a home to go back to.
     Out,
 }
 
@@ -27,21 +27,24 @@ impl Frames {
         let outside = MemoryMapError::Outside(span.first);
         let end = span.first.0.checked_add(span.frames).ok_or(outside)?;
         if self.has_outside_owner() {
-            return Err(MemoryMapError::NotFree(span.first));
+            return Err(MemoryMapError::OthersOwn(span.first));
         }
         for pfn in (span.first.0..end).map(Pfn) {
             if !self.contains(pfn) {
                 return Err(MemoryMapError::Outside(pfn));
             }
+            let (home, first) = (self.home(pfn), self.home(span.first));
+            if zone_of(home) == NO_ZONE {
+                return Err(MemoryMapError::NeverAdded(pfn));
+            }
             let out = self.is_out(pfn);
             match wanted {
-                Wanted::Present if out => return Err(MemoryMapError::NotFree(pfn)),
+                Wanted::Present if out => return Err(MemoryMapError::Out(pfn)),
                 Wanted::Out if !out => return Err(MemoryMapError::NotReserved(pfn)),
                 Wanted::Present | Wanted::Out => {}
             }
-            let (home, first) = (self.home(pfn), self.home(span.first));
             if node_of(home) != span.node || home != first {
-                return Err(MemoryMapError::Outside(pfn));
+                return Err(MemoryMapError::Elsewhere(pfn));
             }
         }
         Ok(())
@@ -60,9 +63,12 @@ impl Frames {
     pub(crate) fn take_out_free(&self, span: &NodeSpan) -> u64 {
         let mut node = self.store.nodes()[usize::from(span.node.0)].lock();
         self.recall(&mut node, span.node);
-        node.cut_free(self.metadata(), (span.first.0, span.end()), |pfn| {
-            self.frame(pfn).flags.write_once(Flags::RESERVED.bits() | self.home(pfn));
-        })
+        node.cut_free(self.metadata(), (span.first.0, span.end()), |pfn| self.set_aside(pfn))
+    }
+
+    /// A frame that has just left the lists is reserved, and keeps its home.
+    pub(super) fn set_aside(&self, pfn: Pfn) {
+        self.frame(pfn).flags.write_once(Flags::RESERVED.bits() | self.home(pfn));
     }
 
     /// Brings those frames of a span back that are out; how many that were.

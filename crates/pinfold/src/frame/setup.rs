@@ -174,8 +174,16 @@ pub enum MemoryMapError {
     Outside(Pfn),
     /// The frame is not reserved: it was added before.
     NotReserved(Pfn),
-    /// The frame is not free, or it is an outside owner's.
+    /// The frame is not free.
     NotFree(Pfn),
+    /// The frame is an outside owner's.
+    OthersOwn(Pfn),
+    /// The frame is out already.
+    Out(Pfn),
+    /// The frame was never added to the table: it lies between its spans.
+    NeverAdded(Pfn),
+    /// The frame lies on another node than the span says, or in another zone than its first.
+    Elsewhere(Pfn),
 }
 
 impl fmt::Display for MemoryMapError {
@@ -186,6 +194,16 @@ impl fmt::Display for MemoryMapError {
             }
             Self::NotReserved(pfn) => write!(f, "{pfn} is not reserved: it was added before"),
             Self::NotFree(pfn) => write!(f, "{pfn} is not free: take memory out before it is used"),
+            Self::OthersOwn(pfn) => {
+                write!(f, "{pfn} is an outside owner's: take memory out there, or bring it back")
+            }
+            Self::Out(pfn) => write!(f, "{pfn} is out already: name what is in use"),
+            Self::NeverAdded(pfn) => write!(f, "{pfn} was never in use here: add it first"),
+            Self::Elsewhere(pfn) => write!(
+                f,
+                "{pfn} lies on another node than named or in another zone than the first frame: \
+                 name each part by itself"
+            ),
         }
     }
 }
@@ -249,15 +267,13 @@ impl Frames {
             return Err(MemoryMapError::Outside(*pfn));
         }
         if self.has_outside_owner() {
-            return Err(MemoryMapError::NotFree(first));
+            return Err(MemoryMapError::OthersOwn(first));
         }
         let id = self.node(first);
         let mut node = self.store.nodes()[usize::from(id.0)].lock();
         self.recall(&mut node, id);
         node.cut(self.metadata(), first.0, end).map_err(MemoryMapError::NotFree)?;
-        for pfn in first.0..end {
-            self.frame(Pfn(pfn)).flags.write_once(Flags::RESERVED.bits());
-        }
+        (first.0..end).for_each(|pfn| self.set_aside(Pfn(pfn)));
         Ok(())
     }
 

@@ -11,9 +11,10 @@ use core::ptr::NonNull;
 use core::slice;
 
 use super::buddy::NodeLock;
-use super::flags::Flags;
+use super::flags::{Flags, NO_ZONE, home_bits};
 use super::meta::{Frame, Metadata};
 use super::span::SpanError;
+use crate::addr::NodeId;
 use crate::error::NoMemory;
 use crate::sync::{AtomicU32, AtomicU64};
 
@@ -105,7 +106,7 @@ impl Store {
         for frame in 0..frame_count {
             let reserved = Frame {
                 counts: AtomicU64::new(0),
-                flags: AtomicU32::new(Flags::RESERVED.bits()),
+                flags: AtomicU32::new(Flags::RESERVED.bits() | home_bits(NodeId(0), NO_ZONE)),
                 spare: AtomicU32::new(0),
                 mapping: AtomicU64::new(0),
                 index: AtomicU64::new(0),

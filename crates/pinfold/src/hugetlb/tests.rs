@@ -1,6 +1,7 @@
 //! Huge pages of the pool: promises, faults, fork, and what becomes of whom when none is left. Four
 //! small pages are a huge one, but in one test.
 
+use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
 
@@ -8,13 +9,14 @@ use crate::pin::{Ask, Path};
 use crate::rules::PRESETS;
 use crate::rules::cow::sets_exclusive;
 use crate::testing::{
-    Audit, Hardware, Marks, Mem, Outside, Space, device_read, device_write, entry_at_flush, load,
-    machine, machine_of, pages, rules, space, spans, store, translate,
+    Audit, Disk, Hardware, Marks, Mem, Outside, Space, device_read, device_write, entry_at_flush,
+    load, machine, machine_of, pages, rules, space, spans, store, translate,
 };
 use crate::{
     Access, Advice, Cause, Entry, EventKind, FaultError, Format, FrameSetup, HugePages, LockError,
-    NodeId, Pfn, PinError, Place, Prot, Remap, Small, SmallAarch64, SmallRiscv64, SpaceError,
-    SplitError, Term, Tuning, UffdId, UffdMode, VirtAddr, VirtRange, X86_64,
+    MoveScope, Moved, NodeId, PageStatus, Pfn, PinError, Place, Prot, Reclaimed, Reclaimer, Remap,
+    Small, SmallAarch64, SmallRiscv64, SpaceError, SplitError, Strict, SwapWrites, Term, Tuning,
+    UffdId, UffdMode, VirtAddr, VirtRange, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -334,6 +336,40 @@ fn the_owner_takes_its_page_from_its_descendants_when_none_is_left() {
         drop((parent, child, grandchild, late));
         assert_eq!(pool(&mem), (4, 4, 0));
         Audit::of(&mem).check();
+    }
+}
+
+/// Its entry is in the form of a swap entry, and names no device: with none, and beside one.
+#[test]
+fn a_page_that_is_lost_is_nothing_to_be_moved_or_swapped() {
+    for (text, swaps) in [("4.4", false), ("pinfold", false), ("pinfold", true)] {
+        let mem = machine::<Small>(rules(text), &[80, 20], Tuning::default());
+        assert_eq!(mem.hugetlb_pool(1), 1, "{text}");
+        let parent = space(&mem);
+        map(&parent, 4, 4).unwrap();
+        store(&parent, 4, 4).unwrap();
+        let child = parent.fork().unwrap();
+        store(&parent, 4, 44).unwrap();
+        if swaps {
+            mem.swap_on(Box::new(Disk::default()), 16, SwapWrites::Any).unwrap();
+        }
+        let (all, there) = (pages(4, 4), NodeId(1));
+        let nothing = Moved::default();
+        assert_eq!((child.migrate(all, there), child.compact(all, there)), (nothing, nothing));
+        let bound = child.move_range(all, there, MoveScope::All, Strict::Strict);
+        assert_eq!((bound, child.page_status(at(5))), (Ok(nothing), PageStatus::Absent), "{text}");
+        child.move_pages(&[(at(5), there)], MoveScope::All, |status| {
+            assert_eq!(status, PageStatus::Absent, "{text}");
+        });
+        for who in [Reclaimer::Advice, Reclaimer::Pressure] {
+            assert_eq!(child.page_out(all, who), Reclaimed::default(), "{text}");
+        }
+        for advice in [Advice::Cold, Advice::Free] {
+            let _ = child.advise(all, advice);
+        }
+        child.resident(all, |there| assert!(!there, "{text}")).unwrap();
+        assert_eq!(load(&child, 4), Err(FaultError::NoHugePage), "{text}: as before");
+        Audit::of(&mem).space(&parent).space(&child).check();
     }
 }
 

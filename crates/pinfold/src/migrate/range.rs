@@ -1,8 +1,8 @@
 //! Moving the pages of a range: one by one, or since 6.3 in batches whose flushes are one
 //! (facts 6.7). A large folio is one step, and moves whole, also where the range has a part of it.
-//! A page that was swapped out and is still in memory moves like one that is mapped, as for those
-//! of the kernel's movers that go by frames: hotplug, CMA and compaction. (move_pages and mbind go
-//! by entries there, and pass over it.)
+//! A page that was swapped out and is still in memory moves like one that is mapped, for those
+//! movers that go by frames: hotplug, CMA and compaction. (move_pages and mbind go by entries, and
+//! pass over it.)
 //!
 //! Protocol: the address space's lock is held only to find and isolate the folios. In a batch the
 //! entries of all folios are taken out before the flush, and all stay locked until each has its
@@ -65,7 +65,8 @@ impl<'m, P: Platform> Search<'m, P> {
         match pte.counted() {
             Some(pfn) => self.look_mapped(mem, pfn),
             None => {
-                if let Entry::Swap(entry) = pte.decode()
+                if self.to.1.follows_swap()
+                    && let Entry::Swap(entry) = pte.decode()
                     && let Some(pfn) = mem.cached_page(entry)
                 {
                     self.look_mapped(mem, pfn);
@@ -84,7 +85,7 @@ impl<'m, P: Platform> Search<'m, P> {
         if let Some(head) = head {
             self.last = head..Pfn(head.0 + pages);
         }
-        if self.to.1 == Mover::Request(MoveScope::Own) && mem.may_be_shared(pfn) {
+        if self.to.1 == Mover::Policy(MoveScope::Own) && mem.may_be_shared(pfn) {
             self.moved.failed += pages;
             return;
         }
@@ -119,7 +120,7 @@ impl<P: Platform> Space<P> {
     ) -> Moved {
         match mover {
             // The batches' references would refuse the migration of what waits there.
-            Mover::Request(_) => self.mem().lru_add_drain_all(),
+            Mover::Request | Mover::Policy(_) => self.mem().lru_add_drain_all(),
             Mover::Compaction => {}
         }
         let (mut page, end) = (range.first_page(), range.end_page().min(self.end_page()));
@@ -164,7 +165,7 @@ impl<P: Platform> Memory<P> {
         let unreferenced = || self.frames().counts_as(pfn, |counts| counts.refs() <= counts.maps());
         self.frames().node(pfn) != node
             && match mover {
-                Mover::Request(_) => true,
+                Mover::Request | Mover::Policy(_) => true,
                 Mover::Compaction => unreferenced() || self.is_swap_cached(pfn),
             }
     }
@@ -187,7 +188,7 @@ impl<P: Platform> Memory<P> {
                 (Some(fresh), _) => {
                     batch.push(Move { taken: None, fresh, page, pass: Pass::Again });
                 }
-                (None, MigrateMode::Sync) if page.pages > 1 => {
+                (None, MigrateMode::Sync) if self.has_parts(&page, target) => {
                     moved += self.migrate_parts(page, target);
                 }
                 (None, _) => moved += self.count_moved(&page, Pass::Again),

@@ -82,10 +82,13 @@ impl<P: Platform> Space<P> {
         node: NodeId,
         (scope, strict): (MoveScope, Strict),
     ) -> Result<Moved, NotMoved> {
-        let how = (Mover::Request(scope), MigrateMode::Sync);
+        if !self.mem().frames().has_node(node) {
+            return Err(NotMoved::NoNode(node));
+        }
+        let how = (Mover::Policy(scope), MigrateMode::Sync);
         let moved = self.migrate_range(range, node, how);
         match strict {
-            Strict::Strict if moved.failed > 0 => Err(NotMoved(moved)),
+            Strict::Strict if moved.failed > 0 => Err(NotMoved::Stays(moved)),
             Strict::Strict | Strict::No => Ok(moved),
         }
     }

@@ -6,9 +6,10 @@ use crate::testing::{
     store,
 };
 use crate::{
-    Access, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, Pfn, Prot, Tuning, VirtAddr,
-    X86_64,
+    Access, EventKind, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, Pfn, Prot, Tuning,
+    VirtAddr, X86_64,
 };
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 const fn span(node: u8, first: u64, frames: u64) -> NodeSpan {
@@ -57,7 +58,7 @@ fn memory_goes_with_its_pages_moved_and_comes_back() {
         assert_eq!(mem.frames().total_free(), free - APART.frames, "{text}");
         assert!(store(&parent, 30, 1).unwrap() < APART.first, "{text}: it is not handed out");
         Audit::of(&mem).space(&parent).space(&child).check();
-        let again = Err(OfflineError::Span(MemoryMapError::NotFree(APART.first)));
+        let again = Err(OfflineError::Span(MemoryMapError::Out(APART.first)));
         assert_eq!(offline(&mem, &APART).0, again, "{text}: it is out already");
         // SAFETY: nobody has used it meanwhile.
         unsafe { mem.online(&APART) }.unwrap();
@@ -145,9 +146,70 @@ fn a_span_must_be_of_one_node_and_one_zone() {
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(span(0, 60, 5)), MemoryMapError::Outside(Pfn(64)));
-    assert_eq!(refused(span(0, 40, 16)), MemoryMapError::Outside(Pfn(48)));
-    assert_eq!(refused(span(1, 48, 1)), MemoryMapError::Outside(Pfn(48)));
+    assert_eq!(refused(span(0, 40, 16)), MemoryMapError::Elsewhere(Pfn(48)));
+    assert_eq!(refused(span(1, 48, 1)), MemoryMapError::Elsewhere(Pfn(48)));
     assert_eq!(refused(span(0, u64::MAX, 2)), MemoryMapError::Outside(Pfn(u64::MAX)));
     assert_eq!(offline(&mem, &span(9, 48, 0)), (Ok(()), Vec::new()), "nothing is nowhere");
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn what_was_never_here_is_not_brought_back_and_nothing_can_be_anywhere() {
+    let spans = [span(0, 0, 32), span(0, 40, 24)];
+    let setup = FrameSetup::new(&spans);
+    let mem: Mem<X86_64> = machine_of(Marks::Hardware, setup, rules("pinfold"), Tuning::default());
+    let hole = MemoryMapError::NeverAdded(Pfn(32));
+    // SAFETY: refused, or nothing.
+    unsafe {
+        assert_eq!(mem.online(&span(0, 32, 8)), Err(hole));
+        assert_eq!(mem.online(&span(9, 0, 0)), Ok(()));
+    }
+    assert_eq!(offline(&mem, &span(0, 32, 8)).0, Err(OfflineError::Span(hole)));
+    // What was reserved before it was used goes to where it was.
+    let free = mem.frames().total_free();
+    mem.frames().reserve(Pfn(40), 24).unwrap();
+    assert_eq!(
+        offline(&mem, &span(0, 40, 24)).0,
+        Err(OfflineError::Span(MemoryMapError::Out(Pfn(40))))
+    );
+    // SAFETY: nobody has used it.
+    unsafe { mem.online(&span(0, 40, 24)) }.unwrap();
+    assert_eq!(mem.frames().total_free(), free);
+    Audit::of(&mem).check();
+}
+
+#[test]
+fn a_page_whose_folio_is_split_meanwhile_waits_for_the_next_round() {
+    let tuning = Tuning { folios_always: 1 << 2, ..Tuning::default() };
+    let (mem, space) = world_with("pinfold", tuning);
+    let head = store(&space, 16, 5).unwrap();
+    let tail = Pfn(head.0 + 2);
+    assert!(Memory::isolate_of(&mem, head, tail).is_some());
+    space.split_folio(VirtAddr::of_page(16)).unwrap();
+    assert!(Memory::isolate_of(&mem, head, tail).is_none());
+    assert!(Memory::isolate_of(&mem, tail, tail).is_some());
+    Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn only_what_stays_in_the_end_is_told() {
+    let (mem, space) = world_with("pinfold", Tuning { migrate_passes: 1, ..Tuning::default() });
+    (16..18).for_each(|page| assert!(store(&space, page, page).unwrap() >= APART.first));
+    let space = Arc::new(space);
+    let mut two = [16, 17].map(|page| (frame(&space, page), page));
+    two.sort();
+    let [first, second] = two.map(|(_, page)| space.get(pages(page, 1), Access::Write).unwrap());
+    let (owner, mut tries, held) = (space.clone(), 0, Arc::new(Mutex::new(Some(first))));
+    // Each round tries both. In the second the first one is given up when it has been tried.
+    let gets = held.clone();
+    let give_up = move |event| {
+        tries += u32::from(matches!(event, EventKind::MigrationBusy { .. }));
+        if tries == 4 && gets.lock().unwrap().take().is_some() {
+            owner.unmap(pages(two[0].1, 1)).unwrap();
+        }
+    };
+    let (result, stays) = mem.platform().interrupt(give_up, || offline(&mem, &APART));
+    assert_eq!(result, Err(OfflineError::Stays(stays.len() as u64)));
+    drop((held, second));
     Audit::of(&mem).space(&space).check();
 }

@@ -3,10 +3,11 @@
 
 use std::vec::Vec;
 
+use crate::frame::FaultedBy;
 use crate::testing::{Audit, Mem, Space, load, machine, map, pages, rules, space, store};
 use crate::{
-    Access, Advice, Group, Memory, Pfn, Place, Prot, Remap, SplitError, Splits, Term, Tuning,
-    VirtAddr, X86_64, lab,
+    Access, Advice, EventKind, Group, HintFilter, Memory, NodeId, Pfn, Place, Prot, Remap,
+    SplitError, Splits, Term, Tuning, VirtAddr, X86_64, lab,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -441,3 +442,25 @@ fn one_that_is_pinned_does_not_help_a_fault_that_finds_no_frame() {
 }
 
 mod references;
+
+/// From its first entry on, a part of a folio has hinting faults of its own.
+#[test]
+fn a_part_keeps_the_hinting_fault_that_it_has_while_others_come_back() {
+    let tuning = Tuning { hint_filter: HintFilter::On, ..tuning() };
+    let mem = machine::<X86_64>(rules("pinfold"), &[200, 40], tuning);
+    let space = space(&mem);
+    space.advise(map(&space, 16, 16, RW), Advice::HugePage).unwrap();
+    let head = store(&space, 16, 5).unwrap();
+    let by = |task| FaultedBy { node: NodeId(1), task };
+    mem.frames().exchange_last_fault(head, by(1));
+    let rig = mem.clone();
+    let fault = move |event| {
+        if event == (EventKind::MigrationRestored { pfn: Pfn(head.0 + 1), writable: true }) {
+            assert_eq!(rig.frames().exchange_last_fault(Pfn(head.0 + 1), by(2)), Some(by(1)));
+        }
+    };
+    mem.platform().interrupt(fault, || space.split_folio(at(16)).unwrap());
+    let known = [0, 1, 2, 15].map(|page| mem.frames().peek_last_fault(Pfn(head.0 + page)));
+    assert_eq!(known, [by(1), by(2), by(1), by(1)].map(Some));
+    Audit::of(&mem).space(&space).check();
+}

@@ -9,8 +9,8 @@ use crate::testing::{
     Audit, Disk, Mem, Rig, Space, load, machine, map, pages, rules, space, store,
 };
 use crate::{
-    Advice, Pfn, Placement, Prot, Reclaimed, Reclaimer, Store, StoreError, SwapId, SwapWrites,
-    Tuning, VirtAddr, X86_64,
+    Advice, Group, Pfn, Placement, Prot, Reclaimed, Reclaimer, Store, StoreError, SwapId,
+    SwapWrites, Tuning, VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -137,4 +137,18 @@ fn pages_that_nobody_asks_for_leave_again_and_die_with_their_owner() {
     drop(child);
     assert_eq!(mem.swap_usage(id).map(|usage| (usage.free, usage.cached)), Some((16, 0)));
     Audit::of(&mem).check();
+}
+
+#[test]
+fn a_group_near_its_limit_is_not_charged_for_what_nobody_asked_for() {
+    for (limit, ahead) in [(10, 0), (16, 0), (17, 7)] {
+        let (mem, space, _, _) = world("pinfold", 3, 0);
+        let group = Group::new(&mem, limit).unwrap();
+        space.join(&group);
+        map(&space, 40, 8, RW);
+        assert_eq!((load(&space, 16), read(&mem)), (Ok(16), (1, ahead, 0)), "{limit}");
+        assert_eq!(group.charged(), 1 + ahead, "{limit}");
+        assert!((40..48).all(|page| store(&space, page, 1).is_ok()), "{limit}");
+        Audit::of(&mem).space(&space).group(&group).check();
+    }
 }

@@ -220,3 +220,16 @@ fn memory_that_is_added_later_joins_its_neighbours() {
     assert_eq!(add(span(0, 16, 8)), Err(MemoryMapError::NotReserved(Pfn(16))));
     assert!(frames.total_free() == 32 && whole());
 }
+
+#[test]
+fn what_is_reserved_keeps_its_zone() {
+    const FIRST: u64 = 1 << 20;
+    let above = span(0, FIRST, 16);
+    let frames = Frames::new(&[span(0, FIRST - 16, 16), above]).unwrap();
+    frames.reserve(Pfn(FIRST), 16).unwrap();
+    assert_eq!(frames.check_span(&above, Wanted::Out), Ok(()));
+    assert_eq!(frames.bring_back(&above), 16);
+    let low = core::iter::from_fn(|| frames.take_run(0, ANYWHERE, Zone::Low32).ok());
+    let low: Vec<_> = low.map(|run| run.keep()).collect();
+    assert!(low.len() == 16 && low.iter().all(|pfn| pfn.0 < FIRST), "{low:?}");
+}

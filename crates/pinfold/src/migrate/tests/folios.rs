@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::{RW, THERE};
+use crate::rules::PRESETS;
 use crate::rules::large::{Tally, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::testing::{
     Audit, Mem, Space, device_read, load, machine, map, pages, rules, space, store,
 };
 use crate::{
-    Access, Advice, EventKind, Group, MigrateMode, Moved, NodeId, Pfn, Placement, PmdMapping, Prot,
-    Small, Term, Tuning, VirtAddr, lab,
+    Access, Advice, EventKind, Group, MigrateMode, MoveScope, Moved, NodeId, NotMoved, Pfn,
+    Placement, PmdMapping, Prot, Small, Strict, Term, Tuning, VirtAddr, lab,
 };
 
 const BOTH: [PmdMapping; 2] = [PmdMapping::On, PmdMapping::Off];
@@ -239,7 +240,7 @@ fn a_node_without_a_run_of_frames_takes_the_pages_and_a_full_one_what_fits() {
             let (mem, space) = world_of(text, &[60, 8], by);
             let there = Placement::Only(THERE);
             let mut taken: Vec<_> = (0..8).map(|_| mem.frames().take(there).unwrap()).collect();
-            assert_eq!(space.migrate(pages(4, 4), NodeId(7)), Moved { moved: 0, failed: 4 });
+            assert_eq!(space.migrate(pages(4, 4), THERE), Moved { moved: 0, failed: 4 });
             assert_eq!(stats(&mem)[..3], [0, 0, 1], "{text}: split in vain, as Linux does");
             fill_again(&space);
             taken.sort_by_key(|frame| frame.pfn());
@@ -478,6 +479,23 @@ fn a_folio_that_is_isolated_or_locked_is_left_to_who_has_it() {
         assert_eq!(tried, Moved { moved: 0, failed: 4 });
         drop(lock);
         assert_eq!(space.migrate(pages(4, 4), THERE).moved, 4);
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn a_node_that_there_is_not_takes_nothing_and_splits_nothing() {
+    for (text, by) in PRESETS.iter().flat_map(|text| BOTH.map(|by| (*text, by))) {
+        let (mem, space) = world(text, by);
+        let (all, nowhere) = (pages(4, 4), NodeId(9));
+        for strict in [Strict::No, Strict::Strict] {
+            let bound = space.move_range(all, nowhere, MoveScope::All, strict);
+            assert_eq!(bound, Err(NotMoved::NoNode(nowhere)), "{text}");
+        }
+        assert_eq!(mem.stats().pgmigrate_fail, 0, "{text}");
+        assert_eq!(space.migrate(all, nowhere), Moved { moved: 0, failed: 4 }, "{text}");
+        assert_eq!((mem.stats().thp_split_page, mem.stats().thp_migration_split), (0, 0), "{text}");
+        assert!(lab::large_folio(mem.frames(), frame(&space, 5)).is_some(), "{text}");
         Audit::of(&mem).space(&space).check();
     }
 }

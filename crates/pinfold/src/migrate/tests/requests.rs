@@ -92,7 +92,7 @@ fn a_strict_request_says_what_stays() {
         let moved = Moved { moved: 2, failed: 1 };
         let all = pages(16, 8);
         let strict = |scope| space.move_range(all, THERE, scope, Strict::Strict);
-        assert_eq!(strict(MoveScope::Own), Err(NotMoved(moved)), "{text}");
+        assert_eq!(strict(MoveScope::Own), Err(NotMoved::Stays(moved)), "{text}");
         let own = space.move_range(all, THERE, MoveScope::Own, Strict::No);
         assert_eq!(own, Ok(Moved { moved: 0, failed: 1 }), "{text}");
         assert_eq!(strict(MoveScope::All), Ok(Moved { moved: 1, failed: 0 }), "{text}");

@@ -5,8 +5,8 @@ use std::boxed::Box;
 use super::{RW, THERE, node};
 use crate::testing::{Audit, Disk, Mem, Space, load, machine, map, pages, rules, space, store};
 use crate::{
-    Access, Advice, Entry, EventKind, Moved, Pfn, Reclaimed, Reclaimer, SwapId, SwapWrites, Tuning,
-    VirtAddr, X86_64, lab,
+    Access, Advice, Entry, EventKind, MoveScope, Moved, Pfn, Reclaimed, Reclaimer, Strict, SwapId,
+    SwapWrites, Tuning, VirtAddr, X86_64, lab,
 };
 
 const MOVED: Moved = Moved { moved: 1, failed: 0 };
@@ -166,4 +166,19 @@ fn one_that_a_device_reads_stays_and_one_that_nobody_wants_meanwhile_is_freed() 
     assert_eq!(space.migrate(pages(16, 1), THERE), MOVED);
     assert_eq!(load(&space, 16), Ok(0));
     Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_policy_goes_by_entries_and_passes_over_it() {
+    for scope in [MoveScope::Own, MoveScope::All] {
+        let World { mem, space, .. } = world("pinfold");
+        let old = unmap_only(&space);
+        let bound = space.move_range(pages(16, 1), THERE, scope, Strict::Strict);
+        assert_eq!((bound, cached(&space)), (Ok(Moved::default()), Some(old)));
+        assert_eq!(load(&space, 16), Ok(5));
+        // Mapped, and in its slot all the same.
+        let bound = space.move_range(pages(16, 1), THERE, scope, Strict::Strict);
+        assert_eq!((bound, load(&space, 16)), (Ok(MOVED), Ok(5)));
+        Audit::of(&mem).space(&space).check();
+    }
 }

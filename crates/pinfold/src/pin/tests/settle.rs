@@ -166,3 +166,15 @@ fn without_a_frame_elsewhere_the_request_fails_and_changes_nothing() {
     assert!((16..18).all(|page| load(&space, page) == Ok(page)));
     Audit::of(&mem).space(&space).check();
 }
+
+/// Who has seen the mark meanwhile may wait for its end.
+#[test]
+fn an_isolation_that_a_batch_refuses_has_ended_for_those_who_wait() {
+    let (mem, space) = world_with("pinfold", Tuning { lru_batch: 15, ..Tuning::default() });
+    let pfn = store(&space, 16, 5).unwrap();
+    let seen = mem.isolations().seen();
+    assert!(mem.isolate(pfn, Sizes::Any).is_none(), "it waits in a batch");
+    assert_ne!(mem.isolations().seen(), seen);
+    mem.lru_add_drain_all();
+    Audit::of(&mem).space(&space).check();
+}
