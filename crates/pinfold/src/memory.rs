@@ -63,7 +63,8 @@ pub struct Tuning {
     /// Of how many pages those lie beside one that a fault reads from a swap device and are read
     /// with it, if they are on one: 2^n, aligned; zero: none is. They come to memory and are not
     /// mapped. Where there are no lists, only those who want them or offer their range have them
-    /// leave again. Linux: 3 (`page-cluster`), a window that adapts to what was used.
+    /// leave again, and a group that is nearer to its limit than twice as many is charged for none.
+    /// Linux: 3 (`page-cluster`), a window that adapts to what was used.
     pub swap_readahead: u32,
     /// Whether pages remember their last hinting fault, and move by what that was.
     pub hint_filter: HintFilter,
