@@ -31,8 +31,10 @@ pub(super) struct Wish {
     pub(super) rechecks: bool,
     /// Whether the entry is read again, too, by which the table was found.
     rechecks_table: bool,
-    /// Whether pages are refused for what or where they are ([`refused`]).
-    picky: bool,
+    /// Whether pages of files whose writes are tracked are refused.
+    untracked: bool,
+    /// Whether pages are that lie in memory which is set apart for what can move.
+    settles: bool,
 }
 
 impl<P: Platform> Space<P> {
@@ -110,7 +112,8 @@ impl<P: Platform> Space<P> {
             },
             request,
             walk,
-            picky: refuses_tracked(self.mem().rule(), request) || self.settles(request),
+            untracked: refuses_tracked(self.mem().rule(), request),
+            settles: self.settles(request),
             rechecks: rechecks_entry(self.mem().rule()),
             rechecks_table: rechecks_table(self.mem().rule()),
         }
@@ -287,7 +290,7 @@ impl<P: Platform> Space<P> {
         pages: u64,
         wish: &Wish,
     ) -> (u64, Option<FastStop>) {
-        if !wish.picky && wish.request.access == Access::Write {
+        if !wish.untracked && !wish.settles && wish.request.access == Access::Write {
             // Only the entries matter.
             let good = match wish.rechecks {
                 true => leaf.following(page..page + pages, pfn, wish.fits),
@@ -310,16 +313,11 @@ impl<P: Platform> Space<P> {
     }
 }
 
-/// Why a page is refused for what or where it is, if it is: one of a file whose writes are tracked,
-/// or in memory that is set apart for what can move. That does not change as long as somebody holds
-/// it.
+/// Whether the page is one of a file whose writes are tracked. That does not change as long as
+/// somebody holds it.
 #[cold]
-fn refused<P: Platform>(mem: &Memory<P>, pfn: Pfn, request: Request) -> Option<FastStop> {
-    let flags = mem.frames().flags(pfn);
-    if flags.contains(Flags::FILE) && refuses_tracked(mem.rule(), request) {
-        return Some(FastStop::Tracked);
-    }
-    (mem.settles(request) && mem.must_move(pfn)).then_some(FastStop::Movable)
+fn is_files<P: Platform>(mem: &Memory<P>, pfn: Pfn) -> bool {
+    mem.frames().flags(pfn).contains(Flags::FILE)
 }
 
 /// The second look, after the reference: INV-PIN-1, INV-PIN-2.
@@ -345,10 +343,11 @@ pub(super) fn allows<P: Platform>(
     pfn: Pfn,
     wish: &Wish,
 ) -> Result<(), FastStop> {
-    if wish.picky
-        && let Some(why) = refused(mem, pfn, wish.request)
-    {
-        return Err(why);
+    if wish.untracked && is_files(mem, pfn) {
+        return Err(FastStop::Tracked);
+    }
+    if wish.settles && mem.must_move(pfn) {
+        return Err(FastStop::Movable);
     }
     if !pte.is_writable() && wish.request.access == Access::Read {
         smp_rmb();
