@@ -60,8 +60,8 @@ fn agrees_with_one_piece(directory: &Path, shards: usize) {
 fn tasks_of_a_job_array_are_shards() {
     let here = directory("slurm");
     for task in ["1", "2", "3"] {
-        let mut array = script(&["campaigns/slurm.sh", here.to_str().unwrap()]);
-        array.args(SEARCH).env("SLURM_ARRAY_TASK_ID", task).env("SLURM_ARRAY_TASK_COUNT", "3");
+        let mut array = script(&["campaigns/slurm.sh", "3", here.to_str().unwrap()]);
+        array.args(SEARCH).env("SLURM_ARRAY_TASK_ID", task).env("SLURM_ARRAY_TASK_COUNT", "1");
         succeeds(array);
     }
     agrees_with_one_piece(&here, 3);

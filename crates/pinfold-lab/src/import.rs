@@ -12,10 +12,12 @@
 //! - INV-IMPORT-2: stores are not in a recording. Each that is put into a scenario is there under
 //!   the word `assumed`.
 //! - INV-IMPORT-3: pages that all calls treat alike are one page of the scenario.
-//! - INV-IMPORT-4: what is left out is counted, with the reason.
+//! - INV-IMPORT-4: what is left out is counted, with the reason and with what it means for an
+//!   answer ([`Gap`]).
 
 mod answer;
 mod files;
+mod gap;
 mod line;
 mod log;
 mod plan;
@@ -28,6 +30,7 @@ mod value;
 mod write;
 
 pub use answer::{ImportError, Imported, Takes};
+pub use gap::Gap;
 pub use log::Taker;
 pub use read::Source;
 

@@ -14,10 +14,11 @@ use crate::rulesets::{self, RuleSet};
 use crate::show;
 use pinfold::Rules;
 use pinfold::rules::{Kernel, Release};
-use pinfold_lab::import::{self, Imported, Recording, Taker, Takes};
+use pinfold_lab::import::{self, Gap, Imported, Recording, Taker, Takes};
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::scenario::Scenario;
 use pinfold_lab::{Answers, CheckOptions, Detail, Strategy};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +27,8 @@ const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 const MOST_NAME: u64 = 256;
 
 /// Reads the recording, writes its scenario, and asks about it. The exit status of `--check` is
-/// that of the verdict under the kernel's rules.
+/// that of the verdict under the rules of the kernel; PARTIAL if nothing was found, and a call that
+/// matters was dropped.
 ///
 /// # Errors
 /// When a file cannot be read or written, the recording is none, or nothing in it takes pages.
@@ -163,12 +165,16 @@ fn ask(
     let eras = history(recording, &name, &options, &stop, &mut meter)?;
     drop(meter);
     let absent = !made.absent.is_empty();
-    let verdict = if absent { Verdict::Skip } else { found.verdict };
+    let verdict = if absent { Verdict::Skip } else { answer(found.verdict, made.gap) };
     match args.format {
-        Format::Json => console.print(&json::reports(std::slice::from_ref(&found), 1)?)?,
+        Format::Json => {
+            let (left_out, releases) = (made.left.as_slice(), eras.as_slice());
+            let document = Document { report: &found, answer: verdict, left_out, releases };
+            console.print(&json::document(&document)?)?;
+        }
         Format::Human => {
             let drawn = report::draw(&found, console.look());
-            let summary = summary(set, &found, absent, &eras);
+            let summary = summary(set, &found, absent, &eras, made);
             console.print(&format!("{drawn}\n{summary}"))?;
         }
     }
@@ -176,10 +182,45 @@ fn ask(
 }
 
 /// Releases that follow each other with one answer.
+#[derive(Serialize)]
 struct Era {
+    #[serde(rename = "from", serialize_with = "named")]
     first: Release,
+    #[serde(rename = "to", serialize_with = "named")]
     last: Release,
-    verdict: Option<Verdict>,
+    /// None where there is no such call.
+    answer: Option<Verdict>,
+}
+
+fn named<S: serde::Serializer>(release: &Release, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(release)
+}
+
+/// All answers as one document: the report of the search under the kernel's rules, and beside it
+/// what it comes to, as the exit status says it.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    answer: Verdict,
+    left_out: &'a [String],
+    releases: &'a [Era],
+}
+
+/// What a verdict about a scenario says of the program: nothing found in a part of it is PARTIAL.
+fn answer(verdict: Verdict, gap: Gap) -> Verdict {
+    match (verdict, gap) {
+        (Verdict::Pass, Gap::Dropped) => Verdict::Partial,
+        _ => verdict,
+    }
+}
+
+/// The word for a search that found nothing.
+fn safe(gap: Gap) -> &'static str {
+    match gap {
+        Gap::None => "safe",
+        Gap::Untold | Gap::Dropped => "safe, as far as the recording shows",
+    }
 }
 
 /// The answer under each release, with what calls take there.
@@ -226,20 +267,21 @@ fn history(
             _ => None,
         };
         match eras.last_mut() {
-            Some(era) if era.verdict == verdict => era.last = release,
-            _ => eras.push(Era { first: release, last: release, verdict }),
+            Some(era) if era.answer == verdict => era.last = release,
+            _ => eras.push(Era { first: release, last: release, answer: verdict }),
         }
     }
     Ok(eras)
 }
 
 /// What it comes to, in words.
-fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era]) -> String {
+fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era], made: &Imported) -> String {
+    let safe = safe(made.gap);
     let mut text = String::new();
-    for Era { first, last, verdict } in eras {
-        let word = match verdict {
+    for Era { first, last, answer } in eras {
+        let word = match answer {
             None => "n/a: there is no such call",
-            Some(Verdict::Pass) => "safe",
+            Some(Verdict::Pass) => safe,
             Some(Verdict::Fail) => "NOT safe",
             Some(Verdict::Partial) => "nothing found before a bound ended the search",
             Some(Verdict::Skip | Verdict::Error) => "no answer",
@@ -251,7 +293,8 @@ fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era]) -> String 
     let rules = show::word(&set.name);
     let here = match (found.verdict, absent) {
         (_, true) => format!("{rules} does not have the calls of the recording"),
-        (Verdict::Pass, _) => format!("safe under {rules}"),
+        (Verdict::Pass, _) if made.gap == Gap::None => format!("safe under {rules}"),
+        (Verdict::Pass, _) => format!("{safe}, under {rules}"),
         (Verdict::Fail, _) => format!("NOT safe under {rules}"),
         (Verdict::Partial, _) => format!("nothing found under {rules} before a bound ended it"),
         (Verdict::Skip | Verdict::Error, _) => format!("no answer under {rules}"),
@@ -261,11 +304,11 @@ fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era]) -> String 
         [.., last] if last.last != Release::NEWEST => {
             format!("; the releases after {} were not asked", last.last)
         }
-        [.., last] if last.verdict != Some(Verdict::Pass) => {
+        [.., last] if last.answer != Some(Verdict::Pass) => {
             ", and under no newer release".to_owned()
         }
-        [only] if only.verdict == Some(Verdict::Pass) => ", and under every release".to_owned(),
-        [.., before, last] if before.verdict.is_none() => {
+        [only] if only.answer == Some(Verdict::Pass) => ", and under every release".to_owned(),
+        [.., before, last] if before.answer.is_none() => {
             format!(", and under every release that has the calls ({} on)", last.first)
         }
         [.., last] => format!(", safe since {}", last.first),
@@ -274,5 +317,9 @@ fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era]) -> String 
         (Verdict::Pass, ", and under no newer release") => ", but not under the newest".to_owned(),
         _ => since,
     };
-    format!("{text}{here}{since}\n")
+    let mut text = format!("{text}{here}{since}\n");
+    if found.verdict == Verdict::Pass && made.gap != Gap::None {
+        made.left.iter().for_each(|why| text.push_str(&format!("left out: {why}\n")));
+    }
+    text
 }

@@ -1,5 +1,6 @@
 //! What a recording is answered with, and what is asked back.
 
+use super::gap::Gap;
 use super::log::Taker;
 use std::fmt;
 use std::io;
@@ -111,6 +112,8 @@ pub struct Imported {
     pub text: String,
     /// What was left out of it, with the reasons.
     pub left: Vec<String>,
+    /// What that means for an answer.
+    pub gap: Gap,
     /// The calls that the release does not have.
     pub absent: Vec<Taker>,
 }

@@ -13,7 +13,7 @@ const MOST: usize = 100_000;
 pub(super) enum Object {
     /// A file or device; the flag says that it is open with O_DIRECT.
     File { direct: bool },
-    /// A ring of io_uring, or a socket, with what it holds.
+    /// A ring of io_uring, a guest, or a socket, with what it holds.
     Holder,
     /// A pipe with what is in it.
     Pipe,
@@ -29,6 +29,10 @@ struct Open {
     holds: Vec<usize>,
     /// Of a pipe: bytes, and the seed that they belong to.
     queue: VecDeque<(u64, Option<usize>)>,
+    /// Of a socket: how many sends with MSG_ZEROCOPY there were, and the seeds of each that is not
+    /// told to be over. A close does not end them.
+    sends: u32,
+    sent: Vec<(u32, usize)>,
 }
 
 /// All tables of descriptors.
@@ -60,7 +64,14 @@ impl Files {
             return;
         }
         self.made += 1;
-        let open = Open { what, descriptors: 0, holds: Vec::new(), queue: VecDeque::new() };
+        let open = Open {
+            what,
+            descriptors: 0,
+            holds: Vec::new(),
+            queue: VecDeque::new(),
+            sends: 0,
+            sent: Vec::new(),
+        };
         self.objects.insert(self.made, open);
         for fd in fds {
             self.put(table, *fd, self.made, cloexec);
@@ -137,6 +148,47 @@ impl Files {
         if let Some(open) = self.at(table, fd) {
             open.holds.push(seed);
         }
+    }
+
+    /// The next send of a socket has these seeds: the kernel numbers them by call.
+    pub(super) fn sent(&mut self, table: usize, fd: u64, seeds: &[usize]) {
+        if self.at(table, fd).is_none() {
+            self.open(table, &[fd], Object::Holder, false);
+        }
+        if let Some(open) = self.at(table, fd) {
+            open.sent.extend(seeds.iter().map(|seed| (open.sends, *seed)));
+            open.sends = open.sends.wrapping_add(1);
+        }
+    }
+
+    /// The sends of these numbers are over: gives the seeds that no other send has.
+    pub(super) fn arrived(&mut self, table: usize, fd: u64, from: u32, to: u32) -> Vec<usize> {
+        let Some(open) = self.at(table, fd) else { return Vec::new() };
+        let told = |number: u32| number.wrapping_sub(from) <= to.wrapping_sub(from);
+        let over: Vec<usize> =
+            open.sent.iter().filter(|(number, _)| told(*number)).map(|(_, seed)| *seed).collect();
+        open.sent.retain(|(number, _)| !told(*number));
+        let goes = |seed: &usize| !open.sent.iter().any(|(_, other)| other == seed);
+        over.into_iter().filter(goes).collect()
+    }
+
+    /// Closes descriptors from the first to the last of these, or has an execution close them.
+    pub(super) fn close_range(
+        &mut self,
+        table: usize,
+        (first, last): (u64, u64),
+        later: bool,
+    ) -> Vec<usize> {
+        if first > last {
+            return Vec::new();
+        }
+        if later {
+            let found = self.tables[table].range_mut(first..=last);
+            found.for_each(|(_, (_, cloexec))| *cloexec = true);
+            return Vec::new();
+        }
+        let fds: Vec<u64> = self.tables[table].range(first..=last).map(|(fd, _)| *fd).collect();
+        fds.into_iter().flat_map(|fd| self.close(table, fd)).collect()
     }
 
     /// All that an object holds, which it does no longer.

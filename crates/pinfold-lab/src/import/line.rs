@@ -28,6 +28,11 @@ pub(super) struct Line<'t> {
     pub(super) body: Body<'t>,
 }
 
+/// The least seconds of an epoch: what is less is the difference of `-r`.
+const FIRST_EPOCH: u64 = 1_000_000_000;
+/// A day in microseconds: what is less is a time of day.
+pub(super) const DAY: u64 = 86_400_000_000;
+
 /// What a call that is not over ends with.
 const UNFINISHED: &str = "<unfinished ...>";
 
@@ -71,10 +76,14 @@ fn bracketed(text: &str) -> Option<(u32, &str)> {
 /// nothing, and a difference is none.
 fn moment(word: &str) -> Option<u64> {
     let (whole, fraction) = word.split_once('.')?;
+    let of_day = whole.contains(':');
     let micros: u64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
     let mut seconds = 0_u64;
     for part in whole.split(':') {
         seconds = seconds.checked_mul(60)?.checked_add(part.parse().ok()?)?;
+    }
+    if !of_day && seconds < FIRST_EPOCH {
+        return None;
     }
     seconds.checked_mul(1_000_000)?.checked_add(micros)
 }

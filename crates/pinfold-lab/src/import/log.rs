@@ -1,6 +1,7 @@
 //! What is kept of a recording: the calls that concern pages that something outside of the
 //! process's page tables refers to, and what threads and processes there were.
 
+use super::gap::Left;
 use super::space::{Kind, Range};
 
 /// What takes pages, by the name that the table of system calls has for it.
@@ -99,6 +100,8 @@ pub(super) struct Seed {
     /// Pages of which it covers only a part.
     pub(super) partial: Vec<u64>,
     pub(super) kind: Kind,
+    /// It was kept out of children when it was taken.
+    pub(super) dontfork: bool,
     /// Who has the memory: the program that was executed, and a thread of it.
     pub(super) root: usize,
     pub(super) owner: usize,
@@ -164,6 +167,6 @@ pub(super) struct Log {
     /// The release, if the program asked for it.
     pub(super) kernel: Option<String>,
     pub(super) lines: u64,
-    /// What was left out, and how often.
-    pub(super) left: std::collections::BTreeMap<String, u64>,
+    /// What was left out.
+    pub(super) left: Left,
 }

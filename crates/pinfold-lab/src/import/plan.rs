@@ -6,6 +6,7 @@
 //! INV-PLAN-2: a lane of a child comes with its fork, and so on up to the first thread.
 
 use super::answer::ImportError;
+use super::gap::{Gap, Left};
 use super::log::{Log, Op, Taker, What};
 use super::space::{Kind, Range};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,8 @@ const MOST_USES: usize = 2;
 const MOST_LANES: usize = 4;
 /// The most calls of a thread.
 const MOST_STEPS: usize = 8;
+/// The most areas.
+const MOST_AREAS: usize = 3;
 /// The most pages of an area.
 const MOST_PAGES: usize = 4;
 
@@ -48,7 +51,7 @@ pub(super) struct Plan {
     pub(super) lanes: BTreeMap<usize, Vec<usize>>,
     /// Threads of other programs.
     pub(super) outside: BTreeSet<usize>,
-    pub(super) left: Vec<String>,
+    pub(super) left: Left,
 }
 
 /// Chooses.
@@ -56,12 +59,12 @@ pub(super) struct Plan {
 /// # Errors
 /// When nothing takes pages.
 pub(super) fn plan(log: &Log) -> Result<Plan, ImportError> {
-    let mut left: Vec<String> = log.left.iter().map(|(why, times)| counted(why, *times)).collect();
+    let mut left = log.left.clone();
     let seeds = chosen(log, &mut left);
     let Some(root) = seeds.first().map(|seed| log.seeds[*seed].root) else {
-        return Err(ImportError::Nothing { left });
+        return Err(ImportError::Nothing { left: left.told() });
     };
-    let mut kept = kept(log, root, &seeds);
+    let mut kept = kept(log, root, &seeds, &mut left);
     let outside: BTreeSet<usize> = (kept.iter())
         .filter(|at| log.ops[**at].root != root)
         .map(|at| log.ops[*at].thread)
@@ -71,15 +74,12 @@ pub(super) fn plan(log: &Log) -> Result<Plan, ImportError> {
     let mut lanes = lanes(log, &kept);
     limit(log, first, &seeds, &mut lanes, &mut left);
     order(log, root, &mut lanes);
+    replace_once(log, &seeds, &mut lanes, &mut left);
     let areas = areas(log, &seeds, &lanes, &mut left);
     if areas.iter().any(|area| area.kind == Kind::Huge) {
-        left.push("huge pages: taken as small ones".to_owned());
+        left.add("huge pages: taken as small ones", 1, Gap::Untold);
     }
     Ok(Plan { seeds, areas, first, lanes, outside, left })
-}
-
-fn counted(why: &str, times: u64) -> String {
-    if times == 1 { why.to_owned() } else { format!("{why} ({times} times)") }
 }
 
 /// The thread from which the others of the program come.
@@ -114,66 +114,113 @@ fn span(log: &Log, seed: usize) -> (usize, usize) {
     (taken.unwrap_or(usize::MAX), ended.unwrap_or(usize::MAX))
 }
 
-/// How much a use of memory has to fear.
-fn exposure(log: &Log, seed: usize) -> u32 {
-    let (taken, ended) = span(log, seed);
-    let Some(by) = log.ops.get(taken).map(|op| op.thread) else { return 0 };
-    let taker = log.seeds[seed].taker;
-    // Who only looks changes nothing for the owner.
-    if matches!(taker, Taker::VmRead | Taker::PtraceRead) {
-        return 0;
-    }
-    let stays = taker.stays();
-    let meets = |at: usize, op: &Op| match &op.what {
-        What::Fork(_) | What::Vfork(_) if op.thread == by => stays && at > taken && at < ended,
-        What::Fork(_) | What::Vfork(_) => op.root == log.seeds[seed].root,
-        What::Unmap(range) | What::Move(range) | What::Advise(range, _) | What::Reuse(range, _) => {
-            at > taken && at < ended && log.seeds[seed].ranges.iter().any(|own| own.meets(range))
-        }
-        What::Again(it) => *it == seed,
-        _ => false,
-    };
-    let met = log.ops.iter().enumerate().filter(|(at, op)| meets(*at, op)).take(3).count();
-    let child = u32::from(log.threads[log.seeds[seed].owner].parent.is_some());
-    u32::try_from(met).unwrap_or(3) * 4 + child + u32::from(!log.seeds[seed].partial.is_empty()) * 2
+/// What can happen to a use of memory: the kinds of calls, by the threads that make them.
+type Hazards = BTreeSet<(Hazard, usize)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Hazard {
+    Fork,
+    Vfork,
+    Unmap,
+    Move,
+    Reuse,
+    Protect(&'static str),
+    Advise(&'static str),
+    Again,
+    Store,
 }
 
-/// The uses of memory that are taken, the most exposed first.
-fn chosen(log: &Log, left: &mut Vec<String>) -> Vec<usize> {
-    let mut all: Vec<usize> =
-        (0..log.seeds.len()).filter(|at| span(log, *at).0 != usize::MAX).collect();
-    all.sort_by_key(|seed| (std::cmp::Reverse(exposure(log, *seed)), *seed));
-    let Some(root) = all.first().map(|seed| log.seeds[*seed].root) else { return Vec::new() };
+/// What can happen to a use of memory, and how much it has to fear.
+#[derive(Clone, Debug, Default)]
+struct Exposure {
+    hazards: Hazards,
+    /// How many calls meet it, up to three.
+    met: u32,
+    rank: u32,
+    /// Private memory that children get: what forks are dangerous to.
+    plain: bool,
+}
+
+fn exposure(log: &Log, seed: usize) -> Exposure {
+    let of = &log.seeds[seed];
+    let (taken, ended) = span(log, seed);
+    let Some(by) = log.ops.get(taken).map(|op| op.thread) else { return Exposure::default() };
+    // Who only looks changes nothing for the owner.
+    if matches!(of.taker, Taker::VmRead | Taker::PtraceRead) {
+        return Exposure::default();
+    }
+    let stays = of.taker.stays();
+    let meets = |range: &Range| of.ranges.iter().any(|own| own.meets(range));
+    let during = |at: usize| at > taken && at < ended;
+    let hazard = |at: usize, op: &Op| {
+        let forks = match op.thread == by {
+            true => stays && during(at),
+            false => op.root == of.root,
+        };
+        match &op.what {
+            What::Fork(_) if forks => Some(Hazard::Fork),
+            What::Vfork(_) if forks => Some(Hazard::Vfork),
+            What::Unmap(range) if during(at) && meets(range) => Some(Hazard::Unmap),
+            What::Move(range) if during(at) && meets(range) => Some(Hazard::Move),
+            What::Reuse(range, _) if during(at) && meets(range) => Some(Hazard::Reuse),
+            What::Advise(range, to) if during(at) && meets(range) => Some(Hazard::Advise(to)),
+            What::Protect(range, to) if meets(range) => Some(Hazard::Protect(to)),
+            What::Store(range) if meets(range) => Some(Hazard::Store),
+            What::Again(it) if *it == seed => Some(Hazard::Again),
+            _ => None,
+        }
+    };
+    let counts = |found: &Hazard| !matches!(found, Hazard::Protect(_) | Hazard::Store);
+    let all = log.ops.iter().enumerate();
+    let all: Vec<(Hazard, usize)> =
+        all.filter_map(|(at, op)| Some((hazard(at, op)?, op.thread))).collect();
+    let met = all.iter().filter(|(found, _)| counts(found)).take(3).count();
+    let met = u32::try_from(met).unwrap_or(3);
+    let child = u32::from(log.threads[of.owner].parent.is_some());
+    let rank = met * 4 + child + u32::from(!of.partial.is_empty()) * 2;
+    let plain = of.kind != Kind::Shared && !of.dontfork;
+    Exposure { hazards: all.into_iter().collect(), met, rank, plain }
+}
+
+/// The uses of memory that are taken, the most exposed first; what meets private memory that
+/// children get before all else.
+fn chosen(log: &Log, left: &mut Left) -> Vec<usize> {
+    let mut all: Vec<(usize, Exposure)> = (0..log.seeds.len())
+        .filter(|at| span(log, *at).0 != usize::MAX)
+        .map(|at| (at, exposure(log, at)))
+        .collect();
+    all.sort_by_key(|(seed, of)| {
+        (std::cmp::Reverse(of.met > 0 && of.plain), std::cmp::Reverse(of.rank), *seed)
+    });
+    let Some(root) = all.first().map(|(seed, _)| log.seeds[*seed].root) else { return Vec::new() };
     let mut shapes = BTreeSet::new();
     let mut found = Vec::new();
-    let (mut alike, mut beyond, mut elsewhere) = (0, 0, 0);
-    for seed in all {
+    let (mut alike, mut harmless, mut beyond, mut elsewhere) = (0, 0, 0, 0);
+    for (seed, Exposure { hazards, met, rank, .. }) in all {
         let of = &log.seeds[seed];
         let by = log.ops[span(log, seed).0].thread;
+        let kind = (of.kind == Kind::Shared, of.dontfork);
         if of.root != root {
             elsewhere += 1;
-        } else if !shapes.insert((of.taker, by, of.partial.is_empty(), exposure(log, seed))) {
+        } else if !shapes.insert((of.taker, by, of.partial.is_empty(), kind, hazards, rank)) {
             alike += 1;
-        } else if found.len() >= MOST_USES || !found.is_empty() && exposure(log, seed) == 0 {
-            beyond += 1;
-        } else {
+        } else if found.len() < MOST_USES && (found.is_empty() || rank > 0) {
             found.push(seed);
+        } else if met == 0 {
+            harmless += 1;
+        } else {
+            beyond += 1;
         }
     }
-    for (times, why) in [
-        (alike, "uses of memory that are like one that is there"),
-        (beyond, "uses of memory with less to fear than those that are there"),
-        (elsewhere, "uses of memory by another program of the recording"),
-    ] {
-        if times > 0 {
-            left.push(counted(why, times));
-        }
-    }
+    left.add("uses of memory that are like one that is there", alike, Gap::None);
+    left.add("uses of memory that nothing happens to", harmless, Gap::None);
+    left.add("uses of memory beyond the two that most can happen to", beyond, Gap::Dropped);
+    left.add("uses of memory by another program of the recording", elsewhere, Gap::Dropped);
     found
 }
 
 /// The calls that concern the chosen uses.
-fn kept(log: &Log, root: usize, seeds: &[usize]) -> BTreeSet<usize> {
+fn kept(log: &Log, root: usize, seeds: &[usize], left: &mut Left) -> BTreeSet<usize> {
     let meets = |range: &Range| {
         seeds.iter().any(|seed| log.seeds[*seed].ranges.iter().any(|own| own.meets(range)))
     };
@@ -181,7 +228,8 @@ fn kept(log: &Log, root: usize, seeds: &[usize]) -> BTreeSet<usize> {
     let stranger = |thread: usize| !log.ops.iter().any(|op| op.thread == thread && op.root == root);
     let mut kept = BTreeSet::new();
     let mut again = BTreeSet::new();
-    let mut forked = BTreeSet::new();
+    let mut forked: BTreeMap<(usize, bool), usize> = BTreeMap::new();
+    let (mut again_forked, mut more_forked) = (0, 0);
     let start =
         |thread: usize| log.ops.iter().position(|op| makes(op) == Some(thread)).unwrap_or(0);
     for (at, op) in log.ops.iter().enumerate() {
@@ -202,7 +250,22 @@ fn kept(log: &Log, root: usize, seeds: &[usize]) -> BTreeSet<usize> {
                     let by = log.ops[taken].thread;
                     if by == op.thread { at > taken && at < ended } else { at > start(by) }
                 });
-                meets && forked.insert(op.thread)
+                // One that forks and one that borrows: the one says nothing about the other.
+                let kind = (op.thread, matches!(op.what, What::Fork(_)));
+                match forked.get(&kind).copied() {
+                    _ if !meets => false,
+                    None => {
+                        forked.insert(kind, at);
+                        true
+                    }
+                    Some(before) => {
+                        let between =
+                            (before + 1..at).any(|one| changes(log, seeds, &kept, op.thread, one));
+                        let count = if between { &mut more_forked } else { &mut again_forked };
+                        *count += 1;
+                        false
+                    }
+                }
             }
             _ => false,
         };
@@ -210,7 +273,20 @@ fn kept(log: &Log, root: usize, seeds: &[usize]) -> BTreeSet<usize> {
             kept.insert(at);
         }
     }
+    left.add("forks that find what one before them found", again_forked, Gap::None);
+    left.add("forks of a thread beyond its first", more_forked, Gap::Dropped);
     kept
+}
+
+/// Whether a later fork of the thread finds something else than one before this call: the thread
+/// did something in between, or somebody who takes pages came. What others do races with both.
+fn changes(log: &Log, seeds: &[usize], kept: &BTreeSet<usize>, thread: usize, at: usize) -> bool {
+    let op = &log.ops[at];
+    let forks = matches!(op.what, What::Fork(_) | What::Vfork(_) | What::Share(_));
+    let takes = |child: usize| {
+        seeds.iter().any(|seed| log.ops.get(span(log, *seed).0).map(|op| op.thread) == Some(child))
+    };
+    op.thread == thread && kept.contains(&at) && !forks || makes(op).is_some_and(takes)
 }
 
 /// Adds what the lanes need: the calls that made their threads, and what a child by vfork ends
@@ -271,7 +347,7 @@ fn limit(
     first: usize,
     seeds: &[usize],
     lanes: &mut BTreeMap<usize, Vec<usize>>,
-    left: &mut Vec<String>,
+    left: &mut Left,
 ) {
     let owners: BTreeSet<usize> = (seeds.iter())
         .flat_map(|seed| [log.seeds[*seed].owner, log.ops[span(log, *seed).0].thread])
@@ -308,9 +384,7 @@ fn limit(
         }
     }
     lanes.retain(|thread, steps| *thread == first || !steps.is_empty());
-    if cut > 0 {
-        left.push(counted("calls beyond the eight of a lane", cut));
-    }
+    left.add("calls beyond the eight of a lane", cut, Gap::Dropped);
     while lanes.len() > MOST_LANES {
         let spare = lanes.keys().rev().copied().find(|thread| {
             *thread != first
@@ -319,7 +393,8 @@ fn limit(
         });
         let Some(spare) = spare else { break };
         lanes.remove(&spare);
-        left.push(format!("thread {}: there are four lanes without it", log.threads[spare].pid));
+        let pid = log.threads[spare].pid;
+        left.add(&format!("thread {pid}: there are four lanes without it"), 1, Gap::Dropped);
         for steps in lanes.values_mut() {
             steps.retain(|at| !matches!(log.ops[*at].what, What::Vfork(child) if child == spare));
         }
@@ -346,12 +421,33 @@ fn order(log: &Log, root: usize, lanes: &mut BTreeMap<usize, Vec<usize>>) {
     }
 }
 
+/// Leaves one call for each mapping that takes the place of a buffer, and none for one that is a
+/// buffer itself: an area is mapped once.
+fn replace_once(
+    log: &Log,
+    seeds: &[usize],
+    lanes: &mut BTreeMap<usize, Vec<usize>>,
+    left: &mut Left,
+) {
+    let ranges = seeds.iter().flat_map(|seed| &log.seeds[*seed].ranges);
+    let mut there: BTreeSet<u32> = ranges.map(|range| range.mapping).collect();
+    for steps in lanes.values_mut() {
+        let before = steps.len();
+        steps.retain(|at| match &log.ops[*at].what {
+            What::Reuse(_, new) => there.insert(new.mapping),
+            _ => true,
+        });
+        let gone = (before - steps.len()) as u64;
+        left.add("memory that takes the place of more than one buffer", gone, Gap::Dropped);
+    }
+}
+
 /// The mappings of the scenario, cut where a call treats pages differently.
 fn areas(
     log: &Log,
     seeds: &[usize],
     lanes: &BTreeMap<usize, Vec<usize>>,
-    left: &mut Vec<String>,
+    left: &mut Left,
 ) -> Vec<Area> {
     let mut areas: Vec<Area> = Vec::new();
     let mut cuts: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
@@ -397,12 +493,16 @@ fn areas(
         }
         if area.pages.len() > MOST_PAGES {
             let gone = area.pages.len() - MOST_PAGES;
-            left.push(format!("{gone} groups of pages of a mapping beyond the first four"));
+            let why = "groups of pages of a mapping beyond the first four";
+            left.add(why, gone as u64, Gap::Dropped);
             area.pages.truncate(MOST_PAGES);
         }
     }
     areas.extend(later(log, lanes, &areas));
-    areas.truncate(3);
+    if areas.len() > MOST_AREAS {
+        left.add("mappings beyond three", (areas.len() - MOST_AREAS) as u64, Gap::Dropped);
+        areas.truncate(MOST_AREAS);
+    }
     areas
 }
 

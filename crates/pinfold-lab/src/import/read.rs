@@ -7,7 +7,8 @@
 //! line is at worst counted.
 
 use super::answer::ImportError;
-use super::line::{Body, Line, line, result, unfinished};
+use super::gap::Gap;
+use super::line::{Body, DAY, Line, line, result, unfinished};
 use super::log::Log;
 use super::track::{Call, Tracker};
 use super::value::arguments;
@@ -73,6 +74,13 @@ pub(super) fn read(mut sources: Vec<Source<'_>>) -> Result<Log, ImportError> {
     for at in 0..sources.len() {
         heads.push(Head::next(&mut sources, at, 0, 0, several)?);
     }
+    // A file that begins on the next day: of two times of day the one half a day before is later.
+    let latest = heads.iter().flatten().map(|head| head.time).max().unwrap_or(0);
+    for head in heads.iter_mut().flatten().filter(|_| latest < DAY) {
+        if head.time > 0 && head.time + DAY / 2 < latest {
+            head.time += DAY;
+        }
+    }
     loop {
         let earliest =
             heads.iter().enumerate().filter_map(|(at, head)| Some((head.as_ref()?.time, at)));
@@ -116,11 +124,20 @@ impl Head {
         if several && timed.is_none() && !matches!(found.body, Body::Unknown | Body::Aside) {
             return Err(ImportError::Untimed { name: source.name.clone(), line: number });
         }
-        // A day may end: times of day begin again.
-        let time = timed.map_or(before, |time| time.max(before));
+        let time = timed.map_or(before, |time| following(time, before));
         let time = if several { time } else { 0 };
         Ok(Some(Self { time, placed: Placed { source: at, number, order: 0, text } }))
     }
+}
+
+/// The time behind `before`. A day may end: times of day begin again.
+fn following(time: u64, before: u64) -> u64 {
+    if time >= DAY {
+        return time.max(before);
+    }
+    let today = before / DAY * DAY + time;
+    let time = if today + DAY / 2 < before { today + DAY } else { today };
+    time.max(before)
 }
 
 /// Reads up to the end of a line that is longer than any.
@@ -151,9 +168,8 @@ impl Reader {
                     "lines that are none of strace, the first in {}:{}",
                     self.names[placed.source], placed.number
                 );
-                let known = self.tracker.log.left.keys().find(|why| why.starts_with("lines that"));
-                let why = known.cloned().unwrap_or(why);
-                self.tracker.leave(&why);
+                let known = self.tracker.log.left.starting("lines that").map(str::to_owned);
+                self.tracker.leave(&known.unwrap_or(why), Gap::Untold);
                 return Ok(());
             }
             _ => self.understood += 1,
@@ -227,7 +243,10 @@ impl Reader {
                     self.over(pid, name, &text, placed)
                 }
                 _ => {
-                    self.tracker.leave("ends of calls that were not seen to begin");
+                    if Tracker::concerns(name) {
+                        let why = "ends of calls that were not seen to begin";
+                        self.tracker.leave(why, Gap::Dropped);
+                    }
                     Ok(())
                 }
             },
@@ -252,9 +271,11 @@ impl Reader {
             why: why.to_owned(),
         };
         let (args, behind) = arguments(rest).map_err(wrong)?;
-        let Some(result) = result(behind).map_err(wrong)? else { return Ok(()) };
-        let call = Call { line: placed.order, name, args: &args, result };
-        self.tracker.call(pid, &call);
+        if let Some(result) = result(behind).map_err(wrong)? {
+            let call = Call { line: placed.order, name, args: &args, result };
+            self.tracker.call(pid, &call);
+        }
+        // One that failed made no thread, so that no line waits for it, either.
         if makes(name) { self.adopt() } else { Ok(()) }
     }
 

@@ -51,7 +51,7 @@ pub(super) struct Piece {
     pub(super) dontfork: Option<(u64, usize)>,
     /// How far it lies from where it was made.
     shift: i64,
-    end: u64,
+    pub(super) end: u64,
 }
 
 impl Piece {
@@ -66,6 +66,8 @@ pub(super) struct Space {
     pieces: BTreeMap<u64, Piece>,
     /// The program break, once it was asked for.
     pub(super) brk: Option<(u64, u64, u32)>,
+    /// A piece had no room, so that what is known is not all.
+    pub(super) full: bool,
 }
 
 /// The pages that `length` bytes at `address` touch.
@@ -89,6 +91,10 @@ impl Space {
         if let Some((from, piece)) = around
             && piece.end > page
         {
+            if self.pieces.len() >= MOST_PIECES {
+                self.full = true;
+                return;
+            }
             self.pieces.insert(page, piece);
             self.pieces.insert(from, Piece { end: page, ..piece });
         }
@@ -98,14 +104,14 @@ impl Space {
         self.pieces.range(from..to).map(|(start, _)| *start).collect()
     }
 
-    /// Maps pages, in place of what is there. Says whether there was room for another piece.
-    pub(super) fn insert(&mut self, (from, to): (u64, u64), piece: Piece) -> bool {
+    /// Maps pages, in place of what is there, if there is room for another piece.
+    pub(super) fn insert(&mut self, (from, to): (u64, u64), piece: Piece) {
         self.remove((from, to));
-        let room = self.pieces.len() < MOST_PIECES;
-        if room {
+        if self.pieces.len() < MOST_PIECES {
             self.pieces.insert(from, Piece { end: to, ..piece });
+        } else {
+            self.full = true;
         }
-        room
     }
 
     /// Takes pages out; gives what they were.
@@ -120,11 +126,14 @@ impl Space {
         gone.collect()
     }
 
-    /// What is mapped there.
-    pub(super) fn find(&mut self, (from, to): (u64, u64)) -> Vec<(Range, Piece)> {
-        self.cut(from);
-        self.cut(to);
-        self.pieces.range(from..to).map(|(start, piece)| (named(*start, piece), *piece)).collect()
+    /// What is mapped there: pieces that reach beyond are clipped, and stay whole.
+    pub(super) fn find(&self, (from, to): (u64, u64)) -> Vec<(Range, Piece)> {
+        let before = self.pieces.range(..from).next_back().filter(|(_, piece)| piece.end > from);
+        let clipped = |(start, piece): (&u64, &Piece)| {
+            let piece = Piece { end: piece.end.min(to), ..*piece };
+            (named((*start).max(from), &piece), piece)
+        };
+        before.into_iter().chain(self.pieces.range(from..to)).map(clipped).collect()
     }
 
     /// The parts of a range where nothing is known to be mapped.

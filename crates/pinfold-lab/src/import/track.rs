@@ -2,22 +2,30 @@
 //! concern memory that something else refers to.
 //!
 //! INV-TRACK-1: what is kept is bounded: [`MOST_SEEDS`] uses of memory, [`MOST_OPS`] calls, and
-//! [`MOST_THREADS`] threads, whatever the length of the recording. What is beyond is counted.
+//! [`MOST_THREADS`] threads, whatever the length of the recording. What is beyond is counted, and
+//! no answer is about all of it. Of stores that follow each other one is kept for each seed and
+//! thread.
 //! INV-TRACK-2: a call that failed has done nothing.
 
+mod buffers;
+mod descriptors;
 mod memory;
+mod threads;
 mod uses;
 
 use super::files::Files;
+use super::gap::Gap;
 use super::log::{Log, Op, Thread, What};
 use super::space::{Range, Space};
 use super::value::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most uses of memory that are told apart.
 const MOST_SEEDS: usize = 64;
 /// The most calls that are kept.
 const MOST_OPS: usize = 4096;
+/// The most of them that make, end and await threads, so that there is room for others.
+const MOST_TURNS: usize = MOST_OPS / 2;
 /// The most threads, and the most that may live at the same time with spaces of their own.
 const MOST_THREADS: usize = 20_000;
 
@@ -69,8 +77,16 @@ pub(super) struct Tracker {
     unseen: BTreeMap<(usize, u64), Range>,
     /// Seeds that hold pages now.
     held: Vec<usize>,
-    /// Where the kernel tells of a thread's end.
-    ends: BTreeMap<u64, usize>,
+    /// Where the kernel tells of a thread's end, by space and address.
+    ends: BTreeMap<(usize, u64), usize>,
+    /// Who stored to, or filled, which seed since another call was kept.
+    stored: BTreeSet<(usize, usize, bool)>,
+    /// Kept calls that make, end and await threads.
+    turns: usize,
+    /// Somebody traces: who is waited for may only have stopped.
+    traces: bool,
+    /// The first call was seen.
+    begun: bool,
 }
 
 impl Tracker {
@@ -81,10 +97,19 @@ impl Tracker {
 
     /// A thread that the recording begins with; none if there are too many.
     pub(super) fn begin(&mut self, pid: u32) -> Option<usize> {
+        if !self.has_room() {
+            return None;
+        }
+        if self.roots > 0 {
+            self.leave(
+                "threads that no call of the recording made: each is taken for a program",
+                Gap::Dropped,
+            );
+        }
         self.roots += 1;
         let space = self.space(Space::default());
         let living = Living { space, files: self.files.table(None), root: self.roots };
-        self.thread(pid, None, living)
+        Some(self.thread(pid, None, living))
     }
 
     fn space(&mut self, space: Space) -> usize {
@@ -93,12 +118,17 @@ impl Tracker {
         self.spaces_made
     }
 
-    fn thread(&mut self, pid: u32, of: Option<(usize, bool)>, living: Living) -> Option<usize> {
-        let number = self.log.threads.len();
-        if number >= MOST_THREADS {
-            self.leave("threads and processes beyond the number that is followed");
-            return None;
+    /// Whether there is room for another thread; counts it, if not.
+    fn has_room(&mut self) -> bool {
+        let room = self.log.threads.len() < MOST_THREADS;
+        if !room {
+            self.leave("threads and processes beyond the number that is followed", Gap::Dropped);
         }
+        room
+    }
+
+    fn thread(&mut self, pid: u32, of: Option<(usize, bool)>, living: Living) -> usize {
+        let number = self.log.threads.len();
         let process = match of {
             Some((parent, true)) => self.log.threads[parent].process,
             _ => number,
@@ -106,7 +136,7 @@ impl Tracker {
         self.log.threads.push(Thread { pid, parent: of.map(|(parent, _)| parent), process });
         self.living.insert(number, living);
         self.pids.insert(pid, number);
-        Some(number)
+        number
     }
 
     /// The thread is gone; others of its space may live on.
@@ -129,15 +159,27 @@ impl Tracker {
     }
 
     /// Counts what is left out.
-    pub(super) fn leave(&mut self, why: &str) {
-        let known = self.log.left.len() < 200 || self.log.left.contains_key(why);
-        let why = if known { why } else { "other calls" };
-        *self.log.left.entry(why.to_owned()).or_default() += 1;
+    pub(super) fn leave(&mut self, why: &str, gap: Gap) {
+        self.log.left.add(why, 1, gap);
     }
 
     fn op(&mut self, line: u64, thread: usize, root: usize, what: What) {
-        if self.log.ops.len() >= MOST_OPS {
-            return self.leave("calls beyond the number that is kept");
+        let turn = matches!(
+            what,
+            What::Fork(_)
+                | What::Vfork(_)
+                | What::Share(_)
+                | What::Thread(_)
+                | What::Wait(_)
+                | What::Exec
+                | What::Exit
+        );
+        if self.log.ops.len() >= MOST_OPS || turn && self.turns >= MOST_TURNS {
+            return self.leave("calls beyond the number that is kept", Gap::Dropped);
+        }
+        self.turns += usize::from(turn);
+        if !matches!(what, What::Store(_) | What::Again(_)) {
+            self.stored.clear();
         }
         self.log.ops.push(Op { line, thread, root, what });
     }
@@ -151,7 +193,7 @@ impl Tracker {
 
     /// Whether a call is of any concern: others need not be read.
     pub(super) fn concerns(name: &str) -> bool {
-        CONCERNS.contains(&name)
+        CONCERNS.contains(&name) || UNFOLLOWED.contains(&name)
     }
 
     /// Carries out a call.
@@ -160,61 +202,28 @@ impl Tracker {
         if !self.living.contains_key(&thread) {
             return;
         }
+        if !std::mem::replace(&mut self.begun, true) && call.name != "execve" {
+            self.leave("what the program did before its recording begins", Gap::Untold);
+        }
         match call.name {
             "fork" | "vfork" | "clone" | "clone3" => self.fork(thread, call),
             "execve" | "execveat" => self.exec(thread, call.line),
             "wait4" | "waitid" | "waitpid" => self.wait(thread, call),
             "futex" => self.join(thread, call),
             "uname" => self.uname(call),
-            "mmap" | "mmap2" | "munmap" | "mremap" | "mprotect" | "madvise" | "brk" => {
+            "mmap" | "mmap2" | "munmap" | "mremap" | "mprotect" | "pkey_mprotect" | "madvise"
+            | "brk" => {
                 self.memory(thread, call);
+                self.check_room(thread);
+            }
+            name if UNFOLLOWED.contains(&name) => {
+                self.leave(
+                    &format!("{name}: what it does to memory is not followed"),
+                    Gap::Dropped,
+                );
             }
             _ => self.used(thread, call),
         }
-    }
-
-    fn fork(&mut self, thread: usize, call: &Call<'_>) {
-        let Ok(pid) = u32::try_from(call.result) else { return };
-        let Some(parent) = self.living.get(&thread).cloned().filter(|_| pid != 0) else { return };
-        let flags: Vec<&Value> = match call.name {
-            "clone3" => call.arg(0).and_then(|args| args.field("flags")).into_iter().collect(),
-            _ => call.args.iter().collect(),
-        };
-        let named = |value: &Value, name: &str, bit: u64| match (value, call.name) {
-            (Value::Struct(parts), _) => parts.iter().any(|(_, part)| part.has(name, bit)),
-            (value, "clone") => flag_part(value, name),
-            (value, _) => value.has(name, bit),
-        };
-        let has = |name, bit| flags.iter().any(|value| named(value, name, bit));
-        let vfork = call.name == "vfork" || has("CLONE_VFORK", 0x4000);
-        let shares = call.name == "vfork" || has("CLONE_VM", 0x100);
-        let is_thread = has("CLONE_THREAD", 0x10000);
-        let space = match shares {
-            true => parent.space,
-            false => {
-                let copy = self.spaces.get(&parent.space).map(Space::child).unwrap_or_default();
-                self.space(copy)
-            }
-        };
-        let files = if has("CLONE_FILES", 0x400) {
-            parent.files
-        } else {
-            self.files.table(Some(parent.files))
-        };
-        let living = Living { space, files, root: parent.root };
-        let Some(child) = self.thread(pid, Some((thread, is_thread)), living) else { return };
-        if has("CLONE_CHILD_CLEARTID", 0x20_0000)
-            && let Some(at) = told_at(call)
-        {
-            self.ends.insert(at, child);
-        }
-        let what = match (is_thread, vfork, shares) {
-            (true, ..) => What::Thread(child),
-            (_, true, true) => What::Vfork(child),
-            (_, _, true) => What::Share(child),
-            _ => What::Fork(child),
-        };
-        self.op(call.line, thread, parent.root, what);
     }
 
     fn exec(&mut self, thread: usize, line: u64) {
@@ -233,35 +242,18 @@ impl Tracker {
         self.drop_space(before.space);
     }
 
-    fn wait(&mut self, thread: usize, call: &Call<'_>) {
-        let pid = match call.name {
-            "waitid" => call.arg(2).and_then(|info| info.field("si_pid")).and_then(Value::number),
-            _ => Some(call.result),
-        };
-        let pid = pid.and_then(|pid| u32::try_from(pid).ok());
-        if let Some(child) = pid.and_then(|pid| self.pids.get(&pid).copied()) {
-            let root = self.living[&thread].root;
-            self.op(call.line, thread, root, What::Wait(child));
-        }
-    }
-
-    /// A wait for the word that the kernel clears when a thread is gone, as pthread_join makes it.
-    fn join(&mut self, thread: usize, call: &Call<'_>) {
-        let waits = call.arg(1).is_some_and(|op| match op {
-            Value::Word(word) => word.contains("FUTEX_WAIT"),
-            _ => false,
-        });
-        let at = call.number(0);
-        if let (true, Some(child)) = (waits, at.and_then(|at| self.ends.get(&at).copied())) {
-            let root = self.living[&thread].root;
-            self.op(call.line, thread, root, What::Wait(child));
-        }
-    }
-
     fn uname(&mut self, call: &Call<'_>) {
         let release = call.arg(0).and_then(|name| name.field("release"));
         if let (Some(Value::Text(bytes, false)), None) = (release, &self.log.kernel) {
             self.log.kernel = String::from_utf8(bytes.clone()).ok();
+        }
+    }
+
+    /// Counts that a space has more pieces than are followed.
+    fn check_room(&mut self, thread: usize) {
+        let space = self.spaces.get_mut(&self.living[&thread].space);
+        if space.is_some_and(|space| std::mem::take(&mut space.full)) {
+            self.leave("mappings beyond the number that a process may have", Gap::Dropped);
         }
     }
 
@@ -277,18 +269,19 @@ impl Tracker {
     }
 }
 
-/// A flag of clone, which strace writes as `flags=A|B`.
-fn flag_part(value: &Value, name: &str) -> bool {
-    match value {
-        Value::Word(word) => word.split(['|', '=']).any(|flag| flag == name),
-        _ => false,
-    }
-}
-
-/// Where the kernel writes when the thread of clone or clone3 is gone.
-fn told_at(call: &Call<'_>) -> Option<u64> {
-    call.arg(0)?.field("child_tid")?.number()
-}
+/// Calls that do something to memory, or bring descriptors, and are only counted.
+const UNFOLLOWED: &[&str] = &[
+    "migrate_pages",
+    "move_pages",
+    "pidfd_getfd",
+    "process_madvise",
+    "process_mrelease",
+    "remap_file_pages",
+    "shmat",
+    "shmdt",
+    "unshare",
+    "userfaultfd",
+];
 
 /// The calls that are carried out.
 const CONCERNS: &[&str] = &[
@@ -298,6 +291,7 @@ const CONCERNS: &[&str] = &[
     "clone",
     "clone3",
     "close",
+    "close_range",
     "dup",
     "dup2",
     "dup3",
@@ -307,6 +301,7 @@ const CONCERNS: &[&str] = &[
     "fcntl64",
     "fork",
     "futex",
+    "io_submit",
     "io_uring_enter",
     "io_uring_register",
     "io_uring_setup",
@@ -322,6 +317,7 @@ const CONCERNS: &[&str] = &[
     "openat2",
     "pipe",
     "pipe2",
+    "pkey_mprotect",
     "pread64",
     "preadv",
     "preadv2",
@@ -336,6 +332,7 @@ const CONCERNS: &[&str] = &[
     "recvfrom",
     "recvmmsg",
     "recvmsg",
+    "sendmmsg",
     "sendmsg",
     "sendto",
     "splice",

@@ -88,7 +88,13 @@ pub(super) fn arguments(text: &str) -> Result<(Vec<Value>, &str), &'static str> 
         if reader.take(b')') {
             return Ok((found, &text[reader.at..]));
         }
-        found.push(reader.value(0)?);
+        // An argument with a name, as clone has them, is a struct of one part.
+        let name = reader.name();
+        let value = reader.value(0)?;
+        found.push(match name.is_empty() {
+            true => value,
+            false => Value::Struct(vec![(name, value)]),
+        });
         reader.rest_of_value()?;
         if !reader.take(b',') && reader.peek() != Some(b')') {
             return Err("`,` or `)` is missing behind an argument");

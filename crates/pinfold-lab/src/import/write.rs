@@ -84,7 +84,12 @@ pub(super) fn write(
     let parsed = scenario::parse(&text).map_err(|errors| ImportError::Unwritable {
         why: errors.first().map_or_else(String::new, |error| error.message.clone()),
     })?;
-    Ok(Imported { text: scenario::format(&parsed), left: plan.left.clone(), absent })
+    Ok(Imported {
+        text: scenario::format(&parsed),
+        left: plan.left.told(),
+        gap: plan.left.gap(),
+        absent,
+    })
 }
 
 /// A name that the language takes.
@@ -418,8 +423,7 @@ impl Writer<'_> {
             self.line(&format!("outcome in-step when {fact}"));
             self.line("outcome parted otherwise");
         }
-        let left = self.plan.left.clone();
-        for why in left {
+        for why in self.plan.left.told() {
             self.comment(&format!("left out: {why}"));
         }
         if self

@@ -1,5 +1,6 @@
 //! Calls that change what is mapped.
 
+use super::super::gap::Gap;
 use super::super::log::What;
 use super::super::space::{Kind, PAGE, Piece, Range, pages};
 use super::{Call, Tracker};
@@ -20,7 +21,7 @@ impl Tracker {
                 let gone = self.spaces.get_mut(&space).map(|space| space.remove(area));
                 self.lose(thread, call.line, area, gone.unwrap_or_default());
             }
-            "mprotect" => {
+            "mprotect" | "pkey_mprotect" => {
                 let Some(area) = area else { return };
                 self.changes(thread, call.line, area, &|range| {
                     What::Protect(range, protection(call))
@@ -46,9 +47,8 @@ impl Tracker {
         self.lose(thread, call.line, area, replaced.unwrap_or_default());
         self.mappings = self.mappings.saturating_add(1);
         let piece = Piece::new(self.mappings, kind);
-        let room = self.spaces.get_mut(&space).is_some_and(|space| space.insert(area, piece));
-        if !room {
-            return self.leave("mappings beyond the number that a process may have");
+        if let Some(space) = self.spaces.get_mut(&space) {
+            space.insert(area, piece);
         }
         self.reuse(thread, call.line, area, self.mappings);
     }
@@ -58,9 +58,14 @@ impl Tracker {
         let living = self.living[&thread].clone();
         for range in gone.into_iter().filter(|range| self.touches(range)).collect::<Vec<_>>() {
             self.op(line, thread, living.root, What::Unmap(range));
-            if self.holds(&range) && self.lost.len() < super::MOST_OPS {
-                self.lost.push((living.space, area, range));
+            if !self.holds(&range) {
+                continue;
             }
+            if self.lost.len() >= super::MOST_OPS {
+                self.leave("lost pages beyond the number that is kept", Gap::Dropped);
+                continue;
+            }
+            self.lost.push((living.space, area, range));
         }
     }
 
@@ -154,7 +159,12 @@ impl Tracker {
         ]
         .into_iter()
         .find(|(name, number, _)| advice.is(name, *number));
-        let Some((.., word)) = word else { return };
+        let Some((.., word)) = word else {
+            if UNFOLLOWED.iter().any(|(name, number)| advice.is(name, *number)) {
+                self.leave("madvise with advice that is not followed", Gap::Dropped);
+            }
+            return;
+        };
         if matches!(word, "dontfork" | "dofork") {
             let by = (word == "dontfork").then_some((call.line, thread));
             if let Some(space) = self.spaces.get_mut(&living.space) {
@@ -173,7 +183,7 @@ impl Tracker {
         what: &dyn Fn(Range) -> What,
     ) {
         let living = self.living[&thread].clone();
-        let Some(space) = self.spaces.get_mut(&living.space) else { return };
+        let Some(space) = self.spaces.get(&living.space) else { return };
         for (range, _) in space.find(area) {
             if self.touches(&range) {
                 self.op(line, thread, living.root, what(range));
@@ -181,6 +191,17 @@ impl Tracker {
         }
     }
 }
+
+/// Advice that takes, shares or drops pages in a way that no scenario has.
+const UNFOLLOWED: &[(&str, u64)] = &[
+    ("MADV_REMOVE", 9),
+    ("MADV_MERGEABLE", 12),
+    ("MADV_DONTNEED_LOCKED", 24),
+    ("MADV_COLLAPSE", 25),
+    ("MADV_HWPOISON", 100),
+    ("MADV_SOFT_OFFLINE", 101),
+    ("MADV_GUARD_INSTALL", 102),
+];
 
 /// The word of the language for a protection.
 fn protection(call: &Call<'_>) -> &'static str {

@@ -1,41 +1,30 @@
-//! Calls that have something else than the process use its memory, and those on the descriptors
-//! that this goes through.
+//! Calls that have something else than the process use its memory, or end that.
 
 use super::super::files::Object;
+use super::super::gap::Gap;
 use super::super::log::{Seed, Taker, What};
 use super::super::space::{Kind, PAGE, Piece, Range, pages};
 use super::super::value::Value;
-use super::{Call, MOST_SEEDS, Tracker};
+use super::buffers::{Buffer, clip, is_shown, plain, vector};
+use super::descriptors::DEVICES;
+use super::{Call, MOST_OPS, MOST_SEEDS, Tracker};
 
 /// The most parts of a vector, and pieces of memory, that one use has.
 const MOST_PARTS: usize = 8;
 
-/// Memory that a call names: where it is, if the recording shows that, and how long.
-#[derive(Clone, Copy)]
-struct Buffer {
-    address: Option<u64>,
-    bytes: u64,
-}
+/// MSG_ZEROCOPY, and the bit of io_uring_register for a ring that is named by its index.
+const ZEROCOPY: u64 = 0x400_0000;
+const BY_INDEX: u64 = 1 << 31;
 
-/// What drivers are told by ioctl: the name as strace prints it, the parts of its argument with the
-/// address and the length, and who takes the memory.
-const DRIVERS: &[(&str, &str, &str, Taker)] = &[
-    ("VFIO_IOMMU_MAP_DMA", "vaddr", "size", Taker::Vfio),
-    ("KVM_SET_USER_MEMORY_REGION", "userspace_addr", "memory_size", Taker::Kvm),
-    ("KVM_SET_USER_MEMORY_REGION2", "userspace_addr", "memory_size", Taker::Kvm),
-    ("DRM_IOCTL_AMDGPU_GEM_USERPTR", "addr", "size", Taker::Gpu),
-    ("DRM_IOCTL_I915_GEM_USERPTR", "user_ptr", "user_size", Taker::Gpu),
-    ("DRM_IOCTL_RADEON_GEM_USERPTR", "addr", "size", Taker::Gpu),
-];
+/// What a guest's memory is told by, with an argument that strace shows.
+const GUESTS: &[&str] = &["KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2"];
 
-/// Devices whose calls do not show what memory they take, by the start of their names.
-const DEVICES: &[(&str, Taker)] = &[
-    ("/dev/infiniband/uverbs", Taker::Rdma),
-    ("/dev/nvidia", Taker::Gpu),
-    ("/dev/habanalabs", Taker::Gpu),
-    ("/dev/hl", Taker::Gpu),
-    ("/dev/accel/", Taker::Gpu),
-    ("/dev/kfd", Taker::Gpu),
+/// What drivers are told memory by, as strace prints it: it never shows the argument.
+const DRIVERS: &[(&str, Taker)] = &[
+    ("VFIO_IOMMU_MAP_DMA", Taker::Vfio),
+    ("DRM_IOCTL_AMDGPU_GEM_USERPTR", Taker::Gpu),
+    ("DRM_IOCTL_I915_GEM_USERPTR", Taker::Gpu),
+    ("DRM_IOCTL_RADEON_GEM_USERPTR", Taker::Gpu),
 ];
 
 impl Tracker {
@@ -43,121 +32,92 @@ impl Tracker {
         let table = self.living[&thread].files;
         let fd = call.number(0).unwrap_or(u64::MAX);
         match call.name {
-            "open" => self.open(table, call, 0, 1),
-            "openat" => self.open(table, call, 1, 2),
-            "openat2" => self.open_how(table, call),
-            "close" => {
-                let ended = self.files.close(table, fd);
-                self.end(thread, call.line, ended);
-            }
-            "dup" => {
-                let ended = self.files.dup(table, fd, call.result, false);
-                self.end(thread, call.line, ended);
-            }
-            "dup2" | "dup3" => {
-                let cloexec = call.has(2, "O_CLOEXEC", 0x80000);
-                let ended = self.files.dup(table, fd, call.result, cloexec);
-                self.end(thread, call.line, ended);
-            }
-            "fcntl" | "fcntl64" => self.control(thread, call),
-            "pipe" | "pipe2" => {
-                let ends: Vec<u64> = call
-                    .arg(0)
-                    .map(Value::items)
-                    .unwrap_or_default()
-                    .iter()
-                    .filter_map(Value::number)
-                    .collect();
-                let cloexec = call.has(1, "O_CLOEXEC", 0x80000);
-                self.files.open(table, &ends, Object::Pipe, cloexec);
-            }
             "io_uring_setup" => self.files.open(table, &[call.result], Object::Holder, true),
             "io_uring_register" => self.register(thread, call),
             "io_uring_enter" => self.leave(
                 "io_uring_enter: what rings are asked for is in memory, and no recording shows it",
+                Gap::Dropped,
             ),
+            "io_submit" => self.submit(thread, call),
             "ioctl" => self.driver(thread, call),
             "vmsplice" => {
-                for buffer in vector(call.arg(1)) {
+                if !is_shown(call.arg(1)) {
+                    self.leave("parts of vectors that strace does not show", Gap::Dropped);
+                }
+                for buffer in clip(&vector(call.arg(1)), call.result) {
                     let seed = self.take(thread, call, Taker::Vmsplice, &[buffer]);
                     self.files.fill(table, fd, buffer.bytes, seed);
                 }
             }
             "splice" => {
-                self.leave("splice: where pages of a pipe go on to is not followed");
+                self.leave("splice: where pages of a pipe go on to is not followed", Gap::Dropped);
                 if let Some(out) = call.number(2) {
                     self.files.fill(table, out, call.result, None);
                 }
             }
-            "tee" => self.leave("tee: a second pipe with the same pages is not followed"),
+            "tee" => {
+                self.leave("tee: a second pipe with the same pages is not followed", Gap::Dropped);
+            }
             "process_vm_readv" | "process_vm_writev" => self.remote(thread, call),
             "ptrace" => self.debugger(thread, call),
             "sendto" | "sendmsg" => self.send(thread, call),
-            "recvmsg" | "recvmmsg" => {
-                let flags = if call.name == "recvmsg" { 2 } else { 3 };
-                if call.has(flags, "MSG_ERRQUEUE", 0x2000) {
-                    let ended = self.files.let_go(table, fd);
-                    self.end(thread, call.line, ended);
-                }
-            }
-            _ => self.transfer(thread, call),
-        }
-    }
-
-    fn end(&mut self, thread: usize, line: u64, ended: Vec<usize>) {
-        let root = self.living[&thread].root;
-        self.release(line, thread, root, ended);
-    }
-
-    fn open(&mut self, table: usize, call: &Call<'_>, path: usize, flags: usize) {
-        let direct = call.has(flags, "O_DIRECT", 0x4000);
-        let cloexec = call.has(flags, "O_CLOEXEC", 0x80000);
-        self.opened(table, call, path, direct, cloexec);
-    }
-
-    fn open_how(&mut self, table: usize, call: &Call<'_>) {
-        let flags = call.arg(2).and_then(|how| how.field("flags"));
-        let has = |name, bit| flags.is_some_and(|flags| flags.has(name, bit));
-        self.opened(table, call, 1, has("O_DIRECT", 0x4000), has("O_CLOEXEC", 0x80000));
-    }
-
-    fn opened(&mut self, table: usize, call: &Call<'_>, at: usize, direct: bool, cloexec: bool) {
-        let Some(Value::Text(path, _)) = call.arg(at) else { return };
-        let device = DEVICES.iter().find(|(start, _)| path.starts_with(start.as_bytes()));
-        let what = match device {
-            Some((_, taker)) => Object::Device(*taker),
-            None if direct => Object::File { direct },
-            None => return,
-        };
-        self.files.open(table, &[call.result], what, cloexec);
-    }
-
-    fn control(&mut self, thread: usize, call: &Call<'_>) {
-        let table = self.living[&thread].files;
-        let (Some(fd), Some(what)) = (call.number(0), call.arg(1)) else { return };
-        if what.is("F_DUPFD", 0) || what.is("F_DUPFD_CLOEXEC", 1030) {
-            let cloexec = what.is("F_DUPFD_CLOEXEC", 1030);
-            let ended = self.files.dup(table, fd, call.result, cloexec);
-            self.end(thread, call.line, ended);
-        } else if what.is("F_SETFL", 4) {
-            self.files.set_direct(table, fd, call.has(2, "O_DIRECT", 0x4000));
+            "sendmmsg" => self.send_several(thread, call),
+            "recvmsg" | "recvmmsg" => self.told(thread, call),
+            "read" | "readv" | "pread64" | "preadv" | "preadv2" | "recvfrom" | "write"
+            | "writev" | "pwrite64" | "pwritev" | "pwritev2" => self.transfer(thread, call),
+            _ => self.descriptors(thread, call),
         }
     }
 
     fn register(&mut self, thread: usize, call: &Call<'_>) {
         let table = self.living[&thread].files;
-        let (Some(ring), Some(what)) = (call.number(0), call.arg(1)) else { return };
-        if what.is("IORING_REGISTER_BUFFERS", 0) {
-            for buffer in vector(call.arg(2)) {
-                if let Some(seed) = self.take(thread, call, Taker::IoUring, &[buffer]) {
-                    self.files.hold(table, ring, seed);
-                }
-            }
-        } else if what.is("IORING_UNREGISTER_BUFFERS", 1) {
+        let (Some(fd), Some(what)) = (call.number(0), call.arg(1)) else { return };
+        // The index of a registered ring is no descriptor.
+        let indexed = what.has("IORING_REGISTER_USE_REGISTERED_RING", BY_INDEX);
+        let ring = if indexed { fd.saturating_add(1 << 40) } else { fd };
+        let is = |name, number| match what {
+            Value::Number(found, _) => found & !BY_INDEX == number,
+            what => what.has(name, 0),
+        };
+        if is("IORING_REGISTER_BUFFERS", 0) {
+            self.registered(thread, call, ring, call.arg(2), call.number(3));
+        } else if is("IORING_UNREGISTER_BUFFERS", 1) {
             let ended = self.files.let_go(table, ring);
             self.end(thread, call.line, ended);
-        } else if what.is("IORING_REGISTER_BUFFERS2", 15) {
-            self.leave("IORING_REGISTER_BUFFERS2: strace does not show its buffers");
+        } else if is("IORING_REGISTER_BUFFERS2", 15) || is("IORING_REGISTER_BUFFERS_UPDATE", 16) {
+            let part = |name| call.arg(2).and_then(|given| given.field(name));
+            let sparse =
+                part("flags").is_some_and(|flags| flags.has("IORING_RSRC_REGISTER_SPARSE", 1));
+            if !sparse {
+                self.registered(
+                    thread,
+                    call,
+                    ring,
+                    part("data"),
+                    part("nr").and_then(Value::number),
+                );
+            }
+        } else if is("IORING_REGISTER_CLONE_BUFFERS", 30) {
+            self.leave("buffers that a ring takes from another one", Gap::Dropped);
+        }
+    }
+
+    fn registered(
+        &mut self,
+        thread: usize,
+        call: &Call<'_>,
+        ring: u64,
+        parts: Option<&Value>,
+        count: Option<u64>,
+    ) {
+        let shown = parts.map_or(0, |parts| parts.items().len());
+        if !is_shown(parts) || count.is_some_and(|count| count != shown as u64) {
+            self.leave("buffers registered with io_uring that strace does not show", Gap::Dropped);
+        }
+        for buffer in vector(parts) {
+            if let Some(seed) = self.take(thread, call, Taker::IoUring, &[buffer]) {
+                self.files.hold(self.living[&thread].files, ring, seed);
+            }
         }
     }
 
@@ -165,49 +125,164 @@ impl Tracker {
         let table = self.living[&thread].files;
         let (Some(fd), Some(Value::Word(name))) = (call.number(0), call.arg(1)) else { return };
         // Several names may share a number: strace writes all of them.
-        let known = DRIVERS.iter().find(|(ioctl, ..)| name.split(" or ").any(|one| one == *ioctl));
-        if let Some((_, address, length, taker)) = known {
+        let is = |ioctl: &str| name.split(" or ").any(|one| one == ioctl);
+        if GUESTS.iter().any(|ioctl| is(ioctl)) {
             let field = |name| call.arg(2).and_then(|given| given.field(name)?.number());
-            let bytes = field(length).unwrap_or(PAGE);
-            let buffer = Buffer { address: field(address), bytes };
-            // A length of nothing takes a guest's memory away.
-            if bytes > 0
-                && let Some(seed) = self.take(thread, call, *taker, &[buffer])
-            {
-                self.files.hold(table, fd, seed);
+            match (field("userspace_addr"), field("memory_size")) {
+                // A length of nothing takes a guest's memory away.
+                (_, Some(0)) => {}
+                (Some(address), Some(bytes)) => {
+                    let buffer = Buffer { address: Some(address), bytes };
+                    if let Some(seed) = self.take(thread, call, Taker::Kvm, &[buffer]) {
+                        self.files.hold(table, fd, seed);
+                    }
+                }
+                _ => self.undriven(Taker::Kvm),
             }
             return;
         }
         let path = call.arg(0).and_then(Value::path).unwrap_or("");
         let by_path = DEVICES.iter().find(|(start, _)| path.starts_with(start));
+        let by_name = DRIVERS.iter().find(|(ioctl, _)| is(ioctl));
         let device = match self.files.what(table, fd) {
             Some(Object::Device(taker)) => Some(taker),
-            _ => by_path.map(|(_, taker)| *taker),
+            _ => by_path.or(by_name).map(|(_, taker)| *taker),
         };
         if let Some(taker) = device {
-            self.leave(&format!(
-                "calls of a driver ({}): which memory they take is not in a recording",
-                taker.call()
-            ));
+            self.undriven(taker);
         }
     }
 
+    fn undriven(&mut self, taker: Taker) {
+        let of = taker.call();
+        let why = format!("calls of a driver ({of}): which memory they take is not in a recording");
+        self.leave(&why, Gap::Dropped);
+    }
+
     fn send(&mut self, thread: usize, call: &Call<'_>) {
+        let (parts, flags) = match call.name {
+            "sendto" => (None, 3),
+            _ => (call.arg(1).and_then(|message| message.field("msg_iov")), 2),
+        };
+        let buffers = if call.name == "sendto" { vec![plain(call)] } else { vector(parts) };
+        let zero = call.has(flags, "MSG_ZEROCOPY", ZEROCOPY);
+        if zero && call.name == "sendmsg" && !is_shown(parts) {
+            self.leave("parts of vectors that strace does not show", Gap::Dropped);
+        }
+        self.sent(thread, call, &buffers, call.result, zero);
+    }
+
+    /// sendmmsg: each message is a send of its own.
+    fn send_several(&mut self, thread: usize, call: &Call<'_>) {
+        let zero = call.has(3, "MSG_ZEROCOPY", ZEROCOPY);
+        let messages = call.arg(1).map(Value::items).unwrap_or_default();
+        let count = usize::try_from(call.result).unwrap_or(usize::MAX);
+        let mut seen = 0;
+        for message in messages.iter().take(count) {
+            let parts = message.field("msg_hdr").and_then(|head| head.field("msg_iov"));
+            let Some(bytes) = message.field("msg_len").and_then(Value::number) else { break };
+            if zero && !is_shown(parts) {
+                break;
+            }
+            seen += 1;
+            self.sent(thread, call, &vector(parts), bytes, zero);
+        }
+        if zero && seen < count {
+            self.leave("messages of sendmmsg that strace does not show", Gap::Dropped);
+        }
+    }
+
+    /// So many bytes were sent from these buffers, by reference or as a copy.
+    fn sent(&mut self, thread: usize, call: &Call<'_>, buffers: &[Buffer], bytes: u64, zero: bool) {
+        let buffers = clip(buffers, bytes);
+        if !zero {
+            return self.source(thread, call.line, &buffers);
+        }
+        let take = |buffer| self.take(thread, call, Taker::Zerocopy, &[buffer]);
+        let seeds: Vec<usize> = buffers.into_iter().filter_map(take).collect();
+        if bytes > 0
+            && let Some(fd) = call.number(0)
+        {
+            self.files.sent(self.living[&thread].files, fd, &seeds);
+        }
+    }
+
+    /// What the queue of errors tells of sends: which are over. Descriptors that come with a
+    /// message are not followed.
+    fn told(&mut self, thread: usize, call: &Call<'_>) {
         let table = self.living[&thread].files;
         let Some(fd) = call.number(0) else { return };
-        let flags = if call.name == "sendto" { 3 } else { 2 };
-        let buffers = match call.name {
-            "sendto" => vec![plain(call)],
-            _ => vector(call.arg(1).and_then(|message| message.field("msg_iov"))),
-        };
-        if call.has(flags, "MSG_ZEROCOPY", 0x400_0000) {
-            for buffer in buffers {
-                if let Some(seed) = self.take(thread, call, Taker::Zerocopy, &[buffer]) {
-                    self.files.hold(table, fd, seed);
-                }
+        let heads: Vec<&Value> = match call.name {
+            "recvmsg" => call.arg(1).into_iter().collect(),
+            _ => {
+                let messages = call.arg(1).map(Value::items).unwrap_or_default();
+                messages.iter().filter_map(|message| message.field("msg_hdr")).collect()
             }
-        } else {
-            self.source(thread, call.line, &buffers);
+        };
+        let parts = heads.into_iter().filter_map(|head| head.field("msg_control"));
+        for part in parts.flat_map(Value::items) {
+            if part.field("cmsg_type").is_some_and(|kind| kind.is("SCM_RIGHTS", 1)) {
+                self.leave("descriptors that come with a message", Gap::Untold);
+            }
+            let told = |name| {
+                let number = part.field("cmsg_data")?.field(name)?.number()?;
+                u32::try_from(number).ok()
+            };
+            let of_sends = part.field("cmsg_data").and_then(|data| data.field("ee_origin"));
+            let of_sends = of_sends.is_some_and(|origin| origin.is("SO_EE_ORIGIN_ZEROCOPY", 5));
+            if let (true, Some(from), Some(to)) = (of_sends, told("ee_info"), told("ee_data")) {
+                let ended = self.files.arrived(table, fd, from, to);
+                self.end(thread, call.line, ended);
+            }
+        }
+    }
+
+    /// Direct I/O that goes on after io_submit: read as if it were over with it.
+    fn submit(&mut self, thread: usize, call: &Call<'_>) {
+        let table = self.living[&thread].files;
+        let requests = call.arg(2).map(Value::items).unwrap_or_default();
+        let count = usize::try_from(call.result).unwrap_or(usize::MAX);
+        let mut missing = requests.len() < count;
+        for request in requests.iter().take(count) {
+            let part = |name| request.field(name).and_then(Value::number);
+            let reads = match request.field("aio_lio_opcode") {
+                Some(Value::Word(word)) if word.contains("PREAD") => true,
+                Some(Value::Word(word)) if word.contains("PWRITE") => false,
+                Some(Value::Number(0 | 7, _)) => true,
+                Some(Value::Number(1 | 8, _)) => false,
+                // It moves no memory: a flush, or a wait for a descriptor.
+                Some(_) => continue,
+                None => {
+                    missing = true;
+                    continue;
+                }
+            };
+            let Some(fd) = part("aio_fildes") else {
+                missing = true;
+                continue;
+            };
+            let buffers = match request.field("aio_buf") {
+                Some(parts @ Value::List(_)) => vector(Some(parts)),
+                given => {
+                    let address = given.and_then(Value::number);
+                    vec![Buffer { address, bytes: part("aio_nbytes").unwrap_or(0) }]
+                }
+            };
+            if let Some(Object::File { direct: true }) = self.files.what(table, fd) {
+                let taker = if reads { Taker::DirectRead } else { Taker::DirectWrite };
+                self.leave(
+                    "io_submit: that direct I/O goes on after the call is not followed",
+                    Gap::Dropped,
+                );
+                self.take(thread, call, taker, &buffers);
+            } else if reads {
+                self.store(thread, call.line, &buffers);
+            } else {
+                self.source(thread, call.line, &buffers);
+            }
+        }
+        if missing {
+            self.leave("requests of io_submit that strace does not show", Gap::Dropped);
         }
     }
 
@@ -222,30 +297,29 @@ impl Tracker {
             }
             _ => vec![plain(call)],
         };
+        let used = clip(&buffers, call.result);
         let with_path = call.arg(0).and_then(Value::path).unwrap_or("");
         match self.files.what(table, fd) {
             Some(Object::File { direct: true }) => {
                 let taker = if reads { Taker::DirectRead } else { Taker::DirectWrite };
+                if call.name.ends_with(['v', '2']) && !is_shown(call.arg(1)) {
+                    self.leave("parts of vectors that strace does not show", Gap::Dropped);
+                }
                 self.take(thread, call, taker, &buffers);
             }
-            Some(Object::Device(taker)) => self.leave(&format!(
-                "calls of a driver ({}): which memory they take is not in a recording",
-                taker.call()
-            )),
+            Some(Object::Device(taker)) => self.undriven(taker),
             Some(Object::Pipe) if reads => {
                 let done = self.files.drain(table, fd, call.result);
                 self.end(thread, call.line, done);
-                self.store(thread, call.line, &buffers);
+                self.store(thread, call.line, &used);
             }
             Some(Object::Pipe) => {
                 self.files.fill(table, fd, call.result, None);
-                self.source(thread, call.line, &buffers);
+                self.source(thread, call.line, &used);
             }
-            _ if with_path.starts_with("/dev/infiniband/uverbs") => {
-                self.leave("calls of a driver (rdma): which memory they take is not in a recording")
-            }
-            _ if reads => self.store(thread, call.line, &buffers),
-            _ => self.source(thread, call.line, &buffers),
+            _ if with_path.starts_with("/dev/infiniband/uverbs") => self.undriven(Taker::Rdma),
+            _ if reads => self.store(thread, call.line, &used),
+            _ => self.source(thread, call.line, &used),
         }
     }
 
@@ -253,7 +327,10 @@ impl Tracker {
     fn store(&mut self, thread: usize, line: u64, buffers: &[Buffer]) {
         let root = self.living[&thread].root;
         for range in self.known(thread, buffers) {
-            if self.touches(&range) {
+            let meets = |at: &usize| self.log.seeds[*at].ranges.iter().any(|own| own.meets(&range));
+            let mut met: Vec<usize> = (0..self.log.seeds.len()).filter(meets).collect();
+            met.retain(|seed| self.stored.insert((thread, *seed, false)));
+            if !met.is_empty() {
                 self.op(line, thread, root, What::Store(range));
             }
         }
@@ -274,14 +351,16 @@ impl Tracker {
         };
         let seeds: Vec<usize> = self.held.iter().copied().filter(sends).collect();
         for seed in seeds {
-            self.op(line, thread, root, What::Again(seed));
+            if self.stored.insert((thread, seed, true)) {
+                self.op(line, thread, root, What::Again(seed));
+            }
         }
     }
 
     /// The memory of buffers that is known to be mapped.
     fn known(&mut self, thread: usize, buffers: &[Buffer]) -> Vec<Range> {
         let space = self.living[&thread].space;
-        let Some(space) = self.spaces.get_mut(&space) else { return Vec::new() };
+        let Some(space) = self.spaces.get(&space) else { return Vec::new() };
         let areas = buffers.iter().filter_map(|buffer| pages(buffer.address?, buffer.bytes));
         areas.flat_map(|area| space.find(area)).map(|(range, _)| range).collect()
     }
@@ -294,6 +373,7 @@ impl Tracker {
     }
 
     fn debugger(&mut self, thread: usize, call: &Call<'_>) {
+        self.traces = true;
         let Some(request) = call.arg(0) else { return };
         let reads = request.is("PTRACE_PEEKDATA", 2) || request.is("PTRACE_PEEKTEXT", 1);
         let writes = request.is("PTRACE_POKEDATA", 5) || request.is("PTRACE_POKETEXT", 4);
@@ -320,7 +400,9 @@ impl Tracker {
             Some(target) => {
                 self.take_of(thread, target, call, taker, buffers);
             }
-            None => self.leave("uses of the memory of a process that was not recorded"),
+            None => {
+                self.leave("uses of the memory of a process that was not recorded", Gap::Untold);
+            }
         }
     }
 
@@ -349,6 +431,7 @@ impl Tracker {
             ranges: Vec::new(),
             partial: Vec::new(),
             kind: Kind::Unseen,
+            dontfork: false,
             root: living.root,
             owner,
             line: call.line,
@@ -357,14 +440,16 @@ impl Tracker {
             bytes: buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.bytes)),
         };
         if buffers.len() > MOST_PARTS {
-            self.leave("parts of vectors beyond the first eight");
+            self.leave("parts of vectors beyond the first eight", Gap::Dropped);
         }
         let mut advice = Vec::new();
         for buffer in buffers.iter().take(MOST_PARTS) {
             self.part(&living, buffer, &mut seed, &mut advice);
         }
         if seed.ranges.is_empty() {
-            self.leave("uses of no memory");
+            if seed.bytes > 0 {
+                self.leave("uses of memory that cannot be", Gap::Dropped);
+            }
             return None;
         }
         if taker.sends() {
@@ -373,6 +458,7 @@ impl Tracker {
         }
         let caller = self.living[&thread].root;
         let number = self.seed(thread, seed)?;
+        self.check_room(owner);
         for (line, by, range) in advice {
             self.op(line, by, living.root, What::Advise(range, "dontfork"));
         }
@@ -396,9 +482,13 @@ impl Tracker {
             Some(address) => pages(address, buffer.bytes),
             None => space.only(buffer.bytes.div_ceil(PAGE)),
         };
+        if buffer.address.is_none() && buffer.bytes > 0 {
+            self.log.left.add("where buffers are that strace shows no address of", 1, Gap::Untold);
+        }
         let Some(area) = area else {
             if buffer.address.is_none() && buffer.bytes > 0 {
-                seed.ranges.push(self.unseen(living.root, buffer.bytes));
+                let Some(range) = self.unseen(living.root, buffer.bytes) else { return };
+                seed.ranges.push(range);
                 if !buffer.bytes.is_multiple_of(PAGE) {
                     seed.partial.push(buffer.bytes / PAGE);
                 }
@@ -413,13 +503,15 @@ impl Tracker {
         let end = start.saturating_add(buffer.bytes);
         for (at, (range, piece)) in space.find(area).into_iter().enumerate() {
             if seed.ranges.len() >= MOST_PARTS {
+                self.leave("pieces of a buffer beyond the first eight", Gap::Dropped);
                 break;
             }
-            seed.kind = if at == 0 { piece.kind } else { seed.kind };
+            seed.kind = if seed.ranges.is_empty() { piece.kind } else { seed.kind };
+            seed.dontfork |= piece.dontfork.is_some();
             if !start.is_multiple_of(PAGE) && at == 0 {
                 seed.partial.push(range.from);
             }
-            if !end.is_multiple_of(PAGE) && range.to - range.from + start / PAGE >= area.1 {
+            if !end.is_multiple_of(PAGE) && piece.end == area.1 {
                 seed.partial.push(range.to - 1);
             }
             if let Some((line, by)) = piece.dontfork
@@ -432,15 +524,18 @@ impl Tracker {
     }
 
     /// A buffer of which the recording does not say where it is.
-    fn unseen(&mut self, root: usize, bytes: u64) -> Range {
+    fn unseen(&mut self, root: usize, bytes: u64) -> Option<Range> {
         let next = self.mappings.saturating_add(1);
         let pages = bytes.div_ceil(PAGE);
+        if self.unseen.len() >= MOST_OPS && !self.unseen.contains_key(&(root, bytes)) {
+            return None;
+        }
         let known = self.unseen.entry((root, bytes));
         let range = *known.or_insert(Range { mapping: next, from: 0, to: pages });
         if range.mapping == next {
             self.mappings = next;
         }
-        range
+        Some(range)
     }
 
     /// Keeps a seed, or counts it with one that is alike: the same pages, by the same thread, and
@@ -459,27 +554,10 @@ impl Tracker {
             return None;
         }
         if self.log.seeds.len() >= MOST_SEEDS {
-            self.leave("uses of memory beyond the first 64");
+            self.leave("uses of memory beyond the first 64", Gap::Dropped);
             return None;
         }
         self.log.seeds.push(seed);
         Some(self.log.seeds.len() - 1)
     }
-}
-
-/// The buffer of read(2) and its kin.
-fn plain(call: &Call<'_>) -> Buffer {
-    let address = call.number(1);
-    let bytes = call.number(2).unwrap_or(0);
-    Buffer { address, bytes }
-}
-
-/// The buffers of a vector.
-fn vector(value: Option<&Value>) -> Vec<Buffer> {
-    let parts = value.map(Value::items).unwrap_or_default();
-    let buffer = |part: &Value| {
-        let bytes = part.field("iov_len")?.number()?;
-        Some(Buffer { address: part.field("iov_base")?.number(), bytes })
-    };
-    parts.iter().filter_map(buffer).filter(|buffer| buffer.bytes > 0).collect()
 }

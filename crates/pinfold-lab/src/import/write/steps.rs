@@ -203,6 +203,11 @@ impl Writer<'_> {
 
     /// Pages that follow each other, as ranges.
     fn runs(&self, pages: &[(String, bool)]) -> Vec<String> {
+        self.runs_of(pages).into_iter().map(|(text, _)| text).collect()
+    }
+
+    /// Pages that follow each other, as ranges and how many pages each has.
+    fn runs_of(&self, pages: &[(String, bool)]) -> Vec<(String, usize)> {
         let mut runs: Vec<(String, usize, usize)> = Vec::new();
         for (page, _) in pages {
             let Some((area, at)) = page.trim_end_matches(']').split_once('[') else { continue };
@@ -213,8 +218,8 @@ impl Writer<'_> {
             }
         }
         let text = |(area, from, to): (String, usize, usize)| match from == to {
-            true => format!("{area}[{from}]"),
-            false => format!("{area}[{from}..{}]", to + 1),
+            true => (format!("{area}[{from}]"), 1),
+            false => (format!("{area}[{from}..{}]", to + 1), to + 1 - from),
         };
         runs.into_iter().map(text).collect()
     }
@@ -258,29 +263,26 @@ impl Writer<'_> {
         let taker = self.log.seeds[number].taker;
         let way = if taker.sends() { "read" } else { "write" };
         let hazard = self.hazard(thread, &self.process(thread), pages);
-        for run in self.runs(pages) {
+        let mut rest = pages;
+        for (run, length) in self.runs_of(pages) {
+            let own;
+            (own, rest) = rest.split_at(length.min(rest.len()));
             let handle = format!("h{}", self.handles);
             self.handles += 1;
-            let slow = if taker == Taker::Vfio { " slow-only" } else { "" };
             self.line(&match takes {
-                Takes::Pin => {
-                    format!("{prefix}pin {run} {way} longterm{slow} as {handle}{hazard}")
-                }
+                Takes::Pin => format!("{prefix}pin {run} {way} longterm as {handle}{hazard}"),
                 Takes::Follow => format!("{prefix}follow {run} as {handle}{hazard}"),
                 Takes::Get | Takes::Absent => {
                     format!("{prefix}get {run} {way} as {handle}{hazard}")
                 }
             });
-            let area = run.split('[').next().unwrap_or("A").to_owned();
-            let own = pages.iter().filter(|(page, _)| page.starts_with(&format!("{area}[")));
-            let own: Vec<String> = own.map(|(page, _)| page.clone()).collect();
             let one = own.len() == 1;
-            for (at, page) in own.into_iter().enumerate() {
+            for (at, (page, _)) in own.iter().enumerate() {
                 let of = if one { handle.clone() } else { format!("{handle}[{at}]") };
                 if taker.sends() {
-                    self.sends(thread, number, &of, &page);
+                    self.sends(thread, number, &of, page);
                 }
-                self.held.entry(number).or_default().push((of, page));
+                self.held.entry(number).or_default().push((of, page.clone()));
             }
         }
     }
