@@ -29,7 +29,7 @@ fn questions(model: Model) -> Vec<Question> {
 }
 
 /// Most failures are among the first executions.
-const MOST: u64 = 2_000;
+const MOST: u64 = 1_000;
 
 fn answer((name, rules, model): &Question) -> Report {
     let config = Config { model: *model, max_executions: Some(MOST), ..Config::default() };
