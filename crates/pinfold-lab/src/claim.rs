@@ -68,10 +68,8 @@ struct Seen<'a> {
 impl<'a> Ends<'a> {
     /// Looks at the end of an execution: INV-CLAIM-1.
     pub(crate) fn of(world: &World, scenario: &'a Scenario) -> Self {
-        let claimed = scenario.always.iter().flat_map(|claim| &claim.facts);
-        let told = scenario.outcomes.iter().flat_map(|outcome| &outcome.when);
         let mut atoms: Vec<&Atom> = Vec::new();
-        for fact in claimed.chain(told) {
+        for fact in scenario.facts() {
             if !atoms.contains(&&fact.atom) {
                 atoms.push(&fact.atom);
             }

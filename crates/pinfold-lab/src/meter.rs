@@ -3,26 +3,35 @@
 
 use std::cell::Cell;
 
-use pinfold::Stats;
+use pinfold::{Memory, Platform, Stats};
 
-use crate::scenario::Spent;
+use crate::scenario::{Atom, Scenario, Spent};
 
-/// The counters at the beginning and at the end of the lanes.
-#[derive(Default)]
+/// The counters at the beginning and at the end of the lanes, where a fact asks for them.
 pub(crate) struct Meter {
+    asked: bool,
     begun: Cell<Stats>,
     ended: Cell<Stats>,
 }
 
 impl Meter {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let asked = scenario.facts().any(|fact| matches!(fact.atom, Atom::Cost { .. }));
+        Self { asked, begun: Cell::default(), ended: Cell::default() }
+    }
+
     /// The lanes begin.
-    pub(crate) fn begin(&self, stats: Stats) {
-        self.begun.set(stats);
+    pub(crate) fn begin(&self, memory: &Memory<impl Platform>) {
+        if self.asked {
+            self.begun.set(memory.stats());
+        }
     }
 
     /// All lanes have ended.
-    pub(crate) fn end(&self, stats: Stats) {
-        self.ended.set(stats);
+    pub(crate) fn end(&self, memory: &Memory<impl Platform>) {
+        if self.asked {
+            self.ended.set(memory.stats());
+        }
     }
 
     /// What was counted between the two.

@@ -22,6 +22,7 @@ pub(crate) mod desk;
 mod devices;
 pub(crate) mod dice;
 pub(crate) mod drive;
+pub(crate) mod ended;
 mod plan;
 pub(crate) mod report;
 mod stamp;
@@ -31,16 +32,15 @@ mod tests;
 mod worker;
 mod world;
 
-use crate::report::Verdict;
 use board::{NODES, locked, sit_at};
 use crew::{Crew, Watched};
 use desk::{Desk, Kind, Tally, Trouble};
 use drive::Gauge;
+use ended::{Ended, Left, judged};
 use pinfold::NodeId;
 use report::{each_second, rows};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ pub fn run(
     let seats = world.settle(plan.processes)?;
     let mut crew = Crew::default();
     if let Err(why) = start(&plan, (&world, &seats), &mut crew, clock) {
-        world.stop.store(true, Ordering::Relaxed);
+        world.stop.halt();
         return Err(why);
     }
     let (began, mut worked, mut early) = (Instant::now(), None, false);
@@ -104,10 +104,10 @@ pub fn run(
         let elapsed = began.elapsed();
         let operations = crew.tally().ended();
         let asked = observe(&Beat { elapsed, operations, transfers: gauge.transfers() });
-        if worked.is_none() && (asked.is_break() || world.is_over() || elapsed >= plan.time) {
+        if worked.is_none() && (asked.is_break() || world.stop.is_over() || elapsed >= plan.time) {
             early = asked.is_break() && elapsed < plan.time;
             worked = Some(work(&crew, elapsed));
-            world.stop.store(true, Ordering::Relaxed);
+            world.stop.halt();
         }
     });
     let worked = worked.unwrap_or_else(|| work(&crew, began.elapsed()));
@@ -115,7 +115,7 @@ pub fn run(
     let mut ended = Ended { early, worked, tally, panics, ..Ended::default() };
     match watched {
         Watched::Hung(hung) => ended.hung = hung,
-        Watched::Ended => ended.close(&plan, (&world, seats), clock)?,
+        Watched::Ended => ended.look_back(&plan, (&world, seats), clock)?,
     }
     Ok(ended.report(&plan, &world, (medium, gauge.transfers())))
 }
@@ -133,7 +133,7 @@ fn start(
         crew.start(desk, move || {
             sit_at(number);
             let world = worker.world.clone();
-            let _stops = world.stops_all();
+            let _stops = world.stop.stops_all();
             worker.work();
         })
         .map_err(PressureError::System)?;
@@ -142,7 +142,7 @@ fn start(
     let (world, own) = (world.clone(), desk.clone());
     crew.start(desk, move || {
         sit_at(world.threads);
-        let _stops = world.stops_all();
+        let _stops = world.stop.stops_all();
         reclaim(&world, &own);
     })
     .map_err(PressureError::System)
@@ -150,7 +150,7 @@ fn start(
 
 /// What the background thread does for each node (Linux: kswapd); it looks at the slots, too.
 fn reclaim(world: &World, desk: &Desk) {
-    while !world.is_over() {
+    while !world.stop.is_over() {
         for node in (0..NODES).map(NodeId) {
             let balance = || {
                 world.note_slots();
@@ -164,25 +164,6 @@ fn reclaim(world: &World, desk: &Desk) {
     }
 }
 
-/// What is left when every process is gone.
-#[derive(Clone, Debug, Default)]
-struct Left {
-    free: u64,
-    slots: u64,
-    off: Option<String>,
-}
-
-/// Looks what is left, and takes the swap device out of use.
-fn left(world: &World) -> Left {
-    // CPUs' batches have references to pages that nobody needs any more.
-    world.memory.lru_add_drain_all();
-    Left {
-        free: world.memory.frames().total_free(),
-        slots: world.slots_in_use(),
-        off: world.swap_off().err(),
-    }
-}
-
 /// What had been done when the threads were to stop.
 #[derive(Default)]
 struct Work {
@@ -191,23 +172,12 @@ struct Work {
     transfers: Transfers,
 }
 
-/// How it ended.
-#[derive(Default)]
-struct Ended {
-    early: bool,
-    worked: Work,
-    tally: Tally,
-    hung: Vec<Hung>,
-    panics: Vec<String>,
-    left: Option<Left>,
-}
-
-impl Ended {
+impl Ended<Work> {
     /// Has a thread look at everything once more, let all processes exit, and count what is left.
     ///
     /// # Errors
     /// When there can be no such thread.
-    fn close(
+    fn look_back(
         &mut self,
         plan: &Plan,
         (world, seats): (&Arc<World>, Arc<[Seat]>),
@@ -221,7 +191,7 @@ impl Ended {
             look_at_all(&world, &seats, &own);
             let exit = || {
                 drop(seats);
-                Ok::<_, Trouble>(left(&world))
+                Ok::<_, Trouble>(Left::of(&world.memory, Some(world.swap)))
             };
             if let Ok(left) = own.carry_out(Kind::Exit, exit) {
                 // Nobody listens after a hang.
@@ -229,49 +199,13 @@ impl Ended {
             }
         })
         .map_err(PressureError::System)?;
-        if let Watched::Hung(hung) = crew.watch(plan.patience, || {}) {
-            self.hung = hung;
-        }
-        self.tally.add(&crew.tally());
-        self.panics.extend(crew.join());
-        self.left = told.try_recv().ok();
+        self.close(crew, plan.patience, &told);
         Ok(())
     }
 
-    /// What is wrong, one reason a line.
-    fn failures(&self, world: &World) -> Vec<String> {
-        let (_, wrongs, unexpected) = world.findings();
-        let mut reasons = Vec::new();
-        if wrongs > 0 {
-            reasons.push(format!("{wrongs} words are not what their writer wrote"));
-        }
-        let hung = |hung: &Hung| {
-            let Hung { thread, operation, seconds } = hung;
-            format!("{thread} is in one operation for {seconds:.0} s: {operation}")
-        };
-        reasons.extend(self.hung.iter().map(hung));
-        reasons.extend(self.panics.iter().cloned());
-        reasons.extend(unexpected);
-        reasons.extend(world.board().bugs().iter().map(|bug| format!("broken invariant: {bug}")));
-        if let Some(left) = &self.left {
-            if left.free != world.free_at_start {
-                let (free, start) = (left.free, world.free_at_start);
-                reasons.push(format!("{free} frames are free at the end, of {start}"));
-            }
-            if left.slots > 0 {
-                reasons.push(format!("{} slots are in use that nobody needs", left.slots));
-            }
-            reasons.extend(left.off.iter().map(|why| format!("swap stays on: {why}")));
-        }
-        reasons
-    }
-
     /// Why it shows less than it should.
-    fn doubts(&self, plan: &Plan, most: u64, transfers: &Transfers) -> Vec<String> {
-        let mut doubts = Vec::new();
-        if self.early {
-            doubts.push("it was ended before its time".to_owned());
-        }
+    fn doubts_of(&self, plan: &Plan, most: u64, transfers: &Transfers) -> Vec<String> {
+        let mut doubts = self.doubts();
         if transfers.read == 0 {
             doubts.push("no page came back from swap: give it more time".to_owned());
         }
@@ -293,15 +227,12 @@ impl Ended {
         world: &World,
         (medium, transfers): (&'static str, Transfers),
     ) -> PressureReport {
-        let failures = self.failures(world);
-        let (verdict, reasons) = match failures.is_empty() {
-            false => (Verdict::Fail, failures),
-            true => match self.doubts(plan, world.most_slots(), &transfers) {
-                doubts if doubts.is_empty() => (Verdict::Pass, doubts),
-                doubts => (Verdict::Partial, doubts),
-            },
-        };
-        let (wrong, wrongs, _) = world.findings();
+        let (wrong, wrongs, unexpected) = world.findings();
+        let found = (wrongs > 0).then(|| format!("{wrongs} words are not what their writer wrote"));
+        let machine = (&*world.board().bugs(), world.free_at_start);
+        let failures = self.failures(found, unexpected, machine);
+        let doubts = || self.doubts_of(plan, world.most_slots(), &transfers);
+        let (verdict, reasons) = judged(failures, doubts);
         PressureReport {
             verdict,
             reasons,

@@ -33,9 +33,9 @@ mod world;
 use crate::pressure::FrameRow;
 use crate::pressure::board::sit_at;
 use crate::pressure::crew::{Crew, Watched};
-use crate::pressure::desk::{Desk, Hung, Kind, Tally, Trouble};
+use crate::pressure::desk::{Desk, Kind, Tally, Trouble};
+use crate::pressure::ended::{Ended, Left, judged};
 use crate::pressure::report::{each_second, rows};
-use crate::report::Verdict;
 use buffer::Process;
 use lane::{Lane, Shared, look_at_all};
 use log::Logs;
@@ -100,7 +100,7 @@ fn enter(
     let desk = shared.desk.clone();
     let work = move || {
         let world = shared.world.clone();
-        let _stops = world.stops_all();
+        let _stops = world.stop.stops_all();
         run(shared);
     };
     crew.start(desk, work).map_err(SoakError::System)
@@ -124,7 +124,7 @@ pub fn run(
     let stage = Stage { world, processes, logs, clock: Instant::now() };
     let mut crew = Crew::default();
     if let Err(why) = start(&stage, &mut crew) {
-        stage.world.halt();
+        stage.world.stop.halt();
         return Err(why);
     }
     let world = stage.world.clone();
@@ -143,10 +143,10 @@ pub fn run(
             migrations: moves.pgmigrate_success,
             hint_faults: moves.numa_hint_faults,
         });
-        if worked.is_none() && (asked.is_break() || world.is_over() || elapsed >= plan.time) {
-            early = asked.is_break() && elapsed < plan.time && !world.is_over();
+        if worked.is_none() && (asked.is_break() || world.stop.is_over() || elapsed >= plan.time) {
+            early = asked.is_break() && elapsed < plan.time && !world.stop.is_over();
             worked = Some(work(&crew, elapsed));
-            world.halt();
+            world.stop.halt();
         }
     });
     let worked = worked.unwrap_or_else(|| work(&crew, began.elapsed()));
@@ -155,10 +155,10 @@ pub fn run(
     match watched {
         Watched::Hung(hung) => {
             // The others end by themselves.
-            world.halt();
+            world.stop.halt();
             ended.hung = hung;
         }
-        Watched::Ended => ended.close(plan, stage)?,
+        Watched::Ended => ended.look_back(plan, stage)?,
     }
     Ok(ended.report(plan, &world))
 }
@@ -190,14 +190,6 @@ fn start(stage: &Stage, crew: &mut Crew) -> Result<(), SoakError> {
     Ok(())
 }
 
-/// What is left when every process is gone.
-#[derive(Clone, Debug, Default)]
-struct Left {
-    free: u64,
-    slots: u64,
-    off: Option<String>,
-}
-
 /// What had been done when the threads were to stop.
 #[derive(Default)]
 struct Work {
@@ -206,23 +198,12 @@ struct Work {
     moves: Moves,
 }
 
-/// How it ended.
-#[derive(Default)]
-struct Ended {
-    early: bool,
-    worked: Work,
-    tally: Tally,
-    hung: Vec<Hung>,
-    panics: Vec<String>,
-    left: Option<Left>,
-}
-
-impl Ended {
+impl Ended<Work> {
     /// Has a thread look at all buffers once more, let all processes exit, and count what is left.
     ///
     /// # Errors
     /// When there can be no such thread.
-    fn close(&mut self, plan: &SoakPlan, stage: Stage) -> Result<(), SoakError> {
+    fn look_back(&mut self, plan: &SoakPlan, stage: Stage) -> Result<(), SoakError> {
         let (tell, told) = mpsc::channel();
         let mut crew = Crew::default();
         let last = stage.world.last_cpu();
@@ -232,10 +213,7 @@ impl Ended {
             let Shared { world, processes, desk, .. } = shared;
             let exit = || {
                 drop(processes);
-                // CPUs' batches have references to pages that nobody needs any more.
-                world.memory.lru_add_drain_all();
-                let (free, slots) = (world.memory.frames().total_free(), world.slots_in_use());
-                Ok::<_, Trouble>(Left { free, slots, off: world.swap_off().err() })
+                Ok::<_, Trouble>(Left::of(&world.memory, world.swap))
             };
             if let Ok(left) = desk.carry_out(Kind::Exit, exit) {
                 // Nobody listens after a hang.
@@ -243,51 +221,14 @@ impl Ended {
             }
         };
         enter(&mut crew, stage.last("the last look".to_owned()), run)?;
-        if let Watched::Hung(hung) = crew.watch(plan.patience, || {}) {
-            self.hung = hung;
-        }
-        self.tally.add(&crew.tally());
-        self.panics.extend(crew.join());
-        self.left = told.try_recv().ok();
+        self.close(crew, plan.patience, &told);
         Ok(())
     }
 
-    /// What is wrong, one reason a line.
-    fn failures(&self, world: &World) -> Vec<String> {
-        let (corruptions, _, unexpected) = world.findings();
-        let mut reasons = Vec::new();
-        if corruptions > 0 {
-            let pages = if corruptions == 1 { "page is" } else { "pages are" };
-            reasons.push(format!("{corruptions} {pages} not what the process wrote"));
-        }
-        let hung = |hung: &Hung| {
-            let Hung { thread, operation, seconds } = hung;
-            format!("{thread} is in one operation for {seconds:.0} s: {operation}")
-        };
-        reasons.extend(self.hung.iter().map(hung));
-        reasons.extend(self.panics.iter().cloned());
-        reasons.extend(unexpected);
-        reasons.extend(world.board().bugs().iter().map(|bug| format!("broken invariant: {bug}")));
-        if let Some(left) = &self.left {
-            if left.free != world.free_at_start {
-                let (free, start) = (left.free, world.free_at_start);
-                reasons.push(format!("{free} frames are free at the end, of {start}"));
-            }
-            if left.slots > 0 {
-                reasons.push(format!("{} slots are in use that nobody needs", left.slots));
-            }
-            reasons.extend(left.off.iter().map(|why| format!("swap stays on: {why}")));
-        }
-        reasons
-    }
-
     /// Why it shows less than it should.
-    fn doubts(&self, plan: &SoakPlan) -> Vec<String> {
+    fn doubts_of(&self, plan: &SoakPlan) -> Vec<String> {
         let Work { tally, moves, .. } = &self.worked;
-        let mut doubts = Vec::new();
-        if self.early {
-            doubts.push("it was ended before its time".to_owned());
-        }
+        let mut doubts = self.doubts();
         if tally.row(Kind::DeviceRead).done == 0 {
             doubts.push("no device has read a buffer: give it more time, or frames".to_owned());
         }
@@ -298,15 +239,12 @@ impl Ended {
     }
 
     fn report(self, plan: &SoakPlan, world: &World) -> SoakReport {
-        let failures = self.failures(world);
-        let (verdict, reasons) = match failures.is_empty() {
-            false => (Verdict::Fail, failures),
-            true => match self.doubts(plan) {
-                doubts if doubts.is_empty() => (Verdict::Pass, doubts),
-                doubts => (Verdict::Partial, doubts),
-            },
-        };
-        let (corruptions, first, _) = world.findings();
+        let (corruptions, first, unexpected) = world.findings();
+        let pages = if corruptions == 1 { "page is" } else { "pages are" };
+        let wrong = || format!("{corruptions} {pages} not what the process wrote");
+        let machine = (&*world.board().bugs(), world.free_at_start);
+        let failures = self.failures((corruptions > 0).then(wrong), unexpected, machine);
+        let (verdict, reasons) = judged(failures, || self.doubts_of(plan));
         let Work { seconds, tally: worked, moves } = self.worked;
         SoakReport {
             verdict,

@@ -477,7 +477,7 @@ impl Plan {
             file_locks: Locks::new("lock", &self.direct),
             swap,
             free_at_start,
-            meter: Meter::default(),
+            meter: Meter::new(&self.scenario),
             limits: limits(&self.scenario.machine),
             break_pages: self.scenario.break_pages(),
         };

@@ -147,7 +147,7 @@ impl<P: Platform> Memory<P> {
     /// Moves the folio of a frame that is in use to anywhere else; the frames that it had, that one
     /// among them, if it did.
     fn move_away(this: &Shared<Self>, pfn: Pfn) -> Option<Range<Pfn>> {
-        if is_fixed(this.frames().flags(pfn)) {
+        if this.frames().flags(pfn).is_fixed() {
             return None;
         }
         // By the rules up to 4.4 a tail is not referred to by its number.
@@ -180,7 +180,7 @@ impl<P: Platform> Memory<P> {
         let (flags, target) = (self.frames().flags(pfn), Target::anywhere(self.frames().node(pfn)));
         // Others have given it up since: a tail counts nothing either.
         let free = !flags.intersects(Flags::LARGE) && self.frames().counts(pfn).refs() == 0;
-        if !free && is_fixed(flags) {
+        if !free && flags.is_fixed() {
             return Obstacle::Fixed;
         }
         match self.frames().alloc_from(target.placement, target.zone, Flags::ANON, Start::Held) {
@@ -188,12 +188,6 @@ impl<P: Platform> Memory<P> {
             Ok(_) | Err(OutOfFrames) => Obstacle::Busy,
         }
     }
-}
-
-/// Whether what a frame with these flags holds stays where it is.
-fn is_fixed(flags: Flags) -> bool {
-    let fixed = flags.contains(Flags::MERGED) || flags.contains(Flags::HUGETLB);
-    fixed || !flags.contains(Flags::ANON)
 }
 
 #[cfg(test)]

@@ -324,6 +324,22 @@ pub(crate) fn spans(nodes: &[u64]) -> Vec<NodeSpan> {
         .collect()
 }
 
+/// A machine of one node that has so many frames, and behind them some that are set apart for what
+/// can move; and a space with 32 pages from number 16 on.
+pub(crate) fn set_apart<F: Hardware>(
+    (fixed, movable): (u64, u64),
+    text: &str,
+    tuning: Tuning,
+) -> (Mem<F>, Space<F>) {
+    let span = |first, frames| NodeSpan { node: NodeId(0), first: Pfn(first), frames };
+    let (fixed, movable) = ([span(0, fixed)], [span(fixed, movable)]);
+    let setup = FrameSetup::new(&fixed).movable(&movable);
+    let mem = machine_of(Marks::Hardware, setup, rules(text), tuning);
+    let space = space(&mem);
+    map(&space, 16, 32, Prot::READ_WRITE);
+    (mem, space)
+}
+
 /// A machine with these frames, which begin at number 0; `marks` says who sets accessed and dirty.
 pub(crate) fn machine_of<F: Hardware>(
     marks: Marks,

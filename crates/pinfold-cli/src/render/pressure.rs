@@ -2,7 +2,7 @@
 
 use super::text::{clean, counted, fold, pad, pad_left, thousands};
 use super::{Look, Tone};
-use pinfold_lab::pressure::{OperationRow, PressureReport, Wrong};
+use pinfold_lab::pressure::{FrameRow, OperationRow, PressureReport, Wrong};
 use pinfold_lab::report::Verdict;
 
 /// Columns of the words in front of a line.
@@ -154,17 +154,26 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
         thousands(transfers.broke)
     );
     labelled("device", &device, look, lines);
-    let frames = format!(
+    left((&report.frames, swap.in_use_at_end), look, lines);
+}
+
+/// What there was at the start, and what is left at the end.
+pub(super) fn left(
+    (frames, slots): (&FrameRow, Option<u64>),
+    look: &Look,
+    lines: &mut Vec<String>,
+) {
+    let told = format!(
         "{} free at the start, {} at the end; slots in use at the end: {}",
-        thousands(report.frames.free_at_start),
-        at_end(report.frames.free_at_end),
-        at_end(swap.in_use_at_end)
+        thousands(frames.free_at_start),
+        at_end(frames.free_at_end),
+        at_end(slots)
     );
-    labelled("frames", &frames, look, lines);
+    labelled("frames", &told, look, lines);
 }
 
 /// What is left at the end, if that was reached.
-pub(super) fn at_end(end: Option<u64>) -> String {
+fn at_end(end: Option<u64>) -> String {
     end.map_or_else(|| "not reached".to_owned(), thousands)
 }
 

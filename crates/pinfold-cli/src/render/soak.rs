@@ -1,7 +1,7 @@
 //! What a soak has come to: what was found first and why, one table of operations, and the
 //! accounts below it.
 
-use super::pressure::{at_end, headed, labelled, marked, table};
+use super::pressure::{headed, labelled, left, marked, table};
 use super::text::{counted, thousands};
 use super::{Look, Tone};
 use pinfold_lab::soak::{Corruption, SoakReport, Told};
@@ -96,11 +96,5 @@ fn accounts(report: &SoakReport, look: &Look, lines: &mut Vec<String>) {
         thousands(moves.pgfault)
     );
     labelled("", &others, look, lines);
-    let frames = format!(
-        "{} free at the start, {} at the end; slots in use at the end: {}",
-        thousands(report.frames.free_at_start),
-        at_end(report.frames.free_at_end),
-        at_end(report.slots_at_end)
-    );
-    labelled("frames", &frames, look, lines);
+    left((&report.frames, report.slots_at_end), look, lines);
 }

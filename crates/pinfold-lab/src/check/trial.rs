@@ -126,7 +126,7 @@ impl Trial {
                 Box::new(error.help("the setup must work under every rule set"))
             })?;
         }
-        world.meter.begin(world.memory.stats());
+        world.meter.begin(&world.memory);
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Trial {
     fn finish(&mut self, world: &World) -> (String, Vec<Finding>) {
         let scenario = Arc::clone(&self.plan.scenario);
         self.claims.clear();
-        world.meter.end(world.memory.stats());
+        world.meter.end(&world.memory);
         if let Some(message) = world.state.borrow().failed.first() {
             return (
                 FAILED.to_owned(),

@@ -243,8 +243,8 @@ fn kept(log: &Log, root: usize, seeds: &[usize], left: &mut Left) -> BTreeSet<us
             | What::Protect(range, _)
             | What::Advise(range, _)
             | What::Move(range)
-            | What::Store(range) => op.root == root && meets(range),
-            What::Fork(_) | What::Vfork(_) | What::Share(_) if op.root == root => {
+            | What::Store(range) => meets(range),
+            What::Fork(_) | What::Vfork(_) | What::Share(_) => {
                 let meets = seeds.iter().any(|seed| {
                     let (taken, ended) = span(log, *seed);
                     let by = log.ops[taken].thread;

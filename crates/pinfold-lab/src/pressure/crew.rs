@@ -6,6 +6,7 @@
 use super::desk::{Desk, Hung, Tally};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +18,37 @@ const BEAT: Duration = Duration::from_millis(20);
 pub(crate) struct Crew {
     desks: Vec<Arc<Desk>>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Whether all threads of a run are to end.
+#[derive(Default)]
+pub(crate) struct Stop(AtomicBool);
+
+impl Stop {
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Has all threads end.
+    pub(crate) fn halt(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// For each thread, as long as it runs.
+    pub(crate) fn stops_all(&self) -> StopsAll<'_> {
+        StopsAll(self)
+    }
+}
+
+/// Has all threads stop when its own panics: the others may wait for what it had.
+pub(crate) struct StopsAll<'s>(&'s Stop);
+
+impl Drop for StopsAll<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.halt();
+        }
+    }
 }
 
 /// What watching them has come to.

@@ -54,7 +54,7 @@ fn pick(dice: &mut Dice) -> Kind {
 impl Worker {
     /// Works until all stop; then its children are looked at, and it leaves nothing behind.
     pub(super) fn work(mut self) {
-        while !self.world.is_over() {
+        while !self.world.stop.is_over() {
             let kind = pick(&mut self.dice);
             let desk = Arc::clone(&self.desk);
             if let Err(Trouble::Other(why)) = desk.carry_out(kind, || self.step(kind)) {

@@ -2,6 +2,7 @@ use super::board::{Board, Space};
 use super::drive::{Drive, Medium};
 use super::stamp::{By, Lane};
 use super::*;
+use crate::report::Verdict;
 use pinfold::stores::MemoryStore;
 use pinfold::{
     Cause, FaultError, Limits, Memory, NodeId, NodeSpan, Pfn, Place, Prot, Rules, Sharing, Store,
@@ -9,6 +10,7 @@ use pinfold::{
 };
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 fn plan(rules: &str) -> Plan {
     Plan {
@@ -160,16 +162,16 @@ fn a_panic_of_one_thread_stops_all() {
     let mut plan = plan("pinfold");
     let store = World::medium(&mut plan).unwrap();
     let world = World::new(&plan, store, Gauge::default()).unwrap();
-    drop(world.stops_all());
-    assert!(!world.is_over(), "nothing has panicked");
+    drop(world.stop.stops_all());
+    assert!(!world.stop.is_over(), "nothing has panicked");
     let panicked = thread::scope(|scope| {
         let run = || {
-            let _stops = world.stops_all();
+            let _stops = world.stop.stops_all();
             panic!("on purpose")
         };
         scope.spawn(run).join().is_err()
     });
-    assert!(panicked && world.is_over());
+    assert!(panicked && world.stop.is_over());
 }
 
 /// An operation that found nothing to do is not counted, and one that did something is.

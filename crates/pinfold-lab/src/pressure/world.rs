@@ -6,8 +6,10 @@
 //! that thread alone takes meanwhile. All locks of the manager are below.
 
 use super::board::{Board, NODES, Space, locked, sit_at};
+use super::crew::Stop;
 use super::desk::{Desk, Kind, Trouble};
 use super::drive::{Drive, Gauge, Medium};
+use super::ended::slots_in_use;
 use super::plan::{Plan, PressureError, SwapMedium};
 use super::stamp::{By, Known, Lane};
 use pinfold::stores::MemoryStore;
@@ -18,9 +20,8 @@ use pinfold::{
 };
 use serde::Serialize;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::thread;
 
 /// Pages that gather in a CPU's batch before they are on a list, as in Linux for long.
 const LRU_BATCH: u32 = 15;
@@ -109,29 +110,18 @@ fn refused(why: impl fmt::Display) -> PressureError {
 /// See the module.
 pub(super) struct World {
     pub(super) memory: Shared<Memory<Board>>,
-    pub(super) stop: AtomicBool,
+    pub(super) stop: Stop,
     /// The pages of each process.
     pub(super) pages: u64,
     pub(super) threads: usize,
     /// The most pages that a thread has pinned for long.
     pub(super) most_pinned: u64,
     pub(super) free_at_start: u64,
-    swap: SwapId,
+    pub(super) swap: SwapId,
     /// The most slots that were seen in use.
     most_slots: AtomicU64,
     generations: AtomicU64,
     findings: Mutex<Findings>,
-}
-
-/// Has all threads stop when its own panics: the others may wait for what it had.
-pub(super) struct StopsAll<'w>(&'w World);
-
-impl Drop for StopsAll<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.stop.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 impl World {
@@ -162,7 +152,7 @@ impl World {
         Ok(Self {
             free_at_start: memory.frames().total_free(),
             memory,
-            stop: AtomicBool::new(false),
+            stop: Stop::default(),
             pages: plan.pages(),
             threads,
             most_pinned: plan.frames / 8 / u64::from(plan.threads),
@@ -275,7 +265,7 @@ impl World {
             findings.wrong.push(wrong);
         }
         drop(findings);
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.halt();
     }
 
     /// Something has failed that must not.
@@ -285,11 +275,7 @@ impl World {
             findings.unexpected.push(what);
         }
         drop(findings);
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.halt();
     }
 
     /// The words that are wrong, those that were found first, and how many there are; and what
@@ -299,33 +285,16 @@ impl World {
         (findings.wrong.clone(), findings.wrongs, findings.unexpected.clone())
     }
 
-    /// For each thread, as long as it runs.
-    pub(super) fn stops_all(&self) -> StopsAll<'_> {
-        StopsAll(self)
-    }
-
     /// Looks how many slots are in use now. That takes a lock of the manager, so whoever watches
     /// for hangs asks for [`Self::most_slots`] instead.
     pub(super) fn note_slots(&self) {
-        self.most_slots.fetch_max(self.slots_in_use(), Ordering::Relaxed);
+        let slots = slots_in_use(&self.memory, Some(self.swap));
+        self.most_slots.fetch_max(slots, Ordering::Relaxed);
     }
 
     /// The most slots that were seen in use.
     pub(super) fn most_slots(&self) -> u64 {
         self.most_slots.load(Ordering::Relaxed)
-    }
-
-    /// How many slots of the swap device are in use.
-    pub(super) fn slots_in_use(&self) -> u64 {
-        self.memory.swap_usage(self.swap).map_or(0, |usage| usage.slots - usage.free)
-    }
-
-    /// Takes the swap device, which nobody needs any more, out of use.
-    ///
-    /// # Errors
-    /// When somebody does: what the manager says.
-    pub(super) fn swap_off(&self) -> Result<(), String> {
-        self.memory.swap_off(self.swap).map_err(|why| why.to_string())
     }
 }
 

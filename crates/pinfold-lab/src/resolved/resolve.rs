@@ -171,9 +171,7 @@ impl Names {
 
     /// INV-RESOLVED-2.
     fn add_atoms(&mut self, scenario: &Scenario) {
-        let claimed = scenario.always.iter().flat_map(|claim| &claim.facts);
-        let told = scenario.outcomes.iter().flat_map(|outcome| &outcome.when);
-        for fact in claimed.chain(told) {
+        for fact in scenario.facts() {
             if !self.atoms.contains(&fact.atom) {
                 self.atoms.push(fact.atom.clone());
             }

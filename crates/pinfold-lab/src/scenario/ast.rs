@@ -93,6 +93,12 @@ impl Scenario {
         self.setup.steps.iter().chain(lanes).chain(&self.after)
     }
 
+    /// All facts that claims and outcomes state, as often as they do.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        let told = self.outcomes.iter().flat_map(|outcome| &outcome.when);
+        self.always.iter().flat_map(|claim| &claim.facts).chain(told)
+    }
+
     /// How many pages of the memory below a program break have names: as many as the highest break
     /// gives; 0 if nothing moves one.
     pub fn break_pages(&self) -> u32 {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 pub(super) fn serve(shared: &Shared, (device, cpu): (usize, usize)) {
     sit_at(cpu);
     let (world, desk) = (&shared.world, &shared.desk);
-    while !world.is_over() {
+    while !world.stop.is_over() {
         let Some(job) = world.queues[device].take() else { continue };
         let read = || {
             read(shared, device, &job);

@@ -78,7 +78,7 @@ impl Lane {
         let Shared { world, desk, .. } = self.shared.clone();
         let home = world.cpus.home(self.process);
         let mut seated = Seated::first(&world.cpus, world.plan.affinity, home, &mut self.dice);
-        while !world.is_over() {
+        while !world.stop.is_over() {
             if self.dice.roll(ROAM_EVERY) == 0 {
                 seated.roam(&mut self.dice);
             }

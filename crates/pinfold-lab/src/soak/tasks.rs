@@ -30,7 +30,7 @@ pub(super) fn go_on(shared: &Shared, activity: Activity, cpu: usize) {
     sit_at(cpu);
     let dice = Dice::new(shared.world.plan.seed ^ (cpu as u64) << 32);
     let mut task = Task { shared, dice, merger: None };
-    while !shared.world.is_over() {
+    while !shared.world.stop.is_over() {
         match activity {
             Activity::Balancing => task.carry_out(Kind::ScanAll, Task::scan),
             Activity::Swap => task.carry_out(Kind::PageOut, Task::page_out),

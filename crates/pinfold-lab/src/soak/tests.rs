@@ -4,10 +4,10 @@ use super::log::Noted;
 use super::*;
 use crate::pressure::board::Board;
 use crate::pressure::dice::Dice;
+use crate::report::Verdict;
 use pinfold::{Cause, Event, EventKind, MigrationKind, NodeId, Pfn, Platform, Rules, SpaceId};
 use pinfold::{VirtAddr, Vpn};
 use std::sync::atomic::Ordering;
-use std::thread;
 
 fn plan(rules: &str) -> SoakPlan {
     SoakPlan {
@@ -132,17 +132,18 @@ fn a_plan_that_cannot_be_is_refused_with_the_remedy() {
 
 #[test]
 fn a_panic_of_one_thread_stops_all() {
-    let world = World::new(&plan("pinfold")).unwrap();
-    drop(world.stops_all());
-    assert!(!world.is_over(), "nothing has panicked");
-    let panicked = thread::scope(|scope| {
-        let run = || {
-            let _stops = world.stops_all();
-            panic!("on purpose")
-        };
-        scope.spawn(run).join().is_err()
-    });
-    assert!(panicked && world.is_over());
+    let world = Arc::new(World::new(&plan("pinfold")).unwrap());
+    let (processes, logs) = world.settle().unwrap();
+    let stage = Stage { world, processes, logs, clock: Instant::now() };
+    let patience = Duration::from_secs(60);
+    for (run, panics) in [(drop as fn(Shared), 0), (|_| panic!("on purpose"), 1)] {
+        assert!(!stage.world.stop.is_over(), "nothing has panicked");
+        let mut crew = Crew::default();
+        enter(&mut crew, stage.shared("one".to_owned()), run).unwrap();
+        assert!(matches!(crew.watch(patience, || ()), Watched::Ended));
+        assert_eq!(crew.join().len(), panics);
+    }
+    assert!(stage.world.stop.is_over());
 }
 
 #[test]
@@ -243,7 +244,7 @@ fn a_device_that_has_another_frame_is_told_of_with_both() {
     let wrong = place.check(world.board(), frame, 5).unwrap_err();
     // By whoever is the first to see it.
     world.corrupted((process, &logs), ("process 0", place, 5), Some(frame), wrong);
-    assert!(world.is_over());
+    assert!(world.stop.is_over());
     let (count, first, _) = world.findings();
     let first = first.unwrap();
     assert_eq!((count, first.device_frame), (1, Some(frame.0)));

@@ -7,6 +7,7 @@ use super::plan::{Activity, BUFFER_PAGES, BUFFERS, DATA_PAGES, SoakError, SoakPl
 use super::report::{Corruption, Moves};
 use super::story::{chain, outcome, told};
 use crate::pressure::board::{Board, Space, locked, sit_at};
+use crate::pressure::crew::Stop;
 use crate::pressure::desk::Trouble;
 use crate::pressure::drive::{Drive, Gauge, Medium};
 use pinfold::stores::MemoryStore;
@@ -17,9 +18,8 @@ use pinfold::{
 };
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// Pages that gather in a CPU's batch before they are on a list, as in Linux for long.
@@ -84,8 +84,8 @@ pub(super) struct World {
     last_cpu: usize,
     pub(super) queues: Box<[Queue]>,
     pub(super) free_at_start: u64,
-    swap: Option<SwapId>,
-    stop: AtomicBool,
+    pub(super) swap: Option<SwapId>,
+    pub(super) stop: Stop,
     /// Pages that were merged.
     merged: AtomicU64,
     findings: Mutex<Findings>,
@@ -93,17 +93,6 @@ pub(super) struct World {
 
 fn refused(why: impl fmt::Display) -> SoakError {
     SoakError::Machine(why.to_string())
-}
-
-/// Has all threads stop when its own panics: the others may wait for what it had.
-pub(super) struct StopsAll<'w>(&'w World);
-
-impl Drop for StopsAll<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.halt();
-        }
-    }
 }
 
 impl World {
@@ -146,7 +135,7 @@ impl World {
             last_cpu,
             queues: (0..plan.devices).map(|_| Queue::default()).collect(),
             swap,
-            stop: AtomicBool::new(false),
+            stop: Stop::default(),
             merged: AtomicU64::new(0),
             findings: Mutex::default(),
         })
@@ -188,20 +177,6 @@ impl World {
 
     pub(super) fn board(&self) -> &Board {
         self.memory.platform()
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Has all threads end.
-    pub(super) fn halt(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// For each thread, as long as it runs.
-    pub(super) fn stops_all(&self) -> StopsAll<'_> {
-        StopsAll(self)
     }
 
     /// The device of a process.
@@ -252,7 +227,7 @@ impl World {
             });
         }
         drop(findings);
-        self.halt();
+        self.stop.halt();
     }
 
     /// Something has failed that must not.
@@ -262,7 +237,7 @@ impl World {
             findings.unexpected.push(what);
         }
         drop(findings);
-        self.halt();
+        self.stop.halt();
     }
 
     /// How many corruptions were found, the first one, and what else has failed.
@@ -279,19 +254,5 @@ impl World {
     /// What was counted until now.
     pub(super) fn moves(&self) -> Moves {
         Moves::of(&self.memory.stats(), self.merged.load(Ordering::Relaxed))
-    }
-
-    /// How many slots of the swap device are in use.
-    pub(super) fn slots_in_use(&self) -> u64 {
-        let usage = self.swap.and_then(|swap| self.memory.swap_usage(swap));
-        usage.map_or(0, |usage| usage.slots - usage.free)
-    }
-
-    /// Takes the swap device, which nobody needs any more, out of use.
-    ///
-    /// # Errors
-    /// When somebody does: what the manager says.
-    pub(super) fn swap_off(&self) -> Result<(), String> {
-        self.swap.map_or(Ok(()), |swap| self.memory.swap_off(swap).map_err(|why| why.to_string()))
     }
 }

@@ -62,6 +62,12 @@ impl Flags {
     pub(crate) const LARGE: Self = Self::HEAD.union(Self::TAIL);
     /// A frame without these is a small page, and not in the swap cache.
     pub(crate) const LARGE_OR_SWAPPED: Self = Self::LARGE.union(Self::SWAP_CACHE);
+
+    /// Whether what the frame holds stays where it is: all but private memory that is neither
+    /// merged (INV-MERGE-4) nor of the pool.
+    pub(crate) fn is_fixed(self) -> bool {
+        self.intersects(Self::KSM.union(Self::HUGETLB)) || !self.contains(Self::ANON)
+    }
 }
 
 const ORDER_SHIFT: u32 = 16;

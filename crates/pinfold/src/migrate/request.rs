@@ -10,7 +10,7 @@
 
 use super::{MigrateMode, MoveScope, Moved, Mover, NotMoved, PageStatus, Stays, Strict, Target};
 use crate::addr::{NodeId, Pfn, VirtAddr, VirtRange, Vpn};
-use crate::frame::{Flags, Sizes};
+use crate::frame::Sizes;
 use crate::memory::Memory;
 use crate::migrate::Isolated;
 use crate::platform::Platform;
@@ -101,9 +101,7 @@ impl<P: Platform> Memory<P> {
         if self.frames().node(pfn) == to {
             return Err(PageStatus::On(to));
         }
-        let flags = self.frames().flags(pfn);
-        let fixed = flags.contains(Flags::MERGED) || flags.contains(Flags::HUGETLB);
-        if fixed || !flags.contains(Flags::ANON) {
+        if self.frames().flags(pfn).is_fixed() {
             return Err(PageStatus::Fixed);
         }
         match scope {

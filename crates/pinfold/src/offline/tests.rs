@@ -2,12 +2,12 @@
 
 use super::{Obstacle, OfflineError};
 use crate::testing::{
-    Audit, Marks, Mem, Space, load, machine, machine_of, map, map_shared, pages, rules, space,
-    store,
+    Audit, Marks, Mem, Space, load, machine, machine_of, map_shared, pages, rules, set_apart,
+    space, store,
 };
 use crate::{
-    Access, EventKind, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, Pfn, Prot, Tuning,
-    VirtAddr, X86_64,
+    Access, EventKind, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, Pfn, Tuning, VirtAddr,
+    X86_64,
 };
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
@@ -20,12 +20,7 @@ const fn span(node: u8, first: u64, frames: u64) -> NodeSpan {
 const APART: NodeSpan = span(0, 48, 16);
 
 fn world_with(text: &str, tuning: Tuning) -> (Mem<X86_64>, Space<X86_64>) {
-    let (fixed, movable) = ([span(0, 0, 48)], [APART]);
-    let setup = FrameSetup::new(&fixed).movable(&movable);
-    let mem = machine_of(Marks::Hardware, setup, rules(text), tuning);
-    let space = space(&mem);
-    map(&space, 16, 32, Prot::READ_WRITE);
-    (mem, space)
+    set_apart((APART.first.0, APART.frames), text, tuning)
 }
 
 fn world(text: &str) -> (Mem<X86_64>, Space<X86_64>) {

@@ -113,7 +113,7 @@ impl<P: Platform> Space<P> {
             request,
             walk,
             untracked: refuses_tracked(self.mem().rule(), request),
-            settles: self.settles(request),
+            settles: self.mem().settles(request),
             rechecks: rechecks_entry(self.mem().rule()),
             rechecks_table: rechecks_table(self.mem().rule()),
         }

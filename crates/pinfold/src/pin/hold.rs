@@ -33,7 +33,7 @@ pub(crate) fn pin_with<P: Platform>(
         return Ok(Pins::of(held));
     }
     let request = Request { hold: Hold::Pin, access: ask.access, term: ask.term };
-    if space.settles(request) {
+    if space.mem().settles(request) {
         let pin = || pin_more(space, range, ask, (holds, charge));
         return pin_settled(space, charge, pin).map(Pins::of);
     }

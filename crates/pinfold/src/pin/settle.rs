@@ -50,14 +50,6 @@ enum Left {
     Unlisted,
 }
 
-impl<P: Platform> Space<P> {
-    /// Whether a request may not leave pages in memory that is set apart for what can move.
-    #[inline]
-    pub(super) fn settles(&self, request: Request) -> bool {
-        self.mem().settles(request)
-    }
-}
-
 /// Pins in rounds by `pin` until no page lies where it may not stay. The first round's charge was
 /// made; each further one's is made here.
 #[cold]
@@ -99,7 +91,7 @@ pub(super) fn pin_settled<P: Platform>(
 }
 
 impl<P: Platform> Memory<P> {
-    /// As [`Space::settles`].
+    /// Whether a request may not leave pages in memory that is set apart for what can move.
     #[inline]
     pub(super) fn settles(&self, request: Request) -> bool {
         request.term == Term::Long
@@ -111,12 +103,8 @@ impl<P: Platform> Memory<P> {
     /// Whether a page lies in memory that is set apart for what can move, and can.
     #[cold]
     pub(super) fn must_move(&self, pfn: Pfn) -> bool {
-        if !self.frames().is_movable(pfn) {
-            return false;
-        }
-        let flags = self.frames().flags(self.frames().head_of(pfn));
-        let fixed = flags.contains(Flags::MERGED) || flags.contains(Flags::HUGETLB);
-        flags.contains(Flags::ANON) && !fixed
+        let frames = self.frames();
+        frames.is_movable(pfn) && !frames.flags(frames.head_of(pfn)).is_fixed()
     }
 
     /// Isolates those of some pages, which the caller has pinned, that must move.

@@ -1,8 +1,7 @@
 //! A life on a machine that reclaims, denied heap and frames in the same ways: what finds no frame
 //! has others leave, as long as they can.
 
-use super::heap::Deny;
-use super::plan::Plan;
+use super::plan::{CHILD_EXITS, GIVE_BACK, Plan};
 use super::testing::{load, pages, store};
 use super::{Blank, RW, Step, TUNING, Why, at};
 use pinfold::{Access, Advice, NodeId, Sharing, SwapWrites, Tuning};
@@ -51,14 +50,8 @@ const STEPS: [(&str, Step); 20] = [
         Ok(())
     }),
     ("child loads back", |l| load(l.child()?, 5).map_err(Why::from).map(drop)),
-    ("child exits", |l| {
-        l.child = None;
-        Ok(())
-    }),
-    ("give back", |l| {
-        l.pins.clear();
-        Ok(())
-    }),
+    CHILD_EXITS,
+    GIVE_BACK,
 ];
 
 const PLAN: Plan = Plan {
@@ -72,9 +65,7 @@ const PLAN: Plan = Plan {
 fn with_lists_nothing_is_lost_whichever_heap_or_frames_are_denied() {
     let tally = PLAN.by_every_preset(|plan, rules, tally| {
         plan.goes_well(rules);
-        plan.deny_heap(rules, Deny::After, tally);
-        plan.deny_heap(rules, Deny::From, tally);
-        plan.deny_frames(rules, tally);
+        plan.deny_all(rules, tally);
     });
     tally.refused_enough("on a machine that reclaims");
 }

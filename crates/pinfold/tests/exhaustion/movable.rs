@@ -1,8 +1,7 @@
 //! A life on a machine with memory that is set apart for what can move, denied heap and frames in
 //! the same ways: long-term pins move their pages out, and the memory goes and comes back.
 
-use super::heap::Deny;
-use super::plan::Plan;
+use super::plan::{CHILD_EXITS, GIVE_BACK, Plan};
 use super::testing::{load, store};
 use super::{RW, Step, TUNING, Why, at};
 use pinfold::{Access, Memory, MoveScope, NodeId, NodeSpan, OfflineError, Pfn, Sharing, VirtAddr};
@@ -40,14 +39,8 @@ const STEPS: [(&str, Step); 13] = [
         (1..7).try_for_each(|page| store(&l.parent, page, page).map(drop)).map_err(Why::from)
     }),
     ("child loads", |l| load(l.child()?, 3).map_err(Why::from).map(drop)),
-    ("child exits", |l| {
-        l.child = None;
-        Ok(())
-    }),
-    ("give back", |l| {
-        l.pins.clear();
-        Ok(())
-    }),
+    CHILD_EXITS,
+    GIVE_BACK,
 ];
 
 const PLAN: Plan = Plan {
@@ -61,9 +54,7 @@ const PLAN: Plan = Plan {
 fn with_movable_memory_nothing_is_lost_whichever_heap_or_frames_are_denied() {
     let tally = PLAN.by_every_preset(|plan, rules, tally| {
         plan.goes_well(rules);
-        plan.deny_heap(rules, Deny::After, tally);
-        plan.deny_heap(rules, Deny::From, tally);
-        plan.deny_frames(rules, tally);
+        plan.deny_all(rules, tally);
     });
     tally.refused_enough("with memory that is set apart for what can move");
 }

@@ -16,6 +16,16 @@ pub(super) struct Plan {
     pub(super) movable: &'static [NodeSpan],
 }
 
+/// The last steps of a life that has no more than a child and pins.
+pub(super) const CHILD_EXITS: (&str, Step) = ("child exits", |l| {
+    l.child = None;
+    Ok(())
+});
+pub(super) const GIVE_BACK: (&str, Step) = ("give back", |l| {
+    l.pins.clear();
+    Ok(())
+});
+
 /// What the lives under some denial came to.
 #[derive(Default)]
 pub(super) struct Tally {
@@ -127,6 +137,13 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// Denies requests for heap, one or all from there on, and frames.
+    pub(super) fn deny_all(&self, rules: Rules, tally: &mut Tally) {
+        self.deny_heap(rules, Deny::After, tally);
+        self.deny_heap(rules, Deny::From, tally);
+        self.deny_frames(rules, tally);
     }
 
     /// Leaves each step none of the frames of a node, or one, or some more.

@@ -1,7 +1,7 @@
 //! A life with a swap device, denied heap and frames in the same ways.
 
 use super::heap::Deny;
-use super::plan::Plan;
+use super::plan::{CHILD_EXITS, GIVE_BACK, Plan};
 use super::testing::{Space, load, pages, store};
 use super::{Blank, Life, RW, Step, TUNING, Why, at};
 use pinfold::rules::swap::marks_zeros;
@@ -85,14 +85,8 @@ const STEPS: [(&str, Step); 28] = [
         }
         Ok(off?)
     }),
-    ("child exits", |l| {
-        l.child = None;
-        Ok(())
-    }),
-    ("give back", |l| {
-        l.pins.clear();
-        Ok(())
-    }),
+    CHILD_EXITS,
+    GIVE_BACK,
 ];
 
 const PLAN: Plan = Plan {
@@ -109,9 +103,7 @@ const AHEAD: Plan = Plan { tuning: Tuning { swap_readahead: 2, ..TUNING }, ..PLA
 fn with_swap_nothing_is_lost_whichever_heap_or_frames_are_denied() {
     let tally = PLAN.by_every_preset(|plan, rules, tally| {
         plan.goes_as_meant(rules);
-        plan.deny_heap(rules, Deny::After, tally);
-        plan.deny_heap(rules, Deny::From, tally);
-        plan.deny_frames(rules, tally);
+        plan.deny_all(rules, tally);
     });
     tally.refused_enough("with swap");
 }

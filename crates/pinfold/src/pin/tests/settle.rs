@@ -1,13 +1,11 @@
 //! Long-term pins and memory that is set apart for what can move (facts 3.10).
 
 use crate::event::FastStop;
-use crate::frame::{FrameSetup, Sizes};
+use crate::frame::Sizes;
 use crate::pin::{Access, Ask, Path, Term};
 use crate::rules::pin::leaves_movable;
-use crate::testing::{
-    Audit, Marks, Mem, Space, device_write, load, machine_of, map, pages, rules, space, store,
-};
-use crate::{FaultError, NodeId, NodeSpan, Pfn, PinError, Prot, Tuning, VirtAddr, X86_64};
+use crate::testing::{Audit, Mem, Space, device_write, load, pages, rules, set_apart, store};
+use crate::{FaultError, NodeId, Pfn, PinError, Tuning, VirtAddr, X86_64};
 
 use super::stops;
 
@@ -15,13 +13,7 @@ const FIXED: u64 = 40;
 
 /// A space of 32 pages from number 16 on; what can move lies in frames from [`FIXED`] on first.
 fn world_with(text: &str, tuning: Tuning) -> (Mem<X86_64>, Space<X86_64>) {
-    let span = |first, frames| NodeSpan { node: NodeId(0), first: Pfn(first), frames };
-    let (fixed, movable) = ([span(0, FIXED)], [span(FIXED, 24)]);
-    let setup = FrameSetup::new(&fixed).movable(&movable);
-    let mem = machine_of(Marks::Hardware, setup, rules(text), tuning);
-    let space = space(&mem);
-    map(&space, 16, 32, Prot::READ_WRITE);
-    (mem, space)
+    set_apart((FIXED, 24), text, tuning)
 }
 
 fn world(text: &str) -> (Mem<X86_64>, Space<X86_64>) {
