@@ -477,7 +477,7 @@ impl<P: Platform> Memory<P> {
         let mut deferred = DeferredFlush::new();
         let taken = self.take_out(page, to, locking, &mut deferred);
         deferred.finish(self);
-        taken.map_or(Pass::Again, |taken| self.bring_back(taken))
+        taken.map_or(Pass::Again, |taken| self.bring_back(&taken))
     }
 
     /// Locks both folios and takes the entries of the old one out; what `deferred` has recorded is
@@ -503,15 +503,18 @@ impl<P: Platform> Memory<P> {
         let queued = if waits { Queued::Before } else { Queued::Not };
         let family = self.hold_family(from);
         let slot = self.hold_slot_of(from).map(|(slot, _)| slot);
-        let vacated = self.vacate((from, pages), HugeEntries::Kept, deferred);
+        let vacated = match &family {
+            Some(family) => self.vacate(family, (from, pages), HugeEntries::Kept, deferred),
+            None => Ok(()),
+        };
         let _locks = (locked_to, locked_from);
         Some(TakenOut { from, to, pages, queued, family, slot, vacated, _locks })
     }
 
     /// Copies the folio if nobody else refers to it, and puts the entries back for the one or the
     /// other.
-    fn bring_back(&self, taken: TakenOut<'_, P>) -> Pass {
-        let TakenOut { from, to, pages, slot, .. } = taken;
+    fn bring_back(&self, taken: &TakenOut<'_, P>) -> Pass {
+        let TakenOut { from, to, pages, slot, .. } = *taken;
         let (page, result) = if taken.vacated.is_ok() && self.begin_move((from, to), slot) {
             self.copy_frames(from, to, pages);
             self.inherit_charges(from, to, pages);

@@ -183,7 +183,10 @@ impl<P: Platform> Memory<P> {
         let waited = self.frames().is_queued(folio);
         let family = self.hold_family(head);
         let mut deferred = DeferredFlush::new();
-        let vacated = self.vacate((head, pages), HugeEntries::Split, &mut deferred);
+        let vacated = match &family {
+            Some(family) => self.vacate(family, (head, pages), HugeEntries::Split, &mut deferred),
+            None => Ok(()),
+        };
         deferred.finish(self);
         let vacated = vacated.map_err(|Pinned(pfn)| SplitError::Pinned(pfn));
         let result = vacated.and_then(|()| self.break_up(folio, parting));

@@ -43,17 +43,19 @@ pub(crate) enum HugeEntries {
 pub(crate) struct Pinned(pub(crate) Pfn);
 
 impl<P: Platform> Memory<P> {
-    /// Replaces every entry of the pages of a folio, which has so many, by a migration entry.
+    /// Replaces every entry of the pages of a folio of this family, which has so many, by a
+    /// migration entry.
     ///
     /// # Errors
     /// When a page may be pinned and keeps its mark: some entries may be replaced.
     pub(crate) fn vacate(
         &self,
+        family: &Hold<'_>,
         (head, pages): (Pfn, u64),
         huge_entries: HugeEntries,
         deferred: &mut DeferredFlush,
     ) -> Result<(), Pinned> {
-        self.walk_folio((head, pages), |mm, run, part| match part {
+        self.walk_held(family, (head, pages), |mm, run, part| match part {
             Part::Table(leaf) => {
                 let first = Pfn(head.0 + run.skipped);
                 self.vacate_run(mm, (run.pages, first), leaf, deferred)?;

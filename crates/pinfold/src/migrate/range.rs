@@ -231,9 +231,10 @@ impl<P: Platform> Memory<P> {
         deferred.finish(self);
         let mut result = Pass::Moved;
         for page in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
-            if let Some(taken) = page.taken.take() {
+            if let Some(taken) = &page.taken {
                 page.pass = self.bring_back(taken);
             }
+            page.taken = None;
             if page.pass == Pass::Again {
                 result = Pass::Again;
             }
