@@ -429,19 +429,30 @@ impl<P: Platform> Memory<P> {
 
     /// Counts the pages of a folio that has moved, or not.
     fn count_moved(&self, page: &Isolated<'_, P>, pass: Pass) -> Moved {
+        let moved = self.count_folio(page, pass);
+        self.count_pages(moved)
+    }
+
+    /// The pages of a folio that has moved, or not; a large one is counted.
+    fn count_folio(&self, page: &Isolated<'_, P>, pass: Pass) -> Moved {
         let (stats, pages) = (self.counters(), page.pages);
-        match pass {
-            Pass::Moved => {
-                stats.pgmigrate_success.add(pages);
-                stats.thp_migration_success.add(u64::from(pages > 1));
-                Moved { moved: pages, failed: 0 }
-            }
-            Pass::Again => {
-                stats.pgmigrate_fail.add(pages);
-                stats.thp_migration_fail.add(u64::from(pages > 1));
-                Moved { moved: 0, failed: pages }
+        if pages > 1 {
+            match pass {
+                Pass::Moved => stats.thp_migration_success.add(1),
+                Pass::Again => stats.thp_migration_fail.add(1),
             }
         }
+        match pass {
+            Pass::Moved => Moved { moved: pages, failed: 0 },
+            Pass::Again => Moved { moved: 0, failed: pages },
+        }
+    }
+
+    /// Counts pages that have moved, and that have not.
+    fn count_pages(&self, moved: Moved) -> Moved {
+        self.counters().pgmigrate_success.add(moved.moved);
+        self.counters().pgmigrate_fail.add(moved.failed);
+        moved
     }
 
     /// Splits a large folio and moves its pages one by one, those that are mapped.

@@ -11,7 +11,7 @@ use crate::memory::Memory;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::{Format, Pte};
 use crate::rules::migrate::brings_barriers;
-use crate::sync::smp_mb;
+use crate::sync::smp_mb_after_atomic;
 use crate::table::{Cursor, Flushed, Next, Part, Withdrawn};
 use crate::tlb::DeferredFlush;
 
@@ -149,18 +149,19 @@ impl<P: Platform> Memory<P> {
     /// Clears the exclusive mark of a page whose entry is out, unless it may be pinned (facts 3.5,
     /// A1 to A3). The entry was taken out by a full exchange, and for
     /// [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only
-    /// other thing that orders.
+    /// other thing that orders. Both barriers stand behind a read-modify-write: the exchange, and
+    /// the one that clears the mark.
     fn try_share(&self, pfn: Pfn) -> Mark {
         let barriers = brings_barriers(self.rule());
         if barriers {
-            smp_mb();
+            smp_mb_after_atomic();
         }
         if self.maybe_pinned(pfn) {
             return Mark::Kept;
         }
         self.frames().page(pfn).clear_exclusive();
         if barriers {
-            smp_mb();
+            smp_mb_after_atomic();
         }
         Mark::Remembered
     }

@@ -195,7 +195,9 @@ impl<P: Platform> Memory<P> {
             }
         }
         self.batch_passes(&mut batch, mode);
-        batch.iter().for_each(|page| moved += self.count_moved(&page.page, page.pass));
+        let mut in_batch = Moved::default();
+        batch.iter().for_each(|page| in_batch += self.count_folio(&page.page, page.pass));
+        moved += self.count_pages(in_batch);
         moved
     }
 

@@ -36,7 +36,8 @@ pub fn smp_wmb() {
     native::fence(Ordering::Release);
 }
 
-/// A full memory barrier just after a successful full read-modify-write.
+/// A full memory barrier between a successful full read-modify-write and later accesses, for what
+/// comes before that one.
 ///
 /// On x86-64 the locked instruction was the barrier, so only the compiler is held back; elsewhere
 /// this is [`smp_mb`].
