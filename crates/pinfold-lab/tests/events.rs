@@ -521,27 +521,34 @@ const SEEDS: u64 = 20;
 const MOST_SEEDS: u64 = 1_000;
 
 #[test]
-fn what_the_table_rules_out_never_happens_and_what_it_allows_does() {
+fn what_the_table_rules_out_never_happens_and_what_it_allows_does_under_every_other_preset() {
+    PRESETS.iter().step_by(2).for_each(|preset| happens_as_the_table_says(preset));
+}
+
+#[test]
+fn what_the_table_rules_out_never_happens_and_what_it_allows_does_under_those_between() {
+    PRESETS.iter().skip(1).step_by(2).for_each(|preset| happens_as_the_table_says(preset));
+}
+
+fn happens_as_the_table_says(preset: &str) {
     let scenarios: Vec<Scenario> =
         SCENARIOS.iter().map(|file| file.text).chain(OTHER).map(wanting_all).collect();
-    for preset in PRESETS {
-        let rules = rules(preset);
-        let can: BTreeSet<String> = EventKind::ALL
-            .iter()
-            .filter(|event| event.occurs_under(&rules))
-            .map(|event| event.name.to_owned())
-            .collect();
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        for seed in 0..MOST_SEEDS {
-            if seed >= SEEDS && seen.is_superset(&can) {
-                break;
-            }
-            for scenario in &scenarios {
-                let report = run(scenario, "test.pf", &rules, Order::Seed(seed));
-                let met = report.reached.into_iter().filter(|goal| goal.count > 0);
-                seen.extend(met.map(|goal| goal.what));
-            }
+    let rules = rules(preset);
+    let can: BTreeSet<String> = EventKind::ALL
+        .iter()
+        .filter(|event| event.occurs_under(&rules))
+        .map(|event| event.name.to_owned())
+        .collect();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for seed in 0..MOST_SEEDS {
+        if seed >= SEEDS && seen.is_superset(&can) {
+            break;
         }
-        assert_eq!(seen, can, "under {preset}");
+        for scenario in &scenarios {
+            let report = run(scenario, "test.pf", &rules, Order::Seed(seed));
+            let met = report.reached.into_iter().filter(|goal| goal.count > 0);
+            seen.extend(met.map(|goal| goal.what));
+        }
     }
+    assert_eq!(seen, can, "under {preset}");
 }

@@ -56,3 +56,14 @@ fn hint_store_and_scan_hold_by_the_rules_of_5_8() {
 fn a_store_beside_syncs_is_not_lost() {
     protocols::a_store_beside_syncs_is_not_lost();
 }
+
+// With the entries of x86-64 by more rules.
+#[test]
+fn memory_that_is_taken_out_is_nobodys_under_every_model() {
+    protocols::memory_that_is_taken_out_is_nobodys(&["pinfold"]);
+}
+
+#[test]
+fn a_flush_keeps_an_emulated_cpu_from_freed_tables_under_every_model() {
+    protocols::a_flush_keeps_an_emulated_cpu_from_freed_tables(&["5.8", "pinfold"]);
+}

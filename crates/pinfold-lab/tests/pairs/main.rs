@@ -89,3 +89,13 @@ fn a_store_beside_syncs_is_not_lost() {
 fn hint_store_and_scan_hold_by_the_rules_of_5_8() {
     protocols::hint_store_and_scan_hold_by_the_rules_of_5_8();
 }
+
+#[test]
+fn memory_that_is_taken_out_is_nobodys_under_every_model() {
+    protocols::memory_that_is_taken_out_is_nobodys(&["5.8", "pinfold"]);
+}
+
+#[test]
+fn a_flush_keeps_an_emulated_cpu_from_freed_tables_under_every_model() {
+    protocols::a_flush_keeps_an_emulated_cpu_from_freed_tables(PRESETS);
+}

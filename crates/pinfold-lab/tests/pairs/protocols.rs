@@ -166,10 +166,9 @@ fn each_protocol_holds_on_a_machine_as_weak_as_the_contract() {
     }
 }
 
-#[test]
-fn memory_that_is_taken_out_is_nobodys_under_every_model() {
+pub(crate) fn memory_that_is_taken_out_is_nobodys(presets: &[&str]) {
     for protocol in OFFLINE {
-        for rules in ["5.8", "pinfold"] {
+        for rules in presets {
             let counts = MODELS.map(|model| holds(case(protocol, rules), model, LockForm::Object));
             println!(
                 "{:<28} {rules:<8} sc {:>5}, tso {:>5}, weak {:>5} executions; {} ends",
@@ -258,11 +257,10 @@ fn each_protocol_holds_where_an_emulator_fills_its_translations_by_the_walk() {
 /// For such a CPU the flush is what the section is for a debugger: it waits for the walk, so that
 /// tables freed behind it are freed behind the walk. Without the lock a page is found that has been
 /// freed and taken again.
-#[test]
-fn a_flush_keeps_an_emulated_cpu_from_freed_tables_under_every_preset_and_model() {
+pub(crate) fn a_flush_keeps_an_emulated_cpu_from_freed_tables(presets: &[&str]) {
     const LOAD_UNMAP: Protocol =
         ("load, unmap", Setup::Touched, &[&[(Owner, Load)], &[(Owner, Unmap)]]);
-    for rules in PRESETS {
+    for rules in presets {
         for model in MODELS {
             holds(emulated(LOAD_UNMAP, rules), model, LockForm::Object);
             let at_once = emulated(LOAD_UNMAP, &format!("{rules},table-free=at-once"));
