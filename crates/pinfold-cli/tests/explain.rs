@@ -106,6 +106,20 @@ help: `pinfold check FILE` saves what fails; for a scenario give [..]--rules, to
     pinfold(&here, &["explain", "rdma-fork", "--rules", "banana"]).assert().code(2).stdout_eq("");
 }
 
+#[test]
+fn a_picture_of_its_own_is_that_of_the_book() {
+    let here = empty_directory("svg");
+    let picture = ["explain", "rdma-fork", "--rules", "5.8", "--svg", "made.svg"];
+    pinfold(&here, &picture).assert().code(1);
+    let made = fs::read_to_string(here.join("made.svg")).unwrap();
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/incidents/rdma-fork.svg");
+    assert_eq!(made, fs::read_to_string(book).unwrap());
+    pinfold(&here, &["explain", "rdma-fork", "--rules", "5.8", "--svg", "no/such/made.svg"])
+        .assert()
+        .code(2)
+        .stdout_eq("");
+}
+
 /// A scenario whose words would end a script and open an element.
 const HOSTILE: &str = "\
 scenario s

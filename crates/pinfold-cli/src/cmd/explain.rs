@@ -1,4 +1,4 @@
-//! `pinfold explain`: every decision of an execution, step by step, as text or as a page.
+//! `pinfold explain`: every decision of an execution, step by step, as text, a page or a picture.
 
 use super::Answer;
 use super::replay::{Saved, from_file};
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::files::Output;
 use crate::progress::{Meter, stop_flag};
 use crate::render::explain::Mend;
-use crate::render::{explain, html, json};
+use crate::render::{explain, html, json, svg};
 use crate::{find, rulesets};
 use pinfold::Rules;
 use pinfold_lab::report::{Oracle, Report, Verdict};
@@ -32,6 +32,7 @@ const MEND_EXECUTIONS: u64 = 20_000;
 /// be written.
 pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     let page = args.html.as_deref().map(Output::open).transpose()?;
+    let picture = args.svg.as_deref().map(Output::open).transpose()?;
     let perfetto = args.perfetto.as_deref().map(Output::open).transpose()?;
     let stop = stop_flag()?;
     let (subject, mut found) = match (&args.what, &args.rules) {
@@ -45,6 +46,9 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     };
     put_trace(perfetto, &found, console)?;
     found.accesses.clear();
+    if let Some(picture) = picture {
+        picture.put(&svg::picture(&found))?;
+    }
     let mends = mends(&subject, &found, &stop);
     if let Some(page) = page {
         page.put(&html::page(&found, &mends)?)?;
