@@ -176,9 +176,11 @@ fn the_page_of_a_table_has_the_executions_of_its_bad_cells_and_needs_nothing_els
     assert_eq!(run.status.code(), Some(0));
     let said = String::from_utf8(run.stderr).unwrap();
     assert!(said.contains("note: the page has 1 execution in 0."), "{said}");
+    assert!(said.contains("note: which later rule alone saves them took "), "{said}");
     let page = fs::read_to_string(here.join("m.html")).unwrap();
     assert_eq!(page.matches("data-run=").count(), 1);
     assert!(page.contains("data-cell=\"rdma-fork/5.8\""));
+    assert!(page.contains("Saved by copy alone, since 5.9: "), "{page}");
     assert_eq!(page.matches("<td class=\"good\">ok</td>").count(), 2);
     assert_eq!(page.matches("</script>").count(), 2, "the two that are its own");
     for other in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
