@@ -102,6 +102,11 @@ impl Output {
         }
     }
 
+    /// Whether a regular file is there already, which is to be replaced.
+    pub(crate) fn replaces(&self) -> bool {
+        matches!(self.to, To::Replace { old: Some(_), .. })
+    }
+
     /// Writes all of it, a text or bytes.
     ///
     /// # Errors

@@ -106,6 +106,20 @@ help: `pinfold check FILE` saves what fails; for a scenario give [..]--rules, to
     pinfold(&here, &["explain", "rdma-fork", "--rules", "banana"]).assert().code(2).stdout_eq("");
 }
 
+#[test]
+fn a_picture_of_its_own_is_that_of_the_book() {
+    let here = empty_directory("svg");
+    let picture = ["explain", "rdma-fork", "--rules", "5.8", "--svg", "made.svg"];
+    pinfold(&here, &picture).assert().code(1);
+    let made = fs::read_to_string(here.join("made.svg")).unwrap();
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/incidents/rdma-fork.svg");
+    assert_eq!(made, fs::read_to_string(book).unwrap());
+    pinfold(&here, &["explain", "rdma-fork", "--rules", "5.8", "--svg", "no/such/made.svg"])
+        .assert()
+        .code(2)
+        .stdout_eq("");
+}
+
 /// A scenario whose words would end a script and open an element.
 const HOSTILE: &str = "\
 scenario s
@@ -162,9 +176,11 @@ fn the_page_of_a_table_has_the_executions_of_its_bad_cells_and_needs_nothing_els
     assert_eq!(run.status.code(), Some(0));
     let said = String::from_utf8(run.stderr).unwrap();
     assert!(said.contains("note: the page has 1 execution in 0."), "{said}");
+    assert!(said.contains("note: which later rule alone saves them took "), "{said}");
     let page = fs::read_to_string(here.join("m.html")).unwrap();
     assert_eq!(page.matches("data-run=").count(), 1);
     assert!(page.contains("data-cell=\"rdma-fork/5.8\""));
+    assert!(page.contains("Saved by copy alone, since 5.9: "), "{page}");
     assert_eq!(page.matches("<td class=\"good\">ok</td>").count(), 2);
     assert_eq!(page.matches("</script>").count(), 2, "the two that are its own");
     for other in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {

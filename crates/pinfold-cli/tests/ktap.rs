@@ -188,6 +188,40 @@ fn what_cannot_be_asked_bails_out() {
     assert!(!run.status.success());
 }
 
+/// Whatever the kernel of this machine can do: what it cannot is skipped, with the reason.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn a_scenario_on_a_real_kernel_is_a_test() {
+    let here = directory("kernel");
+    let on = |line: &str| {
+        let line = format!("check {line} --on linux --trials 3 --format ktap");
+        let run = Command::new(cargo_bin!("pinfold")).current_dir(&here).args(line.split(' '));
+        let output = run.output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        (parse(&printed), output.status.code().unwrap())
+    };
+    let (results, code) = on("rdma-fork zero-page-overflow");
+    assert_eq!(names(&results), [("rdma-fork", true), ("zero-page-overflow", true)]);
+    assert!(results.iter().all(|one| one.notes[0].starts_with("kernel ")), "{results:?}");
+    let skipped = |one: &Parsed| word(one) == Some("SKIP");
+    assert!(skipped(&results[1]), "no call pins for reading, so many times: {results:?}");
+    assert!(!results[1].directive.as_ref().unwrap().1.is_empty(), "a reason");
+    assert_eq!(code, if skipped(&results[0]) { 4 } else { 0 });
+
+    // No kernel that can be asked has these rules: fork copies pinned pages since 5.9.
+    let (results, code) = on("rdma-fork --rules 5.8");
+    let [one] = results.as_slice() else { panic!("{results:?}") };
+    if skipped(one) {
+        assert_eq!(code, 4);
+        return;
+    }
+    assert_eq!((one.ok, code), (false, 1), "{one:?}");
+    assert!(one.notes[0].ends_with("compared with linux-5.8: BEYOND"), "{one:?}");
+    let told = |start: &str| one.notes.iter().any(|note| note.starts_with(start));
+    assert!(told("parted") && told("whole steps") && told("h0 is P:A"), "{one:?}");
+    assert!(told("saved target/pinfold/"), "{one:?}");
+}
+
 /// What the parser must be able to refuse.
 #[test]
 fn the_parser_refuses_what_is_not_ktap() {

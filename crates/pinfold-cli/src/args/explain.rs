@@ -25,6 +25,10 @@ pub(crate) struct ExplainArgs {
     /// translations and devices at each row
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Write a picture to this file, too, which needs neither a script nor another file: lanes over
+    /// time, and the machine before they start and at their end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     /// Write the execution as a trace for Perfetto to this file, too: lanes, handles, rules'
     /// decisions, and what frames count
     #[arg(long, value_name = "FILE")]

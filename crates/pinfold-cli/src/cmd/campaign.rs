@@ -87,8 +87,9 @@ pub(super) fn search(
     };
     let report = campaign.run(&mut partial, threads, progress).map_err(wrong)?;
     let unfinished = partial.done() < partial.share();
-    // A checkpoint is for what is left.
-    let kept = files.kept.filter(|_| unfinished || division.out.is_some());
+    // A checkpoint is for what is left; one that is there already must not say that more is.
+    let wanted = |kept: &Output| unfinished || division.out.is_some() || kept.replaces();
+    let kept = files.kept.filter(wanted);
     let written = kept
         .map(|output| partial.write().map_err(Failure::Json).and_then(|text| output.put(&text)));
     let goes_on = unfinished && report.verdict == Verdict::Partial;

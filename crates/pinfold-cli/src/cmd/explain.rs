@@ -1,21 +1,21 @@
-//! `pinfold explain`: every decision of an execution, step by step, as text or as a page.
+//! `pinfold explain`: every decision of an execution, step by step, as text, a page or a picture.
 
-use super::Answer;
 use super::replay::{Saved, from_file};
 use super::run::put_trace;
+use super::{Answer, mends};
 use crate::args::{CELL_EXECUTIONS, ExplainArgs, Format};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
 use crate::progress::{Meter, stop_flag};
 use crate::render::explain::Mend;
-use crate::render::{explain, html, json};
+use crate::render::{explain, html, json, svg};
 use crate::{find, rulesets};
 use pinfold::Rules;
-use pinfold_lab::report::{Oracle, Report, Verdict};
+use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
 use pinfold_lab::scenario::Scenario;
-use pinfold_lab::{Answers, CheckOptions, Config, Detail, Order};
+use pinfold_lab::{Answers, CheckOptions, Config, Order};
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ const MEND_EXECUTIONS: u64 = 20_000;
 /// be written.
 pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     let page = args.html.as_deref().map(Output::open).transpose()?;
+    let picture = args.svg.as_deref().map(Output::open).transpose()?;
     let perfetto = args.perfetto.as_deref().map(Output::open).transpose()?;
     let stop = stop_flag()?;
     let (subject, mut found) = match (&args.what, &args.rules) {
@@ -45,6 +46,9 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     };
     put_trace(perfetto, &found, console)?;
     found.accesses.clear();
+    if let Some(picture) = picture {
+        picture.put(&svg::picture(&found))?;
+    }
     let mends = mends(&subject, &found, &stop);
     if let Some(page) = page {
         page.put(&html::page(&found, &mends)?)?;
@@ -71,44 +75,13 @@ type Subject = (Scenario, Rules);
 
 /// Which later variants of the switches that WHY names save the scenario, each alone.
 fn mends((scenario, rules): &Subject, found: &Report, stop: &Arc<AtomicBool>) -> Vec<Mend> {
-    let mut mends = Vec::new();
-    let mut options = CheckOptions::of(Config {
-        model: found.search.model,
-        locks: found.search.locks,
-        ..Config::default()
-    });
-    options.config.max_executions = Some(MEND_EXECUTIONS);
-    options.config.stop = Some(Arc::clone(stop));
-    options.detail = Detail::Verdict;
+    let options = mends::options(found.search.model, found.search.locks, MEND_EXECUTIONS, stop);
     let answers = Answers::new(scenario, &found.scenario.path, &options);
     let mut meter = Meter::new();
-    for (switch, variant) in explain::deciding(found) {
-        let after = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
-        for later in after {
-            let mut rules = *rules;
-            // Every variant that is listed can be set.
-            if rules.set(switch.name, later.name).is_err() {
-                continue;
-            }
-            let report = answers.under(&rules, &mut |_| {
-                meter.show(|| {
-                    format!("{} with {}={}", found.scenario.name, switch.name, later.name)
-                });
-            });
-            mends.push(Mend {
-                switch: switch.name,
-                variant: later,
-                saves: report.verdict == Verdict::Pass,
-                verdict: report.verdict,
-                vacuous: report
-                    .broken
-                    .as_ref()
-                    .is_some_and(|broken| broken.oracle == Oracle::Vacuous),
-                executions: report.search.executions,
-            });
-        }
-    }
-    mends
+    let name = &found.scenario.name;
+    mends::mends(rules, found, &answers, &mut |switch, variant| {
+        meter.show(|| format!("{name} with {switch}={variant}"));
+    })
 }
 
 /// The execution to explain of a scenario under some rules: one that breaks, or the order as

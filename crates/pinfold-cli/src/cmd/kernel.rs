@@ -6,7 +6,6 @@ use crate::args::{AgentArgs, CELL_EXECUTIONS, CheckArgs, ModelArg, OrdersArg, Te
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
-use crate::find::Loaded;
 use crate::progress::{Meter, stop_flag};
 use crate::render::ktap::{self, Outcome, Test};
 use crate::render::{Detail, json, kernel as render};
@@ -105,6 +104,10 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
     };
 
     let mut reports = Vec::new();
+    let mut tests = ktap::Document::default();
+    if args.format == TestFormat::Ktap {
+        console.print(&tests.head(scenarios.len()))?;
+    }
     for loaded in &scenarios {
         if !reports.is_empty() && stop.load(Ordering::Relaxed) {
             break;
@@ -114,6 +117,9 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
         let report = place.compare(loaded, &search, &options, console)?;
         drop(meter);
         let saved = if args.no_save { None } else { keep(&report, &args.save, console) };
+        if args.format == TestFormat::Ktap {
+            console.print(&tests.test(&test(&report, saved.as_deref())))?;
+        }
         if args.format == TestFormat::Human {
             let look = console.look();
             let text = match (scenarios.len() > 1, look.detail) {
@@ -136,37 +142,38 @@ pub(crate) fn check(args: &CheckArgs, on: &Where, console: &mut Console) -> Answ
         }
         TestFormat::Human => {}
         TestFormat::Ktap => {
-            let (text, code) = tested(&scenarios, &reports);
-            console.print(&text)?;
-            return Ok(code);
+            for loaded in scenarios.iter().skip(reports.len()) {
+                let never = Outcome::Stopped("interrupted before it began".to_owned());
+                let never = Test::new(&loaded.scenario.name.value, never, Vec::new());
+                console.print(&tests.test(&never))?;
+            }
+            console.print(&tests.totals())?;
+            return Ok(tests.exit_code());
         }
     }
     Ok(verdict.exit_code())
 }
 
-/// The reports as tests, and the exit status. What the model allows passes, seen in full or not.
-fn tested(scenarios: &[Loaded], reports: &[KernelReport]) -> (String, u8) {
-    let mut document = ktap::Document::default();
-    let mut text = document.head(scenarios.len());
-    for (at, loaded) in scenarios.iter().enumerate() {
-        let name = loaded.scenario.name.as_str();
-        let test = match reports.get(at) {
-            None => Test::new(name, Outcome::Stopped("interrupted before it began".into()), vec![]),
-            Some(report) => {
-                let notes = vec![format!("kernel {}: {}", report.kernel.release, report.verdict)];
-                let why = || render::missing(report);
-                let outcome = match report.verdict {
-                    Verdict::Agree | Verdict::Within => Outcome::Passed,
-                    Verdict::Beyond => Outcome::Failed,
-                    Verdict::Skip => Outcome::Skipped(why()),
-                    Verdict::Error => Outcome::Wrong(why()),
-                };
-                Test::new(name, outcome, notes)
-            }
-        };
-        text += &document.test(&test);
-    }
-    (text + &document.totals(), document.exit_code())
+/// A report as a test: what the model allows passes, seen in full or not. `saved` is where the
+/// trial is that the model forbids.
+fn test(report: &KernelReport, saved: Option<&str>) -> Test {
+    let KernelReport { scenario, verdict, kernel, .. } = report;
+    let compared = match kernel.rules.as_str() {
+        "" => String::new(),
+        rules => format!(", compared with {rules}"),
+    };
+    let mut notes = vec![format!("kernel {}{compared}: {verdict}", kernel.release)];
+    notes.extend(Some(render::seen(report)).filter(|seen| !seen.is_empty()));
+    notes.extend(render::forbidden(report));
+    notes.extend(saved.map(|saved| format!("saved {saved}")));
+    let why = || render::missing(report);
+    let outcome = match verdict {
+        Verdict::Agree | Verdict::Within => Outcome::Passed,
+        Verdict::Beyond => Outcome::Failed,
+        Verdict::Skip => Outcome::Skipped(why()),
+        Verdict::Error => Outcome::Wrong(why()),
+    };
+    Test::new(scenario, outcome, notes)
 }
 
 /// Saves the first trial that the model forbids, if there is one; where it is, as shown to people.

@@ -4,18 +4,18 @@
 //! counter and send their results to the main thread; only the main thread writes.
 
 use super::expect::{Expected, agrees};
-use super::{Answer, load, warn_of_fewer};
+use super::{Answer, load, mends, warn_of_fewer};
 use crate::args::{CELL_EXECUTIONS, LocksArg, MatrixArgs, ModelArg, TestFormat};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
 use crate::find::{self, Loaded};
 use crate::progress::{Meter, stop_flag};
-use crate::render::html::history::{History, history};
+use crate::render::html::history::{History, Run, history};
 use crate::render::json;
 use crate::render::ktap::{self, Outcome, Test};
 use crate::render::matrix::{Cell, CellBounds, EndedBy, Matrix, Row, Skipped, draw};
-use crate::render::text::counted;
+use crate::render::text::{counted, seconds};
 use crate::rulesets::{self, RuleSet};
 use crate::show;
 use pinfold_lab::campaign::CampaignError;
@@ -35,6 +35,9 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 mod tests;
 
+/// The executions after which a cell of a page does not ask any longer whether a later rule alone
+/// saves it: a page has hundreds of them.
+const MEND_EXECUTIONS: u64 = 2_000;
 /// How often the progress line is redrawn while no cell ends.
 const BEAT: Duration = Duration::from_millis(200);
 /// Fills and prints the table. A table compares nothing by itself, so only cells in error count
@@ -66,11 +69,17 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     options.config.stop = Some(stop.clone());
     options.detail = Detail::Verdict;
     let telling = match page {
-        Some(_) => Telling::Executions,
+        Some(_) => {
+            let Config { model, locks, .. } = options.config;
+            let options = mends::options(model, locks, MEND_EXECUTIONS, &stop);
+            Telling::Executions(Box::new(options))
+        }
         None => Telling::Verdicts,
     };
-    let found = search(&scenarios, &sets, (&options, telling), jobs(args), console)?;
-    let (reports, runs): (Vec<Report>, Vec<Option<Report>>) = found.into_iter().unzip();
+    let found = search(&scenarios, &sets, (&options, &telling), jobs(args), console)?;
+    let mended: Duration = found.iter().map(|cell| cell.mended).sum();
+    let (reports, runs): (Vec<Report>, Vec<Option<Run>>) =
+        found.into_iter().map(|cell| (cell.report, cell.run)).unzip();
 
     let mut rows: Vec<Row> = Vec::new();
     let mut compared = 0;
@@ -103,7 +112,7 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         compared: expected.is_some(),
     };
     if let Some(page) = page {
-        put(page, &table, &runs, console)?;
+        put(page, &table, (&runs, mended), console)?;
     }
     let text = match args.format {
         TestFormat::Human => draw(&table, console.look()),
@@ -145,11 +154,11 @@ fn jobs(args: &MatrixArgs) -> usize {
     args.jobs.map_or_else(cores, usize::from)
 }
 
-/// Writes the page, and says how large it is.
+/// Writes the page, and says how large it is, and what it took to learn which rules save its cells.
 fn put(
     page: Output,
     table: &Matrix,
-    runs: &[Option<Report>],
+    (runs, mended): (&[Option<Run>], Duration),
     console: &Console,
 ) -> Result<(), Failure> {
     let History { page: text, shown, left_out } = history(table, runs)?;
@@ -161,16 +170,26 @@ fn put(
     };
     let shown = counted(shown as u64, "execution", "executions");
     console.note(&format!("the page has {shown} in {size}{left}"));
+    let took = seconds(mended.as_secs_f64());
+    console.note(&format!("which later rule alone saves them took {took} of searches"));
     Ok(())
 }
 
 /// What is wanted of cells that break.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Telling {
     /// Only that they do.
     Verdicts,
-    /// An execution of each, too.
-    Executions,
+    /// An execution of each, too, and which later rule alone saves it, as such searches tell.
+    Executions(Box<CheckOptions>),
+}
+
+/// The answer of a cell.
+struct Found {
+    report: Report,
+    /// What it opens, if that is wanted and it breaks.
+    run: Option<Run>,
+    /// The time of the searches for what saves it.
+    mended: Duration,
 }
 
 /// The execution that a cell shows: the same search with its story, told as `explain` tells it.
@@ -190,27 +209,42 @@ fn execution(loaded: &Loaded, set: &RuleSet, options: &CheckOptions) -> Option<R
     Some(told)
 }
 
+/// The answers of each scenario, none of which is asked for yet.
+fn asked<'a>(scenarios: &'a [Loaded], options: &'a CheckOptions) -> Vec<Answers<'a>> {
+    scenarios.iter().map(|one| Answers::new(&one.scenario, &one.path, options)).collect()
+}
+
 /// Searches every cell, or shares the answer of one in its row: the reports of the first scenario
 /// under each rule set, then of the next, each with its execution if that is wanted.
 fn search(
     scenarios: &[Loaded],
     sets: &[RuleSet],
-    (options, telling): (&CheckOptions, Telling),
+    (options, telling): (&CheckOptions, &Telling),
     jobs: usize,
     console: &Console,
-) -> Result<Vec<(Report, Option<Report>)>, Failure> {
+) -> Result<Vec<Found>, Failure> {
     let total = scenarios.len() * sets.len();
-    let mut reports: Vec<(usize, (Report, Option<Report>))> = Vec::with_capacity(total);
+    let mut reports: Vec<(usize, Found)> = Vec::with_capacity(total);
     let mut meter = Meter::new();
-    let answers: Vec<Answers<'_>> =
-        scenarios.iter().map(|one| Answers::new(&one.scenario, &one.path, options)).collect();
+    let answers = asked(scenarios, options);
+    let saving = match telling {
+        Telling::Verdicts => Vec::new(),
+        Telling::Executions(options) => asked(scenarios, options),
+    };
     // Column by column: when a scenario's next cell begins, what it may share is mostly there.
-    let work = |worker: &Worker<(usize, (Report, Option<Report>))>, task: usize| {
+    let work = |worker: &Worker<(usize, Found)>, task: usize| {
         let (row, column) = (task % scenarios.len(), task / scenarios.len());
-        let report = answers[row].under(&sets[column].rules, &mut |_| {});
-        let wanted = telling == Telling::Executions && report.verdict == Verdict::Fail;
-        let run = wanted.then(|| execution(&scenarios[row], &sets[column], options)).flatten();
-        worker.tell((row * sets.len() + column, (report, run)));
+        let rules = &sets[column].rules;
+        let report = answers[row].under(rules, &mut |_| {});
+        let saving = saving.get(row).filter(|_| report.verdict == Verdict::Fail);
+        let run = saving.and_then(|_| execution(&scenarios[row], &sets[column], options));
+        let begun = Instant::now();
+        let run = run.zip(saving).map(|(report, answers)| {
+            let mends = mends::mends(rules, &report, answers, &mut |_, _| {});
+            Run { report, mends }
+        });
+        let found = Found { report, run, mended: begun.elapsed() };
+        worker.tell((row * sets.len() + column, found));
         ControlFlow::Continue(())
     };
     let shared = share(jobs, total, BEAT, work, |heard| {
@@ -220,7 +254,7 @@ fn search(
             Heard::Silence => {}
         }
         meter.show(|| {
-            let newest = reports.last().map_or("", |(_, (report, _))| &report.scenario.name);
+            let newest = reports.last().map_or("", |(_, found)| &found.report.scenario.name);
             format!("{} of {total} cells, at {newest}", reports.len())
         });
     });
@@ -228,7 +262,7 @@ fn search(
     let none = |why: io::Error| CampaignError::NoThread(why.to_string());
     shared.map_err(|why| Failure::Campaign { path: None, why: none(why) })?;
     reports.sort_by_key(|(cell, _)| *cell);
-    Ok(reports.into_iter().map(|(_, report)| report).collect())
+    Ok(reports.into_iter().map(|(_, found)| found).collect())
 }
 
 fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {

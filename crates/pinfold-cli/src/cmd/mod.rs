@@ -12,6 +12,7 @@ pub(crate) mod identify;
 pub(crate) mod import;
 pub(crate) mod kernel;
 pub(crate) mod matrix;
+mod mends;
 pub(crate) mod pressure;
 pub(crate) mod replay;
 pub(crate) mod rules;

@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 pub(crate) mod history;
 mod pool;
 
-const STYLE: &str = include_str!("html/page.css");
+/// What a page looks like: the picture in it as the one that stands alone, then all else.
+const STYLE: &str = concat!(include_str!("picture.css"), include_str!("html/page.css"));
 const SCRIPT: &str = include_str!("html/page.js");
 const START: &str = include_str!("html/explain.js");
 const PICTURE: &str = include_str!("html/picture.html");
@@ -51,8 +52,8 @@ fn body(report: &Report, mends: &[Mend]) -> String {
     out
 }
 
-/// The text with what has a meaning in HTML spelled out.
-fn text(text: &str) -> String {
+/// The text with what has a meaning in HTML and in XML, or no place there, spelled out.
+pub(super) fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -61,7 +62,9 @@ fn text(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' => out.push(c),
-            c if c.is_control() => out.extend(c.escape_unicode()),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {
+                out.extend(c.escape_unicode())
+            }
             c => out.push(c),
         }
     }

@@ -30,13 +30,7 @@ pub(crate) fn line(report: &KernelReport, look: &Look) -> String {
     let name = pad(&clean(&report.scenario, look), NAME);
     let told = match report.verdict {
         Verdict::Skip | Verdict::Error => missing(report),
-        Verdict::Agree | Verdict::Within | Verdict::Beyond => {
-            let seen = report.rows.iter().map(|row| {
-                let seen: u64 = row.seen.iter().sum();
-                format!("{} {}", row.outcome, thousands(seen))
-            });
-            seen.collect::<Vec<_>>().join(" | ")
-        }
+        Verdict::Agree | Verdict::Within | Verdict::Beyond => seen(report),
     };
     let head = WORD + width(&name);
     let lines = fold(&clean(&told, look), look.width.saturating_sub(head).max(20), 2);
@@ -48,6 +42,25 @@ pub(crate) fn line(report: &KernelReport, look: &Look) -> String {
         text += line;
     }
     text.trim_end().to_owned() + "\n"
+}
+
+/// How often each outcome was seen.
+pub(crate) fn seen(report: &KernelReport) -> String {
+    let seen = report.rows.iter().map(|row| {
+        let seen: u64 = row.seen.iter().sum();
+        format!("{} {}", row.outcome, thousands(seen))
+    });
+    seen.collect::<Vec<_>>().join(" | ")
+}
+
+/// The first trial that the model forbids: how it was done, and what it came to.
+pub(crate) fn forbidden(report: &KernelReport) -> Vec<String> {
+    let Some(beyond) = &report.beyond else { return Vec::new() };
+    let mut what = vec![format!("{}", beyond.conduct)];
+    what.extend(beyond.failed.iter().cloned());
+    let facts = beyond.plan.facts.iter().zip(&beyond.facts);
+    what.extend(facts.map(|(look, found)| format!("{}: {}", beyond.plan.told(look), found.what)));
+    what
 }
 
 /// Why a scenario was not carried out, or the first reason of several.
@@ -72,16 +85,8 @@ pub(crate) fn draw(report: &KernelReport, saved: Option<&str>, look: &Look) -> S
     for missing in &report.missing {
         lines.extend(labelled("", &reason(missing), look));
     }
-    if let Some(beyond) = &report.beyond {
-        let mut what = vec![format!("{}", beyond.conduct)];
-        what.extend(beyond.failed.iter().cloned());
-        let facts = beyond.plan.facts.iter().zip(&beyond.facts);
-        what.extend(
-            facts.map(|(look, found)| format!("{}: {}", beyond.plan.told(look), found.what)),
-        );
-        for (at, what) in what.iter().enumerate() {
-            lines.extend(labelled(if at == 0 { "first" } else { "" }, what, look));
-        }
+    for (at, what) in forbidden(report).iter().enumerate() {
+        lines.extend(labelled(if at == 0 { "first" } else { "" }, what, look));
     }
     let Kernel { release, rules, chosen } = &report.kernel;
     let features = &report.features;

@@ -9,7 +9,9 @@ use super::{Look, Tone};
 use pinfold_lab::report::{LaneHead, Row, RowKind, Trace};
 
 /// Columns before the first lane: the step's number and its margin.
-const MARGIN: usize = 7;
+pub(super) const MARGIN: usize = 7;
+/// Columns between two lanes.
+pub(super) const GAP: usize = 3;
 /// Columns of a number.
 const NUMBER: usize = 5;
 /// With a lane narrower than this, the table becomes a list.
@@ -17,7 +19,7 @@ const NARROWEST: usize = 14;
 /// Below this width it is always a list.
 const TABLE_FROM: usize = 80;
 /// The head of the state column.
-const STATE: &str = "state";
+pub(super) const STATE: &str = "state";
 /// How far notes are indented inside their column, and how far folded text is.
 const INDENT: usize = 2;
 
@@ -104,10 +106,13 @@ fn number(row: &Row) -> String {
     pad_left(&step, NUMBER)
 }
 
-/// A line across all columns: another lane goes on, or the claims look.
-fn across(row: &Row, look: &Look) -> Vec<String> {
+/// What a line across all columns says: another lane goes on, or the claims look.
+fn across_text(row: &Row, look: &Look) -> String {
     let text = clean(row.text.trim_matches(['~', ' ']), look);
-    let text = if text.is_empty() { "switch" } else { text.as_str() };
+    if text.is_empty() { "switch".to_owned() } else { text }
+}
+
+fn across(text: &str, look: &Look) -> Vec<String> {
     let lines = fold(&format!("~ {text} ~"), look.width - MARGIN, INDENT);
     lines.iter().map(|line| format!("{:MARGIN$}{}", "", look.paint(Tone::Faint, line))).collect()
 }
@@ -122,16 +127,26 @@ fn folded(texts: &[String], columns: usize, indent: usize) -> Vec<String> {
 }
 
 /// A trace set in columns: the lanes in which something happens, then the state.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     trace: &'a Trace,
     look: &'a Look,
     /// Indices of the lanes that have rows.
-    lanes: Vec<usize>,
+    pub(super) lanes: Vec<usize>,
     with_state: bool,
 }
 
+/// What a row fills, folded.
+pub(super) enum Cells {
+    /// One line across all columns, and no number.
+    Across(String),
+    /// A cell for each column.
+    Columns(Vec<Vec<String>>),
+    /// A cell across the lanes, of this width, and one for the state if there is one.
+    Spanning(usize, Vec<Vec<String>>),
+}
+
 impl<'a> Table<'a> {
-    fn new(trace: &'a Trace, look: &'a Look) -> Self {
+    pub(super) fn new(trace: &'a Trace, look: &'a Look) -> Self {
         let busy = |lane: &usize| trace.rows.iter().any(|row| row.lane == Some(*lane));
         Self {
             trace,
@@ -141,13 +156,19 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The least width of a drawing in which every lane finds room, whatever it wants.
+    pub(super) fn least(&self) -> usize {
+        let columns = self.lanes.len() + usize::from(self.with_state);
+        TABLE_FROM.max(MARGIN + columns * (NARROWEST + GAP))
+    }
+
     /// The width of each column, or nothing if a table would be unreadable.
-    fn fit(&self) -> Option<Vec<usize>> {
+    pub(super) fn fit(&self) -> Option<Vec<usize>> {
         let columns = self.lanes.len() + usize::from(self.with_state);
         if self.look.width < TABLE_FROM || self.lanes.is_empty() {
             return None;
         }
-        let lines = MARGIN + (columns - 1) * 3;
+        let lines = MARGIN + (columns - 1) * GAP;
         let mut room = self.look.width.checked_sub(lines)?;
         let wanted = self.wanted();
         // From the narrowest up, each column takes what it wants or its share of what is left.
@@ -225,8 +246,21 @@ impl<'a> Table<'a> {
     }
 
     fn row(&self, row: &Row, widths: &[usize]) -> Vec<String> {
+        match self.cells(row, widths) {
+            Cells::Across(text) => across(&text, self.look),
+            Cells::Columns(cells) => self.beside(number(row), &cells, widths),
+            Cells::Spanning(across, cells) => {
+                let mut joined = vec![across];
+                joined.extend(widths.last().filter(|_| self.with_state));
+                self.beside(number(row), &cells, &joined)
+            }
+        }
+    }
+
+    /// What a row fills in columns of these widths.
+    pub(super) fn cells(&self, row: &Row, widths: &[usize]) -> Cells {
         if matches!(row.kind, RowKind::Switch | RowKind::Claims) {
-            return across(row, self.look);
+            return Cells::Across(across_text(row, self.look));
         }
         let own = own_text(row, self.look);
         let state = state_text(row, self.look);
@@ -234,39 +268,27 @@ impl<'a> Table<'a> {
         if place.is_none() {
             return self.spanning(row, &own, &state, widths);
         }
-        let cells: Vec<Vec<String>> = widths
-            .iter()
-            .enumerate()
-            .map(|(column, &columns)| {
-                if Some(column) == place {
-                    folded(&own, columns, indent_of(row))
-                } else if self.with_state && column + 1 == widths.len() {
-                    folded(&state, columns, 0)
-                } else {
-                    Vec::new()
-                }
-            })
-            .collect();
-        self.beside(number(row), &cells, widths)
+        let cells = widths.iter().enumerate().map(|(column, &columns)| {
+            if Some(column) == place {
+                folded(&own, columns, indent_of(row))
+            } else if self.with_state && column + 1 == widths.len() {
+                folded(&state, columns, 0)
+            } else {
+                Vec::new()
+            }
+        });
+        Cells::Columns(cells.collect())
     }
 
     /// A row about the whole machine: its text runs across the lanes.
-    fn spanning(
-        &self,
-        row: &Row,
-        own: &[String],
-        state: &[String],
-        widths: &[usize],
-    ) -> Vec<String> {
+    fn spanning(&self, row: &Row, own: &[String], state: &[String], widths: &[usize]) -> Cells {
         let lanes = &widths[..self.lanes.len()];
-        let across = lanes.iter().sum::<usize>() + (lanes.len() - 1) * 3;
+        let across = lanes.iter().sum::<usize>() + (lanes.len() - 1) * GAP;
         let mut cells = vec![folded(own, across, indent_of(row))];
-        let mut joined = vec![across];
         if self.with_state {
-            joined.extend(widths.last());
             cells.push(folded(state, widths[widths.len() - 1], 0));
         }
-        self.beside(number(row), &cells, &joined)
+        Cells::Spanning(across, cells)
     }
 
     /// Cells next to each other, with the margin in front of the first line.
@@ -297,7 +319,7 @@ fn list(trace: &Trace, look: &Look) -> Drawn {
 
 fn listed(trace: &Trace, row: &Row, look: &Look) -> Vec<String> {
     if matches!(row.kind, RowKind::Switch | RowKind::Claims) {
-        return across(row, look);
+        return across(&across_text(row, look), look);
     }
     let columns = look.width - MARGIN;
     let mut own = own_text(row, look);

@@ -24,6 +24,7 @@ pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod soak;
 pub(crate) mod summary;
+pub(crate) mod svg;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;

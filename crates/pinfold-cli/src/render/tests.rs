@@ -9,6 +9,7 @@ use pinfold_lab::report::*;
 use pinfold_lab::{LockForm, Model};
 use snapbox::{assert_data_eq, file};
 
+mod incidents;
 mod story;
 
 fn look(width: usize) -> Look {

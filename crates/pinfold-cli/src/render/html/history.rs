@@ -8,6 +8,7 @@
 use super::pool::Pool;
 use super::{STYLE, body, embedded, text};
 use crate::failure::Failure;
+use crate::render::explain::Mend;
 use crate::render::matrix::{Cell, Matrix, Row, totals};
 use pinfold_lab::report::{Report, Verdict};
 use serde_json::{Value, json};
@@ -20,6 +21,14 @@ const FRAME: &str = include_str!("history.html");
 
 /// The most bytes that executions may take in a page: a browser reads them all before it shows one.
 const MOST: usize = 16 << 20;
+
+/// What a cell that breaks opens.
+pub(crate) struct Run {
+    /// Its execution.
+    pub(crate) report: Report,
+    /// What later variants of the rules that decided do alone.
+    pub(crate) mends: Vec<Mend>,
+}
 
 /// A page, and what is in it.
 pub(crate) struct History {
@@ -35,23 +44,19 @@ pub(crate) struct History {
 ///
 /// # Errors
 /// When the serializer refuses.
-pub(crate) fn history(matrix: &Matrix, runs: &[Option<Report>]) -> Result<History, Failure> {
+pub(crate) fn history(matrix: &Matrix, runs: &[Option<Run>]) -> Result<History, Failure> {
     history_within(matrix, runs, MOST)
 }
 
-fn history_within(
-    matrix: &Matrix,
-    runs: &[Option<Report>],
-    most: usize,
-) -> Result<History, Failure> {
+fn history_within(matrix: &Matrix, runs: &[Option<Run>], most: usize) -> Result<History, Failure> {
     let mut pool = Pool::default();
     let mut kept: Vec<Option<usize>> = Vec::with_capacity(runs.len());
     let mut entries: Vec<usize> = Vec::new();
     for run in runs {
         let run = run.as_ref().filter(|_| pool.bytes() < most);
         kept.push(run.map(|_| entries.len()));
-        if let Some(report) = run {
-            entries.push(pool.put(&self::run(report)?));
+        if let Some(run) = run {
+            entries.push(pool.put(&self::run(run)?));
         }
     }
     let rows: Vec<String> = (matrix.rows.iter().zip(kept.chunks(matrix.rules.len().max(1))))
@@ -77,8 +82,8 @@ fn history_within(
 }
 
 /// An execution: the lines of its page, and what the picture needs of its report.
-fn run(report: &Report) -> Result<Value, Failure> {
-    let lines: Vec<String> = body(report, &[]).lines().map(|line| format!("{line}\n")).collect();
+fn run(Run { report, mends }: &Run) -> Result<Value, Failure> {
+    let lines: Vec<String> = body(report, mends).lines().map(|line| format!("{line}\n")).collect();
     let whole = serde_json::to_value(report).map_err(Failure::Json)?;
     Ok(json!({
         "lines": lines,
@@ -141,13 +146,14 @@ mod tests {
     use pinfold::Rules;
     use pinfold_lab::{Order, SCENARIOS, run, scenario};
 
-    fn executed(name: &str) -> Report {
+    fn executed(name: &str) -> Run {
         let shipped = SCENARIOS.iter().find(|one| one.name == name).expect("it ships");
         let scenario = scenario::parse(shipped.text).expect("it is right");
-        run(&scenario, name, &Rules::default(), Order::AsWritten)
+        let report = run(&scenario, name, &Rules::default(), Order::AsWritten);
+        Run { report, mends: Vec::new() }
     }
 
-    fn table(names: &[&str]) -> (Matrix, Vec<Option<Report>>) {
+    fn table(names: &[&str]) -> (Matrix, Vec<Option<Run>>) {
         let cell = |verdict| Cell {
             verdict,
             outcome: None,
@@ -191,6 +197,25 @@ mod tests {
         let (matrix, runs) = table(&["torn-fork"]);
         let one = history(&matrix, &runs).expect("a page").page.len();
         assert!(three - one < 2_000, "{one} and {three}");
+    }
+
+    #[test]
+    fn a_cell_says_which_later_rule_saves_it() {
+        let (matrix, mut runs) = table(&["rdma-fork-get"]);
+        assert!(!history(&matrix, &runs).expect("a page").page.contains("Saved by"));
+        let one = runs[0].as_mut().expect("it was run");
+        let (switch, _) = super::super::deciding(&one.report)[0];
+        one.mends.push(Mend {
+            switch: switch.name,
+            variant: &switch.variants[0],
+            saves: true,
+            verdict: Verdict::Pass,
+            vacuous: false,
+            executions: 1,
+        });
+        let page = history(&matrix, &runs).expect("a page").page;
+        let saved = format!("Saved by {} alone", switch.variants[0].name);
+        assert!(page.contains(&saved), "{saved}");
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! What a later release's variant of a rule that decided does alone: searches of their own.
+
+use crate::render::explain::{Mend, deciding};
+use pinfold::Rules;
+use pinfold_lab::report::{Oracle, Report, Verdict};
+use pinfold_lab::{Answers, CheckOptions, Config, Detail, LockForm, Model};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// How such a search is done: of all executions, up to so many.
+pub(super) fn options(
+    model: Model,
+    locks: LockForm,
+    most: u64,
+    stop: &Arc<AtomicBool>,
+) -> CheckOptions {
+    let mut options = CheckOptions::of(Config { model, locks, ..Config::default() });
+    options.config.max_executions = Some(most);
+    options.config.stop = Some(Arc::clone(stop));
+    options.detail = Detail::Verdict;
+    options
+}
+
+/// Which later variants of the switches that WHY names save the scenario, each alone; `tell` hears
+/// of the switch and the variant whenever a search under them has something to tell.
+pub(super) fn mends(
+    rules: &Rules,
+    found: &Report,
+    answers: &Answers<'_>,
+    tell: &mut dyn FnMut(&str, &str),
+) -> Vec<Mend> {
+    let mut mends = Vec::new();
+    for (switch, variant) in deciding(found) {
+        let after = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
+        for later in after {
+            let mut rules = *rules;
+            // Every variant that is listed can be set.
+            if rules.set(switch.name, later.name).is_err() {
+                continue;
+            }
+            let report = answers.under(&rules, &mut |_| tell(switch.name, later.name));
+            mends.push(Mend {
+                switch: switch.name,
+                variant: later,
+                saves: report.verdict == Verdict::Pass,
+                verdict: report.verdict,
+                vacuous: report
+                    .broken
+                    .as_ref()
+                    .is_some_and(|broken| broken.oracle == Oracle::Vacuous),
+                executions: report.search.executions,
+            });
+        }
+    }
+    mends
+}
