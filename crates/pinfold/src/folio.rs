@@ -83,7 +83,16 @@ impl<P: Platform> Memory<P> {
     /// # Panics
     /// When the machine has no such frame.
     pub fn try_reference(this: &Shared<Self>, pfn: Pfn) -> Option<Reference<P>> {
-        if !this.frames().flags(pfn).contains(Flags::ANON) {
+        Self::reference_if(this, pfn, |flags| flags.contains(Flags::ANON))
+    }
+
+    /// As [`Memory::try_reference`], of a page whose flags suit.
+    pub(crate) fn reference_if(
+        this: &Shared<Self>,
+        pfn: Pfn,
+        suits: impl Fn(Flags) -> bool,
+    ) -> Option<Reference<P>> {
+        if !suits(this.frames().flags(pfn)) {
             return None;
         }
         this.tell_frame(EventKind::FastLook(pfn));
@@ -93,7 +102,7 @@ impl<P: Platform> Memory<P> {
         };
         // The frame may have been freed and have become something else between the two.
         let now = this.frames().flags(pfn);
-        if !now.contains(Flags::ANON) {
+        if !suits(now) {
             this.put(pfn, 1);
             return None;
         }

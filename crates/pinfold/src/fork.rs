@@ -18,6 +18,8 @@
 //!   9.11).
 //! - INV-FORK-5: an entry of the child is protected for a monitor only if its area is registered
 //!   for that (facts 7.14).
+//! - INV-FORK-6: no migration entry of an object's page is copied: who moves one visits those who
+//!   map the object in no order that has a child after its parent.
 
 mod huge;
 mod large;
@@ -338,7 +340,11 @@ impl<'s, P: Platform> Copying<'s, P> {
                 Entry::Marker => to.set(page, pte),
                 Entry::Migration(entry) => {
                     self.protected |= self.parent.has_deferred();
-                    copy_migration(&at, entry);
+                    if self.is_listed(copy, entry.pfn) {
+                        leave_to_faults(&at, entry);
+                    } else {
+                        copy_migration(&at, entry);
+                    }
                 }
                 Entry::Mapped(_) if pte.is_special() => to.set(page, pte),
                 Entry::Mapped(pfn) => match self.copy_mapped(copy, &at, (pte, pfn), fresh) {
@@ -349,6 +355,12 @@ impl<'s, P: Platform> Copying<'s, P> {
             }
         }
         Stop::End
+    }
+
+    /// Whether what moves is a page of the object that the area shows: INV-FORK-6.
+    fn is_listed(&self, copy: &Area<P>, pfn: Pfn) -> bool {
+        let frames = self.parent.mem().frames();
+        copy.backing.view().is_some() && !frames.flags(pfn).contains(Flags::ANON)
     }
 
     /// A page that is swapped out is shared, and no longer known to be the parent's own
@@ -510,6 +522,14 @@ fn shared_migration(entry: Migration) -> Migration {
 }
 
 /// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
+/// The child finds the page in its object, as if it had never been mapped. A mark of a monitor
+/// stays.
+fn leave_to_faults<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
+    if entry.uffd_wp {
+        at.to.set(at.page, Pte::marker());
+    }
+}
+
 fn copy_migration<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
     let shared = shared_migration(entry);
     at.from.set(at.page, Pte::migration(shared));

@@ -15,6 +15,9 @@
 //! reference does not keep a folio whole: those releases split before they moved. (Those from 4.5
 //! to 4.13 did, too, as far as one entry mapped the folio; here it moves as later.)
 //!
+//! A page of an object, a file or shared memory, moves for all who map that; what is different
+//! about it is in `cached`.
+//!
 //! A page that is in the swap cache, mapped or not, moves there, too: its slot is held while its
 //! entries are out, and from the comparison of its references on, which is one step with that, the
 //! slot has the new page. Whoever finds that by a swap entry waits for its lock, and so for its
@@ -34,6 +37,8 @@
 //!   swap cache is, and no other comes to be.
 
 mod alone;
+mod cached;
+mod mode;
 mod range;
 mod request;
 mod status;
@@ -45,15 +50,19 @@ use crate::addr::{NodeId, Pfn};
 use crate::event::EventKind;
 use crate::frame::{Flags, Isolation, List, NewFolio, NewFrame, Placement, Sizes, Start, Zone};
 use crate::memory::Memory;
+use crate::object::{List as PageList, Listed};
 use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::rmap::Hold;
 use crate::rules::large::{Tally, tally};
 use crate::swap::Slot;
 use crate::tlb::DeferredFlush;
-use crate::vacate::{HugeEntries, Pinned};
+use crate::vacate::{Contents, HugeEntries, Pinned};
 
+pub use mode::MigrateMode;
 pub use status::{MoveScope, PageStatus, Strict};
+
+use mode::{Locking, TRIED};
 
 /// What became of the pages of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -105,6 +114,7 @@ pub(crate) struct Isolated<'m, P: Platform> {
     /// Its first page.
     head: Pfn,
     pages: u64,
+    contents: Contents,
     back: Back,
 }
 
@@ -175,42 +185,6 @@ impl<P: Platform> Drop for Isolated<'_, P> {
         }
         self.mem.put(self.head, 1);
         self.mem.isolation_ended();
-    }
-}
-
-/// How long a migration waits for what is in its way (facts 4.5).
-///
-/// Linux has a third, MIGRATE_SYNC_LIGHT, which waits for locks and not for writeback. Here none
-/// waits for that: a page that is being written is not isolated, and stays.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MigrateMode {
-    /// For nothing: a page whose lock another has stays (MIGRATE_ASYNC). For a fault, whose access
-    /// has to wait, and for who looks for any page that moves. Makes
-    /// [`crate::Tuning::hint_passes`] passes.
-    Async,
-    /// For page locks, once three passes have tried them in vain (MIGRATE_SYNC). For move_pages,
-    /// mbind, memory hotplug, CMA and long-term pins. Makes [`crate::Tuning::migrate_passes`]
-    /// passes.
-    Sync,
-}
-
-/// How many passes only try the locks, also of who can wait. Linux: NR_MAX_MIGRATE_ASYNC_RETRY
-/// since 6.3, and the passes before `force` was set until then.
-const TRIED: u32 = 3;
-
-/// What a pass does about a page's lock that another has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Locking {
-    Try,
-    Sleep,
-}
-
-impl MigrateMode {
-    fn locking(self, pass: u32) -> Locking {
-        match self {
-            Self::Sync if pass >= TRIED => Locking::Sleep,
-            Self::Sync | Self::Async => Locking::Try,
-        }
     }
 }
 
@@ -300,6 +274,12 @@ enum Queued {
     Not,
 }
 
+/// How the entries of a folio on the move are found.
+enum MappedBy<'m> {
+    Family(Option<Hold<'m>>),
+    Object(Listed),
+}
+
 /// A folio on the move, locked, whose entries are out, and the one that it is to become.
 #[must_use]
 struct TakenOut<'m, P: Platform> {
@@ -307,7 +287,7 @@ struct TakenOut<'m, P: Platform> {
     to: Pfn,
     pages: u64,
     queued: Queued,
-    family: Option<Hold<'m>>,
+    mapped: MappedBy<'m>,
     /// The slot of a page in the swap cache, with a hold.
     slot: Option<Slot>,
     vacated: Result<(), Pinned>,
@@ -315,8 +295,9 @@ struct TakenOut<'m, P: Platform> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Isolates the folio of an anonymous page for migration. The caller holds something that keeps
-    /// the page alive; for a large folio, what keeps that whole (INV-LARGE-3).
+    /// Isolates the folio of an anonymous page, or a page of an object, for migration. The caller
+    /// holds something that keeps the page alive; for a large folio, what keeps that whole
+    /// (INV-LARGE-3).
     pub(crate) fn isolate(&self, pfn: Pfn, sizes: Sizes) -> Option<Isolated<'_, P>> {
         let (head, isolation) = match self.frames().page(pfn).isolate(sizes) {
             Isolation::Tail => {
@@ -327,6 +308,12 @@ impl<P: Platform> Memory<P> {
         };
         match isolation {
             Isolation::Refused | Isolation::Tail => None,
+            // It is on no list that reclaim looks at.
+            Isolation::Listed => {
+                self.get(head, 1);
+                let (contents, back) = (Contents::Listed, Back::Nowhere);
+                Some(Isolated { mem: self, head, pages: 1, contents, back })
+            }
             Isolation::Taken(_) if !self.lru_isolate(head) => {
                 self.frames().page(head).end_isolation();
                 // Who has seen the mark waits for its end.
@@ -335,7 +322,8 @@ impl<P: Platform> Memory<P> {
             }
             Isolation::Taken(pages) => {
                 self.get(head, 1);
-                Some(Isolated { mem: self, head, pages, back: Back::AsNew })
+                let (contents, back) = (Contents::Private, Back::AsNew);
+                Some(Isolated { mem: self, head, pages, contents, back })
             }
         }
     }
@@ -345,9 +333,10 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn adopt_listed(&self, head: Pfn, list: List) -> Option<Isolated<'_, P>> {
         match self.frames().page(head).isolate(Sizes::Any) {
             Isolation::Taken(pages) => {
-                Some(Isolated { mem: self, head, pages, back: Back::To(list) })
+                let (contents, back) = (Contents::Private, Back::To(list));
+                Some(Isolated { mem: self, head, pages, contents, back })
             }
-            Isolation::Refused | Isolation::Tail => {
+            Isolation::Refused | Isolation::Tail | Isolation::Listed => {
                 self.lru_put_back_to(head, list);
                 self.put(head, 1);
                 None
@@ -375,8 +364,8 @@ impl<P: Platform> Memory<P> {
     ) -> (Moved, Result<(), Stays>) {
         let result = self.migrate_whole(&page, target, mode);
         match (result, mode) {
-            (Err(Stays::NoFrame), MigrateMode::Sync) if self.has_parts(&page, target) => {
-                let moved = self.migrate_parts(page, target);
+            (Err(Stays::NoFrame), mode) if mode.splits() && self.has_parts(&page, target) => {
+                let moved = self.migrate_parts(page, target, mode);
                 (moved, if moved.failed == 0 { Ok(()) } else { result })
             }
             (Ok(()), _) => (self.count_moved(&page, Pass::Moved), result),
@@ -390,10 +379,7 @@ impl<P: Platform> Memory<P> {
         target: Target,
         mode: MigrateMode,
     ) -> Result<(), Stays> {
-        let passes = match mode {
-            MigrateMode::Sync => self.tuning().migrate_passes,
-            MigrateMode::Async => self.tuning().hint_passes,
-        };
+        let passes = mode.passes(self.tuning());
         let fresh = self.place_for(page, target).ok_or(Stays::NoFrame)?;
         let mut results =
             (0..passes.max(1)).map(|pass| self.migrate_pass(page, fresh.pfn(), mode.locking(pass)));
@@ -405,7 +391,12 @@ impl<P: Platform> Memory<P> {
     fn place_for(&self, page: &Isolated<'_, P>, target: Target) -> Option<Fresh<'_>> {
         let Target { placement, zone } = target;
         if page.pages == 1 {
-            let fresh = self.frames().alloc_from(placement, zone, Flags::ANON, Start::Held);
+            let kind = match page.contents {
+                Contents::Private => Flags::ANON,
+                // It gets its marks when it gets its place in the list.
+                Contents::Listed => Flags::empty(),
+            };
+            let fresh = self.frames().alloc_from(placement, zone, kind, Start::Held);
             return fresh.ok().map(Fresh::Page);
         }
         match tally(self.rule()) {
@@ -456,12 +447,17 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Splits a large folio and moves its pages one by one, those that are mapped.
-    fn migrate_parts(&self, mut folio: Isolated<'_, P>, target: Target) -> Moved {
+    fn migrate_parts(
+        &self,
+        mut folio: Isolated<'_, P>,
+        target: Target,
+        mode: MigrateMode,
+    ) -> Moved {
         let head = folio.head;
         let mut moved = Moved::default();
         let mut move_one = |page: Option<Isolated<'_, P>>| {
             moved += match page {
-                Some(page) => self.migrate(page, target, MigrateMode::Sync),
+                Some(page) => self.migrate(page, target, mode),
                 None => Moved { moved: 0, failed: 1 },
             };
         };
@@ -485,10 +481,13 @@ impl<P: Platform> Memory<P> {
     }
 
     fn migrate_pass(&self, page: &Isolated<'_, P>, to: Pfn, locking: Locking) -> Pass {
+        if page.contents == Contents::Listed && locking != Locking::Try {
+            return self.migrate_pass_closed(page, to, locking);
+        }
         let mut deferred = DeferredFlush::new();
         let taken = self.take_out(page, to, locking, &mut deferred);
         deferred.finish(self);
-        taken.map_or(Pass::Again, |taken| self.bring_back(&taken))
+        taken.map_or(Pass::Again, |taken| self.bring_back(&taken, None))
     }
 
     /// Locks both folios and takes the entries of the old one out; what `deferred` has recorded is
@@ -501,11 +500,16 @@ impl<P: Platform> Memory<P> {
         deferred: &mut DeferredFlush,
     ) -> Option<TakenOut<'_, P>> {
         let (from, pages) = (page.head, page.pages);
-        let locked_from = match locking {
-            Locking::Try => self.try_lock_page(from)?,
-            Locking::Sleep => self.lock_page(from),
-        };
+        let locked_from = self.lock_as(from, locking)?;
         let locked_to = self.try_lock_page(to)?;
+        let _locks = (locked_to, locked_from);
+        if page.contents == Contents::Listed {
+            // One that was taken out of its object is of no use to anybody.
+            let at = self.listed_at(from)?;
+            let vacated = self.vacate_listed(from, &at, deferred);
+            let (mapped, queued, slot) = (MappedBy::Object(at), Queued::Not, None);
+            return Some(TakenOut { from, to, pages, queued, mapped, slot, vacated, _locks });
+        }
         // The folio's lock keeps its home as it is.
         let (home, index) = self.frames().place(from);
         self.frames().page(to).set_rmap(home, index);
@@ -518,24 +522,39 @@ impl<P: Platform> Memory<P> {
             Some(family) => self.vacate(family, (from, pages), HugeEntries::Kept, deferred),
             None => Ok(()),
         };
-        let _locks = (locked_to, locked_from);
-        Some(TakenOut { from, to, pages, queued, family, slot, vacated, _locks })
+        let mapped = MappedBy::Family(family);
+        Some(TakenOut { from, to, pages, queued, mapped, slot, vacated, _locks })
     }
 
     /// Copies the folio if nobody else refers to it, and puts the entries back for the one or the
-    /// other.
-    fn bring_back(&self, taken: &TakenOut<'_, P>) -> Pass {
+    /// other. `list` is that of the object whose page it is, if the caller holds it.
+    fn bring_back(&self, taken: &TakenOut<'_, P>, list: Option<&mut PageList>) -> Pass {
         let TakenOut { from, to, pages, slot, .. } = *taken;
-        let (page, result) = if taken.vacated.is_ok() && self.begin_move((from, to), slot) {
-            self.copy_frames(from, to, pages);
-            self.inherit_charges(from, to, pages);
-            self.frames().hand_on_last_fault(from, to);
-            (to, Pass::Moved)
-        } else {
-            (from, Pass::Again)
-        };
-        if let Some(family) = &taken.family {
-            self.reoccupy(family, (from, pages), page, HugeEntries::Kept);
+        let moves = taken.vacated.is_ok()
+            && match &taken.mapped {
+                MappedBy::Object(at) => self.replace_listed((from, to), at, list),
+                MappedBy::Family(_) => self.begin_move((from, to), slot),
+            };
+        let (page, result) = if moves { (to, Pass::Moved) } else { (from, Pass::Again) };
+        match &taken.mapped {
+            MappedBy::Object(at) => {
+                self.reoccupy_listed(at, (from, page));
+                if moves {
+                    self.frames().hand_on_last_fault(from, to);
+                    self.tell_frame(EventKind::Migrated { from, to });
+                }
+                return result;
+            }
+            MappedBy::Family(family) => {
+                if moves {
+                    self.copy_frames(from, to, pages);
+                    self.inherit_charges(from, to, pages);
+                    self.frames().hand_on_last_fault(from, to);
+                }
+                if let Some(family) = family {
+                    self.reoccupy(family, (from, pages), page, HugeEntries::Kept);
+                }
+            }
         }
         // INV-MIG-5. One that waited where it still is goes on waiting.
         let requeued = pages > 1 && (result == Pass::Moved || taken.queued == Queued::Not);

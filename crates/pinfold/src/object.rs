@@ -8,17 +8,22 @@
 //! and then the pages, each under its lock ([`crate::truncate`]). The page's lock comes after the
 //! list's: who holds a page's lock never waits for a list.
 //!
+//! Who moves a page ([`crate::migrate`]) has it isolated and its entries out, and puts the new one
+//! into its place with the list for writing and the locks of both: nobody is between a look-up and
+//! an entry then. He tries the list, since he has the page's lock, or takes the list first.
+//!
 //! A page of a file is put into the list empty. Who finds it so locks it, asks the store, and marks
 //! it (`UPTODATE`); where the store fails it stays as it is, for the next one to try.
 //!
 //! Invariants:
-//! - INV-OBJECT-1: a page with the flag `CACHED` is in the list of its object; the flag goes under
-//!   the page's lock.
+//! - INV-OBJECT-1: a page with the flag `CACHED` is in the list of its object, which its frame
+//!   names; the flag goes under the page's lock.
 //! - INV-OBJECT-2: an entry of a shared mapping shows a page of the list, or one that is being
 //!   taken out.
 //! - INV-OBJECT-3: a page that lacks `UPTODATE` is mapped nowhere and has no user but those who
 //!   wait for its contents.
 
+mod cache;
 mod intervals;
 mod mappers;
 mod pages;
@@ -34,8 +39,11 @@ use crate::frame::{Flags, Start};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::store::Store;
-use crate::sync::{self, CellName, ReadGuard, RwSem, Shared, WriteGuard};
+use crate::sync::{ReadGuard, Shared, WriteGuard};
 
+use cache::Cache;
+
+pub(crate) use cache::{List, Listed};
 pub(crate) use mappers::{Mapper, Mappers};
 pub(crate) use pages::Pages;
 
@@ -86,19 +94,11 @@ pub(crate) enum Behind<P: Platform> {
     Store(Box<dyn Store<P>>),
 }
 
-/// The list of pages, and the length.
-struct List {
-    pages: Pages<Pfn>,
-    /// How many pages there may be.
-    count: u64,
-}
-
 /// Memory that is shared by all who map it.
 pub(crate) struct Object<P: Platform> {
     mem: Shared<Memory<P>>,
-    list: RwSem<List>,
+    cache: Shared<Cache>,
     behind: Behind<P>,
-    mappers: Mappers,
 }
 
 /// A page of an object, which stays in the list as long as this lives.
@@ -128,17 +128,8 @@ impl<P: Platform> Object<P> {
         count: u64,
         behind: Behind<P>,
     ) -> Result<Shared<Self>, NoMemory> {
-        let list = RwSem::new(List { pages: Pages::new(), count });
-        let number = mem.next_object();
-        let this = Shared::try_new(Self { mem, list, behind, mappers: Mappers::new() })?;
-        let list = &this.list;
-        sync::label(&raw const *list, size_of_val(list), move |offset| CellName::Object {
-            object: "file",
-            index: number,
-            cell: RwSem::<List>::name(offset, "page list", "page list's gate"),
-        });
-        this.mappers.label(number);
-        Ok(this)
+        let cache = Cache::new(mem.next_object(), count)?;
+        Shared::try_new(Self { mem, cache, behind })
     }
 
     pub(crate) fn mem(&self) -> &Memory<P> {
@@ -147,7 +138,7 @@ impl<P: Platform> Object<P> {
 
     /// Who maps it.
     pub(crate) fn mappers(&self) -> &Mappers {
-        &self.mappers
+        &self.cache.mappers
     }
 
     /// Whether writes are tracked, as something is behind it that they have to reach.
@@ -165,7 +156,7 @@ impl<P: Platform> Object<P> {
 
     /// How many pages there may be.
     pub(crate) fn count(&self) -> u64 {
-        self.list.read(self.mem.platform()).count
+        self.cache.list.read(self.mem.platform()).count
     }
 
     /// Shows page `index`, which is made or read if it is not there yet; `payer` is charged for one
@@ -176,7 +167,7 @@ impl<P: Platform> Object<P> {
         payer: Option<GroupId>,
     ) -> Result<Shown<'_, P>, PageError> {
         loop {
-            let list = self.list.read(self.mem.platform());
+            let list = self.cache.list.read(self.mem.platform());
             if index >= list.count {
                 return Err(PageError::PastEnd);
             }
@@ -215,14 +206,14 @@ impl<P: Platform> Object<P> {
         };
         let room = self.mem.room_for_one(payer)?;
         let charged = if room.is_some() { Flags::CHARGED } else { Flags::empty() };
-        let fresh = self.mem.alloc_local(flags | charged | Flags::CACHED, Start::Held)?;
+        let fresh = self.mem.alloc_local(flags | charged, Start::Held)?;
         if let Some(room) = room {
             room.give(fresh.pfn());
         }
         if flags.contains(Flags::UPTODATE) {
             fill(fresh.pfn());
         }
-        let mut list = self.list.write(self.mem.platform());
+        let mut list = self.cache.list.write(self.mem.platform());
         if index >= list.count {
             return Err(PageError::PastEnd);
         }
@@ -231,6 +222,8 @@ impl<P: Platform> Object<P> {
         if is_new {
             let pfn = fresh.keep();
             *slot = Some(pfn);
+            self.mem.frames().set_owner(pfn, (self.cache.word(), index));
+            self.mem.frames().cache(pfn);
             self.mem.cached(pfn);
         }
         Ok(is_new)
@@ -258,7 +251,7 @@ impl<P: Platform> Object<P> {
         range: Range<u64>,
         mut wanted: impl FnMut(Pfn) -> bool,
     ) -> Option<(u64, Pfn)> {
-        let list = self.list.read(self.mem.platform());
+        let list = self.cache.list.read(self.mem.platform());
         let (index, pfn) = list.pages.find_in(range, &mut |pfn| wanted(*pfn))?;
         self.mem.get(*pfn, 1);
         Some((index, *pfn))
@@ -267,7 +260,7 @@ impl<P: Platform> Object<P> {
     /// How many pages of `range` are in the list that `wanted` agrees to.
     pub(crate) fn count_with(&self, range: Range<u64>, wanted: impl Fn(Pfn) -> bool) -> u64 {
         let mut count = 0;
-        let list = self.list.read(self.mem.platform());
+        let list = self.cache.list.read(self.mem.platform());
         let _ = list.pages.find_in(range, &mut |pfn| {
             count += u64::from(wanted(*pfn));
             false
@@ -277,22 +270,22 @@ impl<P: Platform> Object<P> {
 
     /// Page `index`, if it exists; see [`crate::lab::shared_page`].
     pub(crate) fn find(&self, index: u64) -> Option<Pfn> {
-        self.list.read(self.mem.platform()).pages.get(index).copied()
+        self.cache.list.read(self.mem.platform()).pages.get(index).copied()
     }
 
     /// Keeps everybody away from the list.
     pub(crate) fn close(&self) -> Closed<'_, P> {
-        Closed { object: self, list: self.list.write(self.mem.platform()) }
+        Closed { object: self, list: self.cache.list.write(self.mem.platform()) }
     }
 
     /// Drops the tree without touching the frames; see [`crate::lab::abandon`].
     pub(crate) fn abandon(&self) {
-        self.list.write(self.mem.platform()).pages.clear();
+        self.cache.list.write(self.mem.platform()).pages.clear();
     }
 
     /// Calls `visit` for each page that the object holds.
     pub(crate) fn each_page(&self, mut visit: impl FnMut(Pfn)) {
-        self.list.read(self.mem.platform()).pages.each(&mut |pfn| visit(*pfn));
+        self.cache.list.read(self.mem.platform()).pages.each(&mut |pfn| visit(*pfn));
     }
 }
 
@@ -328,12 +321,18 @@ impl<'o, P: Platform> Closed<'o, P> {
     /// References of others keep them, as orphans.
     pub(crate) fn take_out(&mut self, range: Range<u64>) {
         let mem = self.object.mem();
+        self.end_pages(range, |pfn| mem.tell_frame(EventKind::CacheRemoved(pfn)));
+    }
+
+    /// The same; `gone` is called with each page before the list's reference goes.
+    fn end_pages(&mut self, range: Range<u64>, gone: impl Fn(Pfn)) {
+        let mem = self.object.mem();
         self.list.pages.take_in(range, &mut |_, pfn| {
             {
                 let _locked = mem.lock_page(pfn);
                 mem.uncache(pfn);
             }
-            mem.tell_frame(EventKind::CacheRemoved(pfn));
+            gone(pfn);
             mem.put(pfn, 1);
         });
     }
@@ -341,11 +340,7 @@ impl<'o, P: Platform> Closed<'o, P> {
 
 impl<P: Platform> Drop for Object<P> {
     fn drop(&mut self) {
-        let mem = &self.mem;
-        self.list.get_mut().pages.each(&mut |&pfn| {
-            // Holds of others may live on: what they hold is nobody's from now on.
-            mem.uncache(pfn);
-            mem.put(pfn, 1);
-        });
+        // Holds of others may live on: what they hold is nobody's from now on.
+        self.close().end_pages(0..u64::MAX, |_| ());
     }
 }

@@ -1,12 +1,12 @@
 //! Taking memory out while it is in use: memory hotplug (facts 7.3).
 //!
 //! Protocol, in rounds: what is free of the span leaves the free lists, so that nobody gets it;
-//! each other frame with private memory is found by its number, with a reference, isolated, and
-//! moved to anywhere else, and leaves the lists as soon as it is free. A frame that comes free by
-//! others between two rounds may be handed out again, and is met in the next. The rounds end when
-//! nothing is left, or one has taken no frame out: then a walk tells of each frame that is not out,
-//! once, and all goes back. No lock is held over more than one frame's move; migration sleeps for
-//! page locks ([`MigrateMode::Sync`]).
+//! each other frame with private memory, or a page of a file or of shared memory, is found by its
+//! number, with a reference, isolated, and moved to anywhere else, and leaves the lists as soon as
+//! it is free. A frame that comes free by others between two rounds may be handed out again, and is
+//! met in the next. The rounds end when nothing is left, or one has taken no frame out: then a walk
+//! tells of each frame that is not out, once, and all goes back. No lock is held over more than one
+//! frame's move; migration sleeps for page locks ([`MigrateMode::Sync`]).
 //!
 //! Invariants:
 //! - INV-OFFLINE-1: a frame that is out was free, under the lock of its node's lists: it has no
@@ -30,8 +30,9 @@ use crate::sync::Shared;
 pub enum Obstacle {
     /// Somebody refers to the page, by a pin for instance, or handles it.
     Busy,
-    /// What it holds does not move: a page table, a page of a file or of shared memory, a merged
-    /// page, a huge page of the pool, the zero page, or something of the embedder's own.
+    /// What it holds does not move: a page table, a merged page, a huge page of the pool, the zero
+    /// page, a page that was taken out of its file and that somebody holds, or something of the
+    /// embedder's own.
     Fixed,
     /// There is no frame that its contents could move to.
     NoFrame,
@@ -73,9 +74,10 @@ impl core::error::Error for OfflineError {}
 
 impl<P: Platform> Memory<P> {
     /// Takes the memory of `span` out while it is in use: free frames are handed out no more, and
-    /// private pages move elsewhere, near their node if possible. When it returns nobody has any of
-    /// the frames, until they are brought back by [`Memory::online`] or [`Frames::add`]. `tell`
-    /// learns of each frame that stays, and why, if one does; it may not call the manager.
+    /// pages of processes and files move elsewhere, near their node if possible. When it returns
+    /// nobody has any of the frames, until they are brought back by [`Memory::online`] or
+    /// [`Frames::add`]. `tell` learns of each frame that stays, and why, if one does; it may not
+    /// call the manager.
     ///
     /// Whoever adds, reserves or takes out memory does so one at a time.
     ///
@@ -160,7 +162,7 @@ impl<P: Platform> Memory<P> {
     /// Isolates the folio with this head, if the page is still one of its pages: a split may have
     /// come before.
     fn isolate_of(this: &Shared<Self>, head: Pfn, pfn: Pfn) -> Option<Isolated<'_, P>> {
-        let _reference = Self::try_reference(this, head)?;
+        let _reference = Self::reference_if(this, head, |flags| !flags.is_fixed())?;
         this.isolate(head, Sizes::Any).filter(|isolated| isolated.all().contains(&pfn))
     }
 

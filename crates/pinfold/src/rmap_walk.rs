@@ -11,6 +11,7 @@ use core::ops::Range;
 
 use crate::addr::{Mm, Pfn, SpaceId, Vpn};
 use crate::event::Bug;
+use crate::frame::Flags;
 use crate::memory::Memory;
 use crate::object::Mappers;
 use crate::platform::{Platform, WalkSection};
@@ -61,7 +62,8 @@ impl<W: Park> MayMap<W> for OfObject<'_> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// A reference on the family of the page, if it is mapped: for a walk when it no longer is.
+    /// A reference on the family of an anonymous page, if it is mapped: for a walk when it no
+    /// longer is.
     pub(crate) fn hold_family(&self, pfn: Pfn) -> Option<Hold<'_>> {
         let (home, folio) = (self.frames().place(pfn).0, self.frames().folio(pfn));
         let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
@@ -74,8 +76,8 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Visits what may map pages of a folio, if any is mapped, parents' entries before their
-    /// children's: tables, and huge entries.
+    /// Visits what may map pages of an anonymous folio, if any is mapped, parents' entries before
+    /// their children's: tables, and huge entries.
     ///
     /// # Errors
     /// What a visit ended the walk with.
@@ -161,6 +163,9 @@ impl<P: Platform> Memory<P> {
 
     /// The address spaces that [`Memory::walk_folio`] asks.
     pub(crate) fn each_that_may_map(&self, pfn: Pfn, mut visit: impl FnMut(SpaceId)) {
+        if !self.frames().flags(pfn).contains(Flags::ANON) {
+            return;
+        }
         let Some(family) = self.hold_family(pfn) else { return };
         let who = self.in_family(family.lock(self.platform()), pfn);
         who.each(self.platform(), |mm, _| {

@@ -38,6 +38,15 @@ pub(crate) enum HugeEntries {
     Kept,
 }
 
+/// What kind of page an entry maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Contents {
+    /// Anonymous memory, whose owner may have it to himself.
+    Private,
+    /// A page in the list of an object.
+    Listed,
+}
+
 /// A page may be pinned, so that its entry is unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pinned(pub(crate) Pfn);
@@ -75,7 +84,7 @@ impl<P: Platform> Memory<P> {
     }
 
     /// The same for the entries of one table, the first of which may map `first`.
-    fn vacate_run(
+    pub(crate) fn vacate_run(
         &self,
         mm: Mm,
         (run, first): (Range<Vpn>, Pfn),
@@ -196,14 +205,8 @@ impl<P: Platform> Memory<P> {
         let done: Result<(), Infallible> =
             self.walk_held(family, (from, pages), |mm, run, part| match part {
                 Part::Table(leaf) => {
-                    let cursor = leaf.lock();
-                    for (page, at) in each_page(run.pages).zip(run.skipped..) {
-                        if let Entry::Migration(entry) = cursor.get(page).decode()
-                            && entry.pfn.0 == from.0 + at
-                        {
-                            self.restore_entry(mm.id, page, &cursor, entry, Pfn(to.0 + at));
-                        }
-                    }
+                    let (from, to) = (Pfn(from.0 + run.skipped), Pfn(to.0 + run.skipped));
+                    self.restore_run(mm, (run.pages, from), leaf, (to, Contents::Private));
                     Ok(Next::On)
                 }
                 Part::Huge(huge) if !is_of(&huge, from) => Ok(Next::On),
@@ -215,6 +218,25 @@ impl<P: Platform> Memory<P> {
         let Ok(()) = done;
     }
 
+    /// The same for the entries of one table, the first of which may be one for `from`.
+    pub(crate) fn restore_run(
+        &self,
+        mm: Mm,
+        (run, from): (Range<Vpn>, Pfn),
+        leaf: Leaf<'_, P>,
+        (to, contents): (Pfn, Contents),
+    ) {
+        let cursor = leaf.lock();
+        for (page, at) in each_page(run).zip(0..) {
+            if let Entry::Migration(entry) = cursor.get(page).decode()
+                && entry.pfn.0 == from.0 + at
+            {
+                let now = (Pfn(to.0 + at), contents);
+                self.restore_entry(mm.id, page, &cursor, entry, now);
+            }
+        }
+    }
+
     #[inline]
     fn restore_entry(
         &self,
@@ -222,11 +244,11 @@ impl<P: Platform> Memory<P> {
         page: Vpn,
         cursor: &Cursor<'_, P>,
         entry: Migration,
-        pfn: Pfn,
+        (pfn, contents): (Pfn, Contents),
     ) {
         // A mark, if there is one, stays.
         self.get_map(pfn, space);
-        if entry.kind != MigrationKind::Read {
+        if entry.kind != MigrationKind::Read && contents == Contents::Private {
             self.frames().page(pfn).mark_exclusive();
         }
         let mut pte = restored(entry, pfn);

@@ -20,6 +20,7 @@ mod files;
 mod filters;
 mod followers;
 mod lazyfree;
+mod listed;
 mod locks;
 mod merging;
 mod monitors;

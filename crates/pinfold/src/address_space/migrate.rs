@@ -6,9 +6,9 @@ use crate::migrate::{MigrateMode, MoveScope, Moved, Mover, NotMoved, PageStatus,
 use crate::platform::Platform;
 
 impl<P: Platform> AddressSpace<P> {
-    /// Moves the anonymous pages of `range` to `node`, as memory hotplug and CMA do (facts 4.5):
-    /// every page is tried, also one that was swapped out and is still in memory. To a node that
-    /// does not exist nothing moves.
+    /// Moves the pages of `range` to `node`, as memory hotplug and CMA do (facts 4.5): every page
+    /// is tried, also one that was swapped out and is still in memory, and one of a file or of
+    /// shared memory, which moves for all who map it. To a node that does not exist nothing moves.
     pub fn migrate(&self, range: VirtRange, node: NodeId) -> Moved {
         self.migrate_as(range, node, MigrateMode::Sync)
     }
@@ -74,10 +74,11 @@ impl<P: Platform> AddressSpace<P> {
         self.inner.move_range(range, node, (scope, strict))
     }
 
-    /// Moves the anonymous pages of `range` to `node`, as compaction does: pages that have more
+    /// Moves the pages of `range` to `node`, as compaction does: anonymous pages that have more
     /// references than mappings, pinned ones for instance, are passed over before an entry is
-    /// touched, and count neither as moved nor as failed (facts 12.7a).
+    /// touched, and count neither as moved nor as failed (facts 12.7a). It waits for locks, and not
+    /// for writeback ([`MigrateMode::SyncLight`]).
     pub fn compact(&self, range: VirtRange, node: NodeId) -> Moved {
-        self.inner.migrate_range(range, node, (Mover::Compaction, MigrateMode::Sync))
+        self.inner.migrate_range(range, node, (Mover::Compaction, MigrateMode::SyncLight))
     }
 }

@@ -5,7 +5,8 @@
 //! migrating is the rule `numa-fault`; what becomes of a large folio is the rule `thp-numa`: up to
 //! 5.13 it moves only as one that a huge entry maps alone (`migrate/alone.rs`), from then on like a
 //! page, and from 6.10 on also where entries map its pages. Then all hinting entries of it in the
-//! table and the area become accessible with the one that was used.
+//! table and the area become accessible with the one that was used. A page of a file that is not
+//! written back yet stays.
 //!
 //! Where pages remember their last hinting fault ([`crate::Tuning::hint_filter`]), the rule
 //! `numa-filter` says first if the page may follow at all (`filter`). Linux asks further, which
@@ -130,6 +131,11 @@ impl<P: Platform> Space<P> {
             mem.tell(self.id(), page, EventKind::NumaFiltered(pfn));
             self.restore(request, &held, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::NotYet);
+        }
+        if request.area.backing.view().is_some() && mem.frames().is_dirty_file(pfn) {
+            self.note_failed_move(place.pages());
+            self.restore(request, &held, orig, WriteBit::ByRule);
+            return Fault::Hint(Hinted::MoveFailed);
         }
         let sizes = match (self.hinted_move(place, pfn), place) {
             (HintedMove::Alone, Place::Huge(huge)) => {

@@ -210,7 +210,7 @@ impl Frames {
         flags: Flags,
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
-        let zone = if flags.contains(Flags::ANON) { Zone::Movable } else { Zone::Any };
+        let zone = if flags.intersects(Flags::MOVES) { Zone::Movable } else { Zone::Any };
         self.alloc_from(placement, zone, flags, start)
     }
 
@@ -349,7 +349,7 @@ impl Frames {
         flags: Flags,
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
-        let zone = if flags.contains(Flags::ANON) { Zone::Movable } else { Zone::Any };
+        let zone = if flags.intersects(Flags::MOVES) { Zone::Movable } else { Zone::Any };
         let pfn = match self.take_stocked(cpu, node, zone) {
             Some(pfn) => pfn,
             None => self.obtain(Request { order: 0, placement: Placement::Prefer(node), zone })?,

@@ -63,10 +63,20 @@ impl Flags {
     /// A frame without these is a small page, and not in the swap cache.
     pub(crate) const LARGE_OR_SWAPPED: Self = Self::LARGE.union(Self::SWAP_CACHE);
 
-    /// Whether what the frame holds stays where it is: all but private memory that is neither
-    /// merged (INV-MERGE-4) nor of the pool.
+    /// What a frame is allocated with whose contents migration can move: of private memory, or of
+    /// an object.
+    pub(crate) const MOVES: Self = Self::ANON.union(Self::FILE).union(Self::UPTODATE);
+
+    /// Whether it is a page in the list of an object.
+    pub(crate) fn is_cached(self) -> bool {
+        self & Self::MERGED == Self::CACHED
+    }
+
+    /// Whether what the frame holds stays where it is: all but pages of objects, and private memory
+    /// that is neither merged (INV-MERGE-4) nor of the pool.
     pub(crate) fn is_fixed(self) -> bool {
-        self.intersects(Self::KSM.union(Self::HUGETLB)) || !self.contains(Self::ANON)
+        let private = self & Self::MERGED == Self::ANON;
+        self.contains(Self::HUGETLB) || !(private || self.is_cached())
     }
 }
 

@@ -1,6 +1,7 @@
 //! All frames of a machine, by number.
 
 use core::fmt;
+use core::sync::atomic::Ordering;
 
 use super::buddy::MOVABLE;
 use super::counts::{Counts, MAP};
@@ -278,9 +279,49 @@ impl Frames {
         self.frame(pfn).flags.load_acquire() & Flags::UPTODATE.bits() != 0
     }
 
+    /// Says which object, by the word that names it, has a page as which of its pages: before the
+    /// page is in its list.
+    pub(crate) fn set_owner(&self, pfn: Pfn, (object, index): (u64, u64)) {
+        let frame = self.frame(pfn);
+        // An exploration does not see the word, which is an address: the flag, which it sees, is
+        // set afterwards and is looked at before.
+        frame.mapping.native().store(object, Ordering::Relaxed);
+        frame.index.init(index);
+    }
+
+    /// What [`Frames::set_owner`] was told: of a page whose lock the caller holds and that has the
+    /// flag `CACHED`, which was set afterwards.
+    pub(crate) fn owner(&self, pfn: Pfn) -> (u64, u64) {
+        let frame = self.frame(pfn);
+        (frame.mapping.native().load(Ordering::Relaxed), frame.index.peek())
+    }
+
+    /// The page is in the list of its object from now on. Full ordering.
+    pub(crate) fn cache(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_or(Flags::CACHED.bits());
+    }
+
+    /// One page of an object takes the place of another, with what that is marked as, but for its
+    /// charge: the locks of both and the object's list are held. Full ordering.
+    pub(crate) fn replace_cached(&self, from: Pfn, to: Pfn) {
+        self.set_owner(to, self.owner(from));
+        let was = self.uncache(from);
+        let kept = Flags::DIRTY | Flags::FILE | Flags::UPTODATE | Flags::CACHED;
+        self.frame(to).flags.fetch_or((was & kept).bits());
+    }
+
+    /// Whether it is a page of a file that is newer than its store.
+    pub(crate) fn is_dirty_file(&self, pfn: Pfn) -> bool {
+        self.frame(pfn).flags.read_once() & (Flags::FILE | Flags::DIRTY).bits()
+            == (Flags::FILE | Flags::DIRTY).bits()
+    }
+
     /// The page leaves its object; the flags before.
     pub(crate) fn uncache(&self, pfn: Pfn) -> Flags {
-        Flags::from_bits_truncate(self.frame(pfn).flags.fetch_and(!Flags::CACHED.bits()))
+        let frame = self.frame(pfn);
+        let was = Flags::from_bits_truncate(frame.flags.fetch_and(!Flags::CACHED.bits()));
+        frame.mapping.native().store(0, Ordering::Relaxed);
+        was
     }
 
     /// A page of a file is being written to its store and not dirty any more, in one step; the

@@ -31,6 +31,8 @@ pub(crate) struct Page<'a> {
 pub(crate) enum Isolation {
     /// The caller has the folio, of so many pages.
     Taken(u64),
+    /// The caller has it, and it is a page of an object.
+    Listed,
     /// Another has it, or it is of a kind that does not move.
     Refused,
     /// The folio is another frame's: the head's.
@@ -182,21 +184,22 @@ impl<'a> Page<'a> {
         self.frame.flags.read_once() & Flags::LARGE_OR_SWAPPED.bits() != 0
     }
 
-    /// Isolates the folio of anonymous memory whose first page this is, for migration.
+    /// Isolates the folio of anonymous memory whose first page this is, or the page of an object,
+    /// for migration.
     pub(crate) fn isolate(self, sizes: Sizes) -> Isolation {
         let refused = match sizes {
             Sizes::Small => Flags::ISOLATED.union(Flags::LARGE),
             // Pages of the pool stay where they are.
             Sizes::Any => Flags::ISOLATED.union(Flags::TAIL).union(Flags::HUGETLB),
         };
-        // INV-MERGE-4.
-        let refused = refused.union(Flags::KSM);
         let taken = self.frame.flags.try_update(|bits| {
             let flags = Flags::from_bits_retain(bits);
-            (flags.contains(Flags::ANON) && !flags.intersects(refused))
-                .then_some(bits | Flags::ISOLATED.bits())
+            // INV-MERGE-4.
+            let moves = flags & Flags::MERGED == Flags::ANON || flags.is_cached();
+            (moves && !flags.intersects(refused)).then_some(bits | Flags::ISOLATED.bits())
         });
         match taken {
+            Ok(bits) if bits & Flags::ANON.bits() == 0 => Isolation::Listed,
             Ok(bits) => Isolation::Taken(1 << order_of(bits)),
             Err(bits) if bits & Flags::TAIL.bits() != 0 && sizes == Sizes::Any => Isolation::Tail,
             Err(_) => Isolation::Refused,

@@ -2,7 +2,7 @@
 //! (facts 6.7). A large folio is one step, and moves whole, also where the range has a part of it.
 //! A page that was swapped out and is still in memory moves like one that is mapped, for those
 //! movers that go by frames: hotplug, CMA and compaction. (move_pages and mbind go by entries, and
-//! pass over it.)
+//! pass over it.) A page of a file or of shared memory moves for every mover.
 //!
 //! Protocol: the address space's lock is held only to find and isolate the folios. In a batch the
 //! entries of all folios are taken out before the flush, and all stay locked until each has its
@@ -111,7 +111,7 @@ impl<'m, P: Platform> Search<'m, P> {
 }
 
 impl<P: Platform> Space<P> {
-    /// Moves the anonymous pages of a range.
+    /// Moves the pages of a range.
     pub(crate) fn migrate_range(
         &self,
         range: VirtRange,
@@ -166,8 +166,14 @@ impl<P: Platform> Memory<P> {
         self.frames().node(pfn) != node
             && match mover {
                 Mover::Request | Mover::Policy(_) => true,
-                Mover::Compaction => unreferenced() || self.is_swap_cached(pfn),
+                Mover::Compaction => {
+                    unreferenced() || self.is_swap_cached(pfn) || self.is_listed(pfn)
+                }
             }
+    }
+
+    fn is_listed(&self, pfn: Pfn) -> bool {
+        self.frames().flags(pfn).is_cached()
     }
 
     /// Moves folios together, in as many passes as the tuning says; those that find no place in
@@ -188,8 +194,8 @@ impl<P: Platform> Memory<P> {
                 (Some(fresh), _) => {
                     batch.push(Move { taken: None, fresh, page, pass: Pass::Again });
                 }
-                (None, MigrateMode::Sync) if self.has_parts(&page, target) => {
-                    moved += self.migrate_parts(page, target);
+                (None, mode) if mode.splits() && self.has_parts(&page, target) => {
+                    moved += self.migrate_parts(page, target, mode);
                 }
                 (None, _) => moved += self.count_moved(&page, Pass::Again),
             }
@@ -204,12 +210,9 @@ impl<P: Platform> Memory<P> {
     /// Passes over folios: those that try the locks over all that are left, those that sleep over
     /// one by one, since a sleeper holds no lock.
     fn batch_passes<'m>(&'m self, batch: &mut [Move<'m, P>], mode: MigrateMode) {
-        let passes = match mode {
-            MigrateMode::Sync => self.tuning().migrate_passes,
-            MigrateMode::Async => self.tuning().hint_passes,
-        };
+        let passes = mode.passes(self.tuning());
         let together = match mode {
-            MigrateMode::Sync => TRIED.min(passes),
+            MigrateMode::Sync | MigrateMode::SyncLight => TRIED.min(passes),
             MigrateMode::Async => passes,
         };
         if (0..together.max(1)).any(|_| self.batch_pass(batch) == Pass::Moved) {
@@ -234,7 +237,7 @@ impl<P: Platform> Memory<P> {
         let mut result = Pass::Moved;
         for page in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
             if let Some(taken) = &page.taken {
-                page.pass = self.bring_back(taken);
+                page.pass = self.bring_back(taken, None);
             }
             page.taken = None;
             if page.pass == Pass::Again {

@@ -43,8 +43,9 @@ pub enum PageStatus {
     NoFrame,
     /// There is no such node (ENODEV). Linux fails the call.
     NoNode,
-    /// The page is of a kind that this manager leaves where it lies: of a file or shared memory, of
-    /// the pool of huge pages, or merged (EINVAL). Linux moves those.
+    /// The page is of a kind that this manager leaves where it lies: of the pool of huge pages, or
+    /// merged; or it was taken out of its file, and whoever holds it keeps it here (EINVAL). Linux
+    /// moves those of the first two kinds.
     Fixed,
 }
 
@@ -74,7 +75,9 @@ impl fmt::Display for PageStatus {
             Self::Busy => "somebody refers to the page: release that first",
             Self::NoFrame => "the node has no free frame: free some there",
             Self::NoNode => "there is no such node: choose one of the machine's",
-            Self::Fixed => "pages of this kind do not move: choose private memory",
+            Self::Fixed => {
+                "pages of this kind do not move: choose one that is not merged, pooled or cut off"
+            }
         })
     }
 }

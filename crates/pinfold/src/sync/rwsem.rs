@@ -68,7 +68,11 @@ impl<T> RwSem<T> {
     pub fn try_read<'a, W: Park>(&'a self, sleep: &'a W) -> Option<ReadGuard<'a, T, W>> {
         #[cfg(feature = "explore")]
         if grant::by_explorer() {
-            return self.try_pass().then(|| ReadGuard { sem: self, sleep, by: Taken::Explorer });
+            return self.try_pass(hook::Mode::Shared).then(|| ReadGuard {
+                sem: self,
+                sleep,
+                by: Taken::Explorer,
+            });
         }
         let mut seen = self.word.read_once();
         while seen < MOST_READERS {
@@ -90,6 +94,22 @@ impl<T> RwSem<T> {
         }
         let by = self.acquire(sleep, |word| (word & !WAITERS == 0).then_some(word | WRITER));
         WriteGuard { sem: self, sleep, by }
+    }
+
+    /// Takes the value if nobody holds it, and none sleeps for it. Acquire on success.
+    pub fn try_write<'a, W: Park>(&'a self, sleep: &'a W) -> Option<WriteGuard<'a, T, W>> {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            let taken = self.try_pass(hook::Mode::Exclusive);
+            return taken.then(|| WriteGuard { sem: self, sleep, by: Taken::Explorer });
+        }
+        loop {
+            match self.word.cmpxchg_acquire_weak(0, WRITER) {
+                Ok(_) => return Some(WriteGuard { sem: self, sleep, by: Taken::Native }),
+                Err(0) => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// The value, for its only owner.
@@ -127,15 +147,15 @@ impl<T> RwSem<T> {
         hook::unlock(gate, mode);
     }
 
-    /// Passes the gate and shares the lock, if neither is held by a writer.
+    /// Passes the gate and takes the lock, if nobody holds either in the way of that.
     #[cfg(feature = "explore")]
-    fn try_pass(&self) -> bool {
+    fn try_pass(&self, mode: hook::Mode) -> bool {
         let gate = self.id() + GATE;
-        if !hook::try_lock(gate, hook::Mode::Shared) {
+        if !hook::try_lock(gate, mode) {
             return false;
         }
-        let taken = hook::try_lock(self.id(), hook::Mode::Shared);
-        hook::unlock(gate, hook::Mode::Shared);
+        let taken = hook::try_lock(self.id(), mode);
+        hook::unlock(gate, mode);
         taken
     }
 

@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use core::alloc::Layout;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicUsize;
@@ -66,6 +67,23 @@ impl<T> Shared<T> {
     #[inline]
     pub fn same(&self, other: &Self) -> bool {
         self.inner == other.inner
+    }
+
+    /// A word that names the value as long as somebody owns it; never zero.
+    pub(crate) fn word(&self) -> u64 {
+        self.inner.as_ptr().expose_provenance() as u64
+    }
+
+    /// One more owner of the value that a word names.
+    ///
+    /// # Safety
+    /// The word is of a [`Shared::word`] of the same type, and its value has an owner until this
+    /// returns.
+    pub(crate) unsafe fn of_word(word: u64) -> Self {
+        let raw = core::ptr::with_exposed_provenance_mut::<Inner<T>>(word as usize);
+        // SAFETY: the caller's promise: the word came from such a pointer, and an owner exists.
+        let owner = ManuallyDrop::new(Self { inner: unsafe { NonNull::new_unchecked(raw) } });
+        Self::clone(&owner)
     }
 
     #[inline]

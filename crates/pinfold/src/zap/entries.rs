@@ -196,15 +196,18 @@ impl<'m, P: Platform> Zap<'m, P> {
     fn stays(&self, pte: Pte<P::Format>) -> bool {
         match self.which {
             Which::All | Which::Marked => false,
-            Which::Cached => {
-                pte.is_special() || self.mem.frames().flags(pte.pfn()).contains(Flags::ANON)
-            }
+            Which::Cached => pte.is_special() || self.spares(pte.pfn()),
         }
+    }
+
+    /// Whether private memory stays, and a page, which something keeps alive, is such.
+    fn spares(&self, pfn: Pfn) -> bool {
+        self.which == Which::Cached && self.mem.frames().flags(pfn).contains(Flags::ANON)
     }
 
     /// Takes an entry out that the hardware cannot use.
     fn vanish(&self, cursor: &Cursor<'_, P>, page: Vpn, pte: Pte<P::Format>) {
-        let marked = self.which == Which::Marked && pte.is_uffd_wp();
+        let marked = self.which != Which::All && pte.is_uffd_wp();
         cursor.set(page, if marked { Pte::marker() } else { Pte::NONE });
     }
 
@@ -245,8 +248,9 @@ impl<'m, P: Platform> Zap<'m, P> {
                 mem.tell(self.mm.id, page, EventKind::Zapped(pfn));
                 gather.add(old, pfn, removal, lock)
             }
-            // Only anonymous pages move or are swapped out.
-            Entry::Migration(_) | Entry::Swap(_) if self.which == Which::Cached => Room::Left,
+            // Only anonymous pages are swapped out.
+            Entry::Swap(_) if self.which == Which::Cached => Room::Left,
+            Entry::Migration(entry) if self.spares(entry.pfn) => Room::Left,
             // Neither holds a reference here, nor counts as locked: both were dropped when the
             // entry was made.
             Entry::Migration(entry) => {

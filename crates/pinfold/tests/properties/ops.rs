@@ -314,7 +314,8 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     let how = || {
         let of = [MoveScope::Own, MoveScope::All];
         let ways = of.into_iter().flat_map(|scope| [Move::Strict(scope), Move::Pages(scope)]);
-        let modes = [MigrateMode::Async, MigrateMode::Sync, MigrateMode::Sync].map(Move::Range);
+        let modes =
+            [MigrateMode::Async, MigrateMode::SyncLight, MigrateMode::Sync].map(Move::Range);
         select(ways.chain(modes).chain([Move::Compact]).collect::<Vec<_>>())
     };
     let by = || select(vec![Reclaimer::Advice, Reclaimer::Pressure]);

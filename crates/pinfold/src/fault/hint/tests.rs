@@ -5,11 +5,12 @@ mod folios;
 
 use crate::rules::Users;
 use crate::testing::{
-    Audit, Mem, Space, load, machine, map, map_shared, pages, reach, rules, space, store,
+    Audit, Disk, Mem, Space, load, machine, map, map_file, map_shared, pages, reach, rules, space,
+    store,
 };
 use crate::{
-    Access, Cause, EventKind, Fault, Hinted, NodeId, Placement, Prot, Rules, Term, Tuning,
-    VirtAddr, X86_64,
+    Access, Cause, EventKind, Fault, FileSharing, Hinted, NodeId, Placement, Prot, Rules, Term,
+    Tuning, VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -179,7 +180,7 @@ fn the_only_thread_is_not_asked_where_its_local_pages_are_used() {
 }
 
 #[test]
-fn shared_memory_is_scanned_and_restored_where_it_is() {
+fn shared_memory_is_scanned_and_follows_the_thread_that_touches_it() {
     for text in crate::rules::PRESETS {
         let (mem, space) = world(text);
         map_shared(&space, 40, 2);
@@ -188,8 +189,31 @@ fn shared_memory_is_scanned_and_restored_where_it_is() {
         assert_eq!(space.numa_scan(pages(40, 2)), 2, "{text}");
         mem.platform().host.run_on(NodeId(1));
         assert_eq!(load(&space, 40), Ok(1), "{text}");
-        assert_eq!((store(&space, 40, 2), store(&space, 41, 3).is_ok()), (Ok(pfn), true), "{text}");
+        let moved = store(&space, 40, 2).unwrap();
+        assert_eq!((mem.frames().node(moved), moved == pfn), (NodeId(1), false), "{text}");
+        assert!(store(&space, 41, 3).is_ok(), "{text}");
+        assert_eq!(mem.frames().counts(pfn).refs(), 0, "{text}");
         Audit::of(&mem).space(&space).check();
+    }
+}
+
+#[test]
+fn a_page_of_a_file_follows_once_it_is_written_back() {
+    for text in crate::rules::PRESETS {
+        let (mem, space) = world(text);
+        let file = Disk::default().file(&mem, 1);
+        map_file(&space, 40, file.run(0..1), FileSharing::Shared);
+        let pfn = store(&space, 40, 1).unwrap();
+        for (there, stays) in [(1, true), (1, false)] {
+            mem.platform().host.run_on(NodeId(0));
+            assert_eq!(space.numa_scan(pages(40, 1)), 1, "{text}");
+            mem.platform().host.run_on(NodeId(there));
+            assert_eq!(load(&space, 40), Ok(1), "{text}");
+            let entry = space.entry(VirtAddr::of_page(40));
+            assert_eq!((entry.pfn() == pfn, entry.is_hint()), (stays, false), "{text}");
+            file.sync().unwrap();
+        }
+        Audit::of(&mem).space(&space).file(&file).check();
     }
 }
 

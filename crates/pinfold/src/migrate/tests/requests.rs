@@ -37,13 +37,13 @@ fn every_page_has_its_status() {
             absent,
             PageStatus::NotMapped,
             PageStatus::NotMapped,
-            PageStatus::Fixed,
+            there,
         ];
         assert_eq!(seen, expected, "{text}");
         let looked = [16, 17, 19, 20, 21, 30, 40].map(|page| space.page_status(at(page)));
         let here = PageStatus::On(HERE);
         let not = PageStatus::NotMapped;
-        assert_eq!(looked, [there, here, here, absent, not, not, here], "{text}");
+        assert_eq!(looked, [there, here, here, absent, not, not, there], "{text}");
         space.move_pages(&[(at(19), THERE)], MoveScope::All, |status| assert_eq!(status, there));
         assert_eq!((node(&space, 19), node(&child, 19)), (THERE, THERE), "{text}");
         space.move_pages(&[(at(16), NodeId(2)), (at(16), THERE)], MoveScope::All, |status| {

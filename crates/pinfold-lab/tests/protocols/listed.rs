@@ -1,0 +1,141 @@
+//! Moves of pages of files, against who shows, writes, pins, takes out and writes them back
+//! (facts 4.5). INV-MIG-8.
+
+use super::Protocol;
+
+fn on_file(name: &'static str, pages: u32, body: &str) -> Protocol {
+    let machine = "machine\nnodes 2\nframes 12\nmigrate-passes 1\ncpu cpu0 node 0\ncpu cpu1 node 1";
+    Protocol { name, text: format!("scenario {name}\n{machine}\nfile F {pages}\n{body}\n") }
+}
+
+/// Under weak, whose executions are those of the other models, too.
+fn holds_by_all(protocol: &Protocol) {
+    for rules in ["5.8", "5.19", "pinfold"] {
+        protocol.holds(rules);
+    }
+}
+
+#[test]
+fn a_store_of_another_process_is_not_lost() {
+    holds_by_all(&on_file(
+        "listed-store",
+        1,
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 shared rw of F
+  P: write A "old"
+  P: fork C
+lane mover: P on cpu1
+  migrate A to node 1
+lane writer: C on cpu0
+  write A "new"
+always
+  P:A sees "new"
+  F sees "new"
+reach migration-entry during write
+reach migrated
+"#,
+    ));
+}
+
+#[test]
+fn what_is_written_back_is_what_was_stored() {
+    holds_by_all(&on_file(
+        "listed-sync",
+        1,
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 shared rw of F
+  P: write A "old"
+lane mover: P on cpu1
+  migrate A to node 1
+lane cleaner: P on cpu0
+  sync F
+after
+  P: write A "new"
+  P: sync F
+always
+  F stores "new"
+reach migrated
+reach written-back during migrate
+"#,
+    ));
+}
+
+#[test]
+fn a_hole_takes_the_page_on_the_move() {
+    holds_by_all(&on_file(
+        "listed-hole",
+        1,
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 shared rw of F
+  P: write A "old"
+lane mover: P on cpu1
+  migrate A to node 1
+lane puncher: P on cpu0
+  punch F
+  read A as r0
+always
+  r0 "0"
+  F sees "0"
+reach migration-entry during punch
+reach migrated
+"#,
+    ));
+}
+
+#[test]
+fn a_pin_keeps_the_page_or_finds_the_new_one() {
+    holds_by_all(&on_file(
+        "listed-pin",
+        1,
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 shared rw of F
+  P: write A "old"
+lane mover: P on cpu1
+  migrate A to node 1
+lane pinner: P on cpu0
+  pin A write as h0
+  write h0 "dev"
+  unpin h0 dirty
+always
+  P:A sees "dev"
+  F sees "dev"
+reach migrated
+reach migration-busy
+"#,
+    ));
+}
+
+#[test]
+fn a_private_mapping_and_its_child_go_on_to_show_the_file() {
+    holds_by_all(&on_file(
+        "listed-fork",
+        2,
+        r#"
+setup
+  process P on cpu0
+  P: map A 2 private rw of F
+  P: read A[0]
+  P: write A[1] "own"
+lane mover: P on cpu1
+  migrate A[0] to node 1
+lane forker: P on cpu0
+  fork C
+after
+  P: write A[0] "new"
+always
+  P:A[0] sees "new"
+  C:A[0] sees "0"
+  C:A[1] sees "own"
+reach migrated
+reach migration-entry during fork
+"#,
+    ));
+}
