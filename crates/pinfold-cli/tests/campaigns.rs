@@ -113,3 +113,32 @@ fn a_shard_that_breaks_is_done_and_one_that_cannot_be_searched_is_not() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("nobody"));
 }
+
+/// The executions of a search, and how it ended.
+fn searched(arguments: &[&str], code: i32) -> (u64, Value) {
+    let check = ["check", "fork-races-fast-pin", "--no-save"];
+    let found = report(&[&check[..], arguments].concat(), code);
+    let count = |name: &str| found["search"][name].as_u64().unwrap();
+    (count("executions") + count("blocked") + count("truncated"), found["outcomes"].clone())
+}
+
+#[test]
+fn a_checkpoint_of_a_search_that_has_ended_says_that_nothing_is_left() {
+    let here = directory("ended");
+    let file = here.join("c.json").display().to_string();
+    let whole = searched(&[], 0);
+    searched(&["--checkpoint", &file], 0);
+    assert!(!here.join("c.json").exists(), "nothing was left, and no file was there");
+    searched(&["--max-executions", "5", "--checkpoint", &file], 3);
+    let begun = fs::read_to_string(&file).unwrap();
+    let ended = searched(&["--resume", &file, "--checkpoint", &file], 0);
+    let kept = fs::read_to_string(&file).unwrap();
+    assert_ne!(kept, begun, "it says what was done since");
+    // Nothing is done again, and a bound of one execution is none.
+    let again = searched(&["--resume", &file, "--max-executions", "1"], 0);
+    assert_eq!((&again, &ended.1), (&ended, &whole.1));
+    // An older file of the same name does not stay behind a search that has ended.
+    fs::write(&file, &begun).unwrap();
+    searched(&["--checkpoint", &file], 0);
+    assert_ne!(fs::read_to_string(&file).unwrap(), begun);
+}

@@ -564,36 +564,6 @@ fn a_checkpoint_goes_on_and_fits_nothing_else() {
     pinfold(&["check", "rdma-fork", "vmsplice-leak", "--resume", &file]).assert().code(2);
 }
 
-/// The executions of a search, and how it ended.
-fn searched(arguments: &[&str], code: i32) -> (u64, serde_json::Value) {
-    let ran =
-        pinfold(&[&DIVIDED[..], arguments, &["--format", "json"]].concat()).assert().code(code);
-    let report: serde_json::Value = serde_json::from_slice(&ran.get_output().stdout).unwrap();
-    let count = |name: &str| report["search"][name].as_u64().unwrap();
-    (count("executions") + count("blocked") + count("truncated"), report["outcomes"].clone())
-}
-
-#[test]
-fn a_checkpoint_of_a_search_that_has_ended_says_that_nothing_is_left() {
-    let directory = empty_directory("ended");
-    let file = directory.join("c.json").display().to_string();
-    let whole = searched(&[], 0);
-    searched(&["--checkpoint", &file], 0);
-    assert!(!directory.join("c.json").exists(), "nothing was left, and no file was there");
-    searched(&["--max-executions", "5", "--checkpoint", &file], 3);
-    let begun = fs::read_to_string(&file).unwrap();
-    let ended = searched(&["--resume", &file, "--checkpoint", &file], 0);
-    let kept = fs::read_to_string(&file).unwrap();
-    assert_ne!(kept, begun, "it says what was done since");
-    // Nothing is done again, and a bound of one execution is none.
-    let again = searched(&["--resume", &file, "--max-executions", "1"], 0);
-    assert_eq!((&again, &ended.1), (&ended, &whole.1));
-    // An older file of the same name does not stay behind a search that has ended.
-    fs::write(&file, &begun).unwrap();
-    searched(&["--checkpoint", &file], 0);
-    assert_ne!(fs::read_to_string(&file).unwrap(), begun);
-}
-
 #[test]
 fn a_result_that_could_not_be_kept_is_refused_before_the_search() {
     let directory = empty_directory("unwritable");
