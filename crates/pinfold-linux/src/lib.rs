@@ -44,7 +44,7 @@ mod watch;
 
 pub use agent::{Agent, AgentError};
 pub use controller::{Options, Question, compare, observe, skipped};
-pub use fit::Missing;
+pub use fit::{Missing, missing};
 pub use image::ImageError;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub use inside::{serve, serve_guest};
