@@ -8,8 +8,10 @@
 //! in use; the others are taken to a swap device as [`crate::reclaim`] says. When that list is the
 //! shorter one, the last of those in use come to it, whether used or not, and what the hardware has
 //! noted of them is forgotten. So a page leaves only if it was not used while it went through the
-//! list once, and one that comes back soon may begin as in use ([`crate::workingset`]). (Kernels
-//! since 5.9, where new pages begin as not in use.)
+//! list once. The last of those in use come, too, when a page has come back as in use since the
+//! last reclaim of the node ([`crate::workingset`]). And one that comes back soon may begin as in
+//! use ([`crate::workingset`]). One that is locked in memory is on neither list ([`crate::mlock`]).
+//! (Kernels since 5.9, where new pages begin as not in use.)
 //!
 //! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
 //! resolves or protects, before they begin and when they find no frame, and populating, copies for
@@ -65,6 +67,8 @@ pub struct ListSizes {
     pub active: u64,
     /// Not in use, or new (`nr_inactive_anon`).
     pub inactive: u64,
+    /// On neither list, as they are locked in memory (`nr_unevictable`).
+    pub unevictable: u64,
 }
 
 /// Who reclaims.
@@ -145,7 +149,8 @@ impl<P: Platform> Memory<P> {
     /// How many folios the lists of a node have; pages in CPUs' batches are on none yet.
     pub fn list_sizes(&self, node: NodeId) -> ListSizes {
         let of = |list| self.frames().listed(node, list);
-        ListSizes { active: of(List::Active), inactive: of(List::Inactive) }
+        let unevictable = self.frames().apart(node);
+        ListSizes { active: of(List::Active), inactive: of(List::Inactive), unevictable }
     }
 
     /// Does an operation that takes and drops what locks it needs; if it finds no frame, takes
@@ -232,18 +237,20 @@ impl<P: Platform> Memory<P> {
             return done;
         }
         self.lru_add_drain();
+        let activated = self.frames().has_activated(aim.node);
         let mut priority = PRIORITIES;
         while done.freed < goal {
-            let sizes = self.list_sizes(aim.node);
+            let of = |list| self.frames().listed(aim.node, list);
+            let (active, inactive) = (of(List::Active), of(List::Inactive));
             let most = |len: u64| (len >> priority).max(BATCH as u64);
             let mut changed = 0;
-            if sizes.inactive < sizes.active {
-                changed += self.shrink_active(aim, most(sizes.active));
+            if inactive < active || activated && active > 0 {
+                changed += self.shrink_active(aim, most(active));
             }
-            let round = self.shrink_inactive(aim, (goal - done.freed, most(sizes.inactive)));
+            let round = self.shrink_inactive(aim, (goal - done.freed, most(inactive)));
             done += round.done;
             changed += round.changed + round.done.freed;
-            let all = most(sizes.inactive) >= sizes.inactive && most(sizes.active) >= sizes.active;
+            let all = most(inactive) >= inactive && most(active) >= active;
             if changed == 0 && all {
                 break;
             }
@@ -252,6 +259,7 @@ impl<P: Platform> Memory<P> {
                 priority = next;
             }
         }
+        self.frames().see_activated(aim.node);
         done
     }
 
