@@ -15,10 +15,9 @@
 //!
 //! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
 //! resolves or protects, before they begin and when they find no frame, and populating, copies for
-//! a monitor, the slow path of pins and a debugger's accesses, when they find none. Nothing else
-//! reclaims: other changes of areas, migration, splits, collapses, which want a run of frames that
-//! reclaim does not make before it has taken their own pages, and the lock-free pin fail, or go on
-//! without.
+//! a monitor, the slow path of pins and a debugger's accesses, when they find none. A collapse does
+//! so once: it wants a run of frames, which reclaim makes by chance. Nothing else reclaims: other
+//! changes of areas, migration, splits and the lock-free pin fail, or go on without.
 //!
 //! Reclaim takes locks of pages by trying, families' locks for reading, tables' locks in turn, and
 //! calls swap devices, which sleep: whoever asks for it holds no lock, in particular none of an
@@ -219,6 +218,14 @@ impl<P: Platform> Memory<P> {
             turns.end();
         }
         freed
+    }
+
+    /// Takes pages out of memory for an operation that wants so many frames at once, and holds no
+    /// lock; whether it is to be tried once more.
+    pub(crate) fn make_room(&self, pages: u64) -> bool {
+        let batches = pages.div_ceil(u64::from(self.tuning().reclaim_batch.max(1)));
+        let doubled = batches.next_power_of_two().ilog2();
+        self.frames().has_lists() && self.stall(doubled, Reach::Any)
     }
 
     /// Reclaims from the CPU's node, or from another within reach if nothing can leave there;
