@@ -13,21 +13,24 @@ use pinfold_lab::report::Verdict;
 use pinfold_lab::{CheckOptions, Config, Model};
 
 /// Where the page is before the lanes.
-const STATES: [(&str, &str); 4] = [
+const STATES: [(&str, &str); 5] = [
     ("in a batch", ""),
     ("on its list, not used", "P: advise A cold"),
     ("on the device", "P: advise A cold\nP: reclaim node 0 goal 1"),
+    ("locked, on no list", "P: mlock A\nP: lru-drain all"),
     ("on its list, shared", "P: lru-drain all\nP: fork K"),
 ];
 
 /// What the other lane does, what runs afterwards, and what must hold then.
-const OPERATIONS: [Operation; 14] = [
+const OPERATIONS: [Operation; 16] = [
     ("read A expect \"v1\"", "", "P:A sees \"v1\""),
     ("write A \"v2\"", "", "P:A sees \"v2\""),
     ("fork C", "P: write A \"v2\"", "C:A sees \"v1\"\nP:A sees \"v2\""),
     ("unmap A", "", "P:B sees \"b\""),
     ("advise A dontneed", "", "P:A sees \"0\""),
     ("advise A cold", "", "P:A sees \"v1\""),
+    ("mlock A", "", "P:A sees \"v1\""),
+    ("munlock A", "", "P:A sees \"v1\""),
     ("protect A ro", "", "P:A sees \"v1\""),
     ("migrate A to node 1", "", "P:A sees \"v1\""),
     ("numa-scan", "", "P:A sees \"v1\""),
@@ -43,6 +46,9 @@ const IN_STEP: &str = "h0 sees \"v2\"\nh0 is P:A";
 /// The scenario in which `operation` meets reclaim.
 fn scenario((state, before): (&str, &str), (act, after, holds): Operation) -> String {
     let after = if after.is_empty() { String::new() } else { format!("after\n{after}\n") };
+    // Locked memory takes no advice.
+    let unlock = state.starts_with("locked") && act.starts_with("advise");
+    let act = if unlock { format!("munlock A\n{act}") } else { act.to_owned() };
     let kept = if state.ends_with("shared") { "K:A sees \"v1\"\n" } else { "" };
     format!(
         "scenario reclaim\nmachine\nnodes 2\nframes 16\nmigrate-passes 1\nswap 6\nlru 3\n\

@@ -35,7 +35,7 @@ const OPERATIONS: [Operation; 16] = [
     ("numa-scan", "", "P:A sees \"v1\""),
     ("remap A at 0x8000", "", "P:A sees \"v1\""),
     ("pageout A", "", "P:A sees \"v1\""),
-    ("swapoff may fail busy", "", "P:A sees \"v1\""),
+    ("swapoff", "", "P:A sees \"v1\""),
     ("get A write as h0", "P: write A \"v2\"", IN_STEP),
     ("pin A write fast-only as h0 may fail busy", "P: write A \"v2\"", IN_STEP),
     ("pin A write longterm as h0", "P: write A \"v2\"", IN_STEP),

@@ -279,8 +279,8 @@ pub use snapshot::{
     PageState, Permission, Protnone, SwapCache, Tracking, Users, Writeback,
 };
 pub use switches::{
-    BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
-    FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack,
+    BreakHole, ClearRefsPinned, CollapseSwapped, CollapseSync, CowPublish, DirectIo, FastRecheck,
+    FaultLock, FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, GupNuma, GupStack,
     HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
     LongtermZone, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaAreas,
     NumaFault, NumaFilter, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup,

@@ -531,6 +531,15 @@ switches! {
         Interrupt = "interrupt" ["6.1"],
     }
 
+    /// What a collapse does about pages of its span that are on a swap device (facts 7.4).
+    collapse_swapped: CollapseSwapped = "collapse-swapped" {
+        /// One of them, and it is not tried. facts 7.4
+        Refused = "refused" [always],
+        /// They are brought back first, as many as a limit allows, commit 8a966ed746d6 (release:
+        /// M). facts 7.4
+        BroughtBack = "brought-back" ["4.8"],
+    }
+
     /// What a page fault holds while it is resolved, and so for whom it waits (facts 7.11).
     fault_lock: FaultLock = "fault-lock" {
         /// The address space's lock for reading: it waits for every change of the address space.

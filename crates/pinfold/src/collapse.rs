@@ -20,8 +20,11 @@
 //! Pages of the span that are on a swap device are brought back first, under the lock for reading:
 //! they stay so if nothing comes of the rest. One that is swapped out again before the lock is had
 //! for writing ends the attempt. A page in the swap cache has one reference for that, and leaves
-//! it, and its slot, with its last entry. (khugepaged has a limit for pages on a device,
-//! `max_ptes_swap`; releases before 4.8 brought none back, which is left out here.)
+//! it, and its slot, with its last entry. By the rule `collapse-swapped` of up to 4.7 none is
+//! brought back, and with [`Tuning::max_ptes_swap`] no more than so many: a span that has more is
+//! not tried. Where no frames are left, for the folio or for a page that comes back, the attempt
+//! is over, with no lock held; then as many pages are taken out of memory as the folio has, if the
+//! machine reclaims, and it is made once more.
 //!
 //! A page that others map, too, after a fork, is copied like any other; they keep it, and nobody
 //! needs to be asked, as all of them map it read-only. (khugepaged has limits for that and for
@@ -31,6 +34,8 @@
 //! The kernel deposits the old table itself. Here that is freed and another one deposited: a walk
 //! of the reverse map of *another* family may have a reference on a table where it only finds that
 //! its page is not mapped (INV-RMAP-5), and must not find it in use elsewhere.
+//!
+//! [`Tuning::max_ptes_swap`]: crate::Tuning::max_ptes_swap
 //!
 //! Invariants:
 //! - INV-COLLAPSE-1: under the rule that waits, a page is copied only while its entries, and the
@@ -52,7 +57,7 @@ use crate::frame::{Marks, NewFolio};
 use crate::platform::{FlushScope, Invalidate, Platform};
 use crate::pte::{Entry, Format, Pte};
 use crate::rules::CollapseSync;
-use crate::rules::collapse::waits_for_walkers;
+use crate::rules::collapse::{brings_back, waits_for_walkers};
 use crate::space::Space;
 use crate::table::{Huge, Leaf, Missing, Unlinked, table_start};
 use crate::tlb::Gather;
@@ -93,6 +98,16 @@ pub enum CollapseError {
     },
     /// A page was swapped out while the collapse began.
     SwappedOut(VirtAddr),
+    /// More pages are on swap devices than a collapse brings back
+    /// ([`crate::Tuning::max_ptes_swap`]; rule `collapse-swapped`).
+    Swapped {
+        /// Where the span begins.
+        at: VirtAddr,
+        /// How many of its pages are there.
+        swapped: u64,
+        /// How many of them may be.
+        most: u64,
+    },
     /// A page could not be brought back from its swap device.
     NotRead(FaultError),
     /// No run of frames is left for the folio, or no frame for a table or a page that comes back.
@@ -130,6 +145,11 @@ impl fmt::Display for CollapseError {
             Self::SwappedOut(at) => {
                 write!(f, "the page at {at} has just gone to a swap device: try again")
             }
+            Self::Swapped { at, swapped, most } => write!(
+                f,
+                "{swapped} pages from {at} on are on swap devices, and a collapse brings back \
+                 {most}: touch them first"
+            ),
             Self::NotRead(error) => write!(f, "a page is on a swap device: {error}"),
             Self::OutOfFrames => f.write_str(
                 "no run of free frames is left for the folio: unmap something, or move pages",
@@ -186,6 +206,7 @@ impl CollapseError {
             | Self::Pinned { .. }
             | Self::Busy { .. }
             | Self::SwappedOut(_)
+            | Self::Swapped { .. }
             | Self::NotRead(_) => true,
         }
     }
@@ -209,7 +230,7 @@ impl<P: Platform> Space<P> {
         self.mem().lru_add_drain_all();
         while first < end {
             let mut next = first + size;
-            match self.collapse_span(first) {
+            match self.collapse_or_relieve(first) {
                 Ok(now) => done += now,
                 Err(error) if error.is_of_span() => {
                     if let CollapseError::NotMapped(_) = error {
@@ -233,6 +254,16 @@ impl<P: Platform> Space<P> {
         let map = self.read_map();
         let area = map.first_in(VirtRange::of_pages(from, end));
         area.map_or(end, |area| table_start::<P::Format>(area.range.first_page().max(from)))
+    }
+
+    /// As [`Space::collapse_span`]; once more, where that finds no frames and others can leave.
+    fn collapse_or_relieve(&self, first: Vpn) -> Result<u64, CollapseError> {
+        match self.collapse_span(first) {
+            Err(CollapseError::OutOfFrames) if self.mem().make_room(P::Format::ENTRIES as u64) => {
+                self.collapse_span(first)
+            }
+            result => result,
+        }
     }
 
     /// Collapses the span of the table that maps `first`; 0 if one entry maps it already.
@@ -277,13 +308,27 @@ impl<P: Platform> Space<P> {
     }
 
     /// Brings the pages of a span that may be collapsed back from swap devices.
-    fn bring_back(&self, pages: Range<Vpn>) -> Result<(), FaultError> {
-        let map = self.read_map();
+    fn bring_back(&self, pages: Range<Vpn>) -> Result<(), CollapseError> {
+        let (map, at) = (self.read_map(), pages.start.start());
         let area = map.find(pages.start);
-        if area.is_some_and(|area| self.may_collapse(area, pages.start)) {
-            self.swap_in_pages(&map, pages, |_| true)?;
+        if !area.is_some_and(|area| self.may_collapse(area, pages.start)) {
+            return Ok(());
         }
+        let brings = brings_back(self.mem().rule());
+        let most = if brings { self.mem().tuning().max_ptes_swap } else { 0 };
+        let swapped = self.swapped_in(pages.clone());
+        if swapped > most {
+            return Err(CollapseError::Swapped { at, swapped, most });
+        }
+        self.swap_in_pages(&map, pages, |_| true)?;
         Ok(())
+    }
+
+    /// How many of a span's pages are on swap devices, or in the swap cache and not mapped.
+    fn swapped_in(&self, pages: Range<Vpn>) -> u64 {
+        let Ok(leaf) = self.tables().leaf(pages.start) else { return 0 };
+        let is_swapped = |page: &Vpn| matches!(leaf.read(*page).decode(), Entry::Swap(_));
+        each_page(pages).filter(is_swapped).count() as u64
     }
 
     /// The folio, and the table that will be deposited with its entry.

@@ -352,15 +352,20 @@ impl<P: Platform> Memory<P> {
     /// One more entry of a locked area maps the page.
     pub(crate) fn mlock(&self, pfn: Pfn) {
         let (frames, locks) = (self.frames(), self.frames().locks(pfn));
-        match self.charges() {
-            None => locks.add(1),
+        let first = match self.charges() {
+            None => locks.fetch_add(1) == 0,
             Some(charges) => {
                 let head = frames.head_of(pfn);
                 let _held = self.hold_charge(charges, head);
-                if locks.fetch_add(1) == 0 {
+                let first = locks.fetch_add(1) == 0;
+                if first {
                     charges.count_pages(head, Stat::Mlock, Change::More, 1 << frames.order(head));
                 }
+                first
             }
+        };
+        if first {
+            self.count_locked(frames.head_of(pfn));
         }
         self.tell_frame(EventKind::PageLocked(pfn));
     }
@@ -371,7 +376,8 @@ impl<P: Platform> Memory<P> {
         let (frames, head) = (self.frames(), self.frames().head_of(pfn));
         let held = self.charges().map(|charges| (charges, self.hold_charge(charges, head)));
         let locks = frames.locks(pfn);
-        match (locks.fetch_sub(1), held) {
+        let had = locks.fetch_sub(1);
+        match (had, held) {
             (0, _) => {
                 locks.add(1);
                 self.platform().bug(Bug::LockUnderflow(pfn));
@@ -381,14 +387,18 @@ impl<P: Platform> Memory<P> {
             }
             _ => {}
         }
+        if had == 1 {
+            self.count_unlocked(head);
+        }
         self.tell_frame(EventKind::PageUnlocked(pfn));
     }
 
     /// A page that is freed while it counts as locked does not count any more.
     #[cold]
     pub(crate) fn freed_while_locked(&self, head: Pfn) {
+        let pages = 1 << self.frames().order(head);
+        self.counters().unevictable_pgs_cleared.add(pages);
         if let Some(charges) = self.charges() {
-            let pages = 1 << self.frames().order(head);
             charges.count_pages(head, Stat::Mlock, Change::Less, pages);
         }
         self.platform().bug(Bug::FreedWhileLocked(head));

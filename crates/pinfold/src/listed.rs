@@ -2,7 +2,7 @@
 //! `frame/lru.rs`.
 
 use crate::addr::Pfn;
-use crate::frame::{Batched, List, Used};
+use crate::frame::{Batched, Entered, List, Settled, Used};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::Lru;
@@ -32,7 +32,8 @@ impl<P: Platform> Memory<P> {
         let cpu = self.platform().cpu();
         if self.frames().is_large(head) {
             self.drain_cpu(cpu);
-            return self.frames().list(head, self.frames().list_of(head));
+            let entered = self.frames().list(head, self.frames().list_of(head));
+            return self.count_entered(head, entered);
         }
         self.get(head, 1);
         loop {
@@ -46,6 +47,8 @@ impl<P: Platform> Memory<P> {
 
     fn drain_cpu(&self, cpu: usize) {
         let drained = self.frames().drain_batch(cpu);
+        self.counters().unevictable_pgs_culled.add(drained.culled);
+        self.counters().unevictable_pgs_rescued.add(drained.rescued);
         drained.pages().for_each(|pfn| self.put(pfn, 1));
     }
 
@@ -83,7 +86,7 @@ impl<P: Platform> Memory<P> {
     /// isolates it; whether it could: not if it waits in a batch.
     #[inline]
     pub(crate) fn lru_isolate(&self, head: Pfn) -> bool {
-        !self.frames().has_lists() || self.frames().unlist(head).is_some()
+        !self.frames().has_lists() || self.frames().unlist(head)
     }
 
     /// A page that was isolated goes back to its list, the way that new ones go, unless nobody but
@@ -97,14 +100,16 @@ impl<P: Platform> Memory<P> {
     /// As [`Memory::lru_put_back`], to this list at once.
     pub(crate) fn lru_put_back_to(&self, head: Pfn, list: List) {
         if self.goes_back(head) {
-            self.frames().list(head, list);
+            let entered = self.frames().list(head, list);
+            self.count_entered(head, entered);
         }
     }
 
     /// As [`Memory::lru_put_back_to`], where it leaves next.
     pub(crate) fn lru_put_back_last(&self, head: Pfn, list: List) {
         if self.goes_back(head) {
-            self.frames().list_last(head, list);
+            let entered = self.frames().list_last(head, list);
+            self.count_entered(head, entered);
         }
     }
 
@@ -123,7 +128,49 @@ impl<P: Platform> Memory<P> {
             if used == Used::Before {
                 self.frames().mark_used(pfn);
             }
-            self.frames().list(pfn, List::Inactive);
+            let entered = self.frames().list(pfn, List::Inactive);
+            self.count_entered(pfn, entered);
+        }
+    }
+
+    fn count_entered(&self, head: Pfn, entered: Entered) {
+        match entered {
+            Entered::Plain => {}
+            Entered::Culled => self.counters().unevictable_pgs_culled.add(self.pages_in(head)),
+            Entered::Rescued => self.counters().unevictable_pgs_rescued.add(self.pages_in(head)),
+        }
+    }
+
+    fn pages_in(&self, head: Pfn) -> u64 {
+        1 << self.frames().order(head)
+    }
+
+    /// A folio, of which the caller has a reference, counts its first locked entry: it is apart
+    /// from now on, or as soon as whoever has it puts it back.
+    #[cold]
+    pub(crate) fn count_locked(&self, head: Pfn) {
+        self.counters().unevictable_pgs_mlocked.add(self.pages_in(head));
+        if self.frames().has_lists()
+            && let Settled::Right(entered) = self.frames().settle_locks(head)
+        {
+            self.count_entered(head, entered);
+        }
+    }
+
+    /// A folio has counted its last locked entry off: it is on its list again, or will be.
+    #[cold]
+    pub(crate) fn count_unlocked(&self, head: Pfn) {
+        let settled = match self.frames().has_lists() {
+            true => self.frames().settle_locks(head),
+            false => Settled::Right(Entered::Plain),
+        };
+        let (counters, pages) = (self.counters(), self.pages_in(head));
+        match settled {
+            Settled::Stranded => counters.unevictable_pgs_stranded.add(pages),
+            Settled::Right(entered) => {
+                counters.unevictable_pgs_munlocked.add(pages);
+                self.count_entered(head, entered);
+            }
         }
     }
 }

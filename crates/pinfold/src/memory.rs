@@ -66,6 +66,10 @@ pub struct Tuning {
     /// leave again, and a group that is nearer to its limit than twice as many is charged for none.
     /// Linux: 3 (`page-cluster`), a window that adapts to what was used.
     pub swap_readahead: u32,
+    /// How many pages of a span a collapse brings back from swap devices; a span that has more is
+    /// left alone. Linux: an eighth of the span's pages for khugepaged, and any number for
+    /// MADV_COLLAPSE.
+    pub max_ptes_swap: u64,
     /// Whether pages remember their last hinting fault, and move by what that was.
     pub hint_filter: HintFilter,
     /// What becomes of pages of zeros that are merged ([`crate::Merger`]).
@@ -146,6 +150,7 @@ impl Default for Tuning {
             huge_zero: HugeZero::Off,
             lru_batch: 0,
             swap_readahead: 0,
+            max_ptes_swap: u64::MAX,
             hint_filter: HintFilter::Off,
             use_zero_pages: ZeroPages::Off,
             watermarks: Watermarks::default(),

@@ -12,6 +12,10 @@
 //! the mapping, or with the entry. fork's child has nothing locked. The zero page is not counted,
 //! as its mappings are not. Of a large folio all pages are counted together.
 //!
+//! On a machine that reclaims, a page that counts is on no list that reclaim looks at: whoever
+//! counts its first entry, or its last one off, sees to that (INV-LRU-4). The counters of all that
+//! are those of Linux ([`crate::Stats`], `unevictable_pgs_*`).
+//!
 //! Invariants:
 //! - INV-MLOCK-1: a page's count is the number of marked entries that map it, whoever holds their
 //!   tables' locks; each of them lies in a locked area, and each entry of a locked area that maps

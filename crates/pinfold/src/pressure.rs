@@ -8,15 +8,16 @@
 //! in use; the others are taken to a swap device as [`crate::reclaim`] says. When that list is the
 //! shorter one, the last of those in use come to it, whether used or not, and what the hardware has
 //! noted of them is forgotten. So a page leaves only if it was not used while it went through the
-//! list once, and one that comes back soon may begin as in use ([`crate::workingset`]). (Kernels
-//! since 5.9, where new pages begin as not in use.)
+//! list once. The last of those in use come, too, when a page has come back as in use since the
+//! last reclaim of the node ([`crate::workingset`]). And one that comes back soon may begin as in
+//! use ([`crate::workingset`]). One that is locked in memory is on neither list ([`crate::mlock`]).
+//! (Kernels since 5.9, where new pages begin as not in use.)
 //!
 //! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
 //! resolves or protects, before they begin and when they find no frame, and populating, copies for
-//! a monitor, the slow path of pins and a debugger's accesses, when they find none. Nothing else
-//! reclaims: other changes of areas, migration, splits, collapses, which want a run of frames that
-//! reclaim does not make before it has taken their own pages, and the lock-free pin fail, or go on
-//! without.
+//! a monitor, the slow path of pins and a debugger's accesses, when they find none. A collapse does
+//! so once: it wants a run of frames, which reclaim makes by chance. Nothing else reclaims: other
+//! changes of areas, migration, splits and the lock-free pin fail, or go on without.
 //!
 //! Reclaim takes locks of pages by trying, families' locks for reading, tables' locks in turn, and
 //! calls swap devices, which sleep: whoever asks for it holds no lock, in particular none of an
@@ -65,6 +66,8 @@ pub struct ListSizes {
     pub active: u64,
     /// Not in use, or new (`nr_inactive_anon`).
     pub inactive: u64,
+    /// On neither list, as they are locked in memory (`nr_unevictable`).
+    pub unevictable: u64,
 }
 
 /// Who reclaims.
@@ -145,7 +148,8 @@ impl<P: Platform> Memory<P> {
     /// How many folios the lists of a node have; pages in CPUs' batches are on none yet.
     pub fn list_sizes(&self, node: NodeId) -> ListSizes {
         let of = |list| self.frames().listed(node, list);
-        ListSizes { active: of(List::Active), inactive: of(List::Inactive) }
+        let unevictable = self.frames().apart(node);
+        ListSizes { active: of(List::Active), inactive: of(List::Inactive), unevictable }
     }
 
     /// Does an operation that takes and drops what locks it needs; if it finds no frame, takes
@@ -216,6 +220,14 @@ impl<P: Platform> Memory<P> {
         freed
     }
 
+    /// Takes pages out of memory for an operation that wants so many frames at once, and holds no
+    /// lock; whether it is to be tried once more.
+    pub(crate) fn make_room(&self, pages: u64) -> bool {
+        let batches = pages.div_ceil(u64::from(self.tuning().reclaim_batch.max(1)));
+        let doubled = batches.next_power_of_two().ilog2();
+        self.frames().has_lists() && self.stall(doubled, Reach::Any)
+    }
+
     /// Reclaims from the CPU's node, or from another within reach if nothing can leave there;
     /// whether something has left.
     fn reclaim_near(&self, zone: Zone, goal: u64, reach: Reach) -> bool {
@@ -232,18 +244,20 @@ impl<P: Platform> Memory<P> {
             return done;
         }
         self.lru_add_drain();
+        let activated = self.frames().has_activated(aim.node);
         let mut priority = PRIORITIES;
         while done.freed < goal {
-            let sizes = self.list_sizes(aim.node);
+            let of = |list| self.frames().listed(aim.node, list);
+            let (active, inactive) = (of(List::Active), of(List::Inactive));
             let most = |len: u64| (len >> priority).max(BATCH as u64);
             let mut changed = 0;
-            if sizes.inactive < sizes.active {
-                changed += self.shrink_active(aim, most(sizes.active));
+            if inactive < active || activated && active > 0 {
+                changed += self.shrink_active(aim, most(active));
             }
-            let round = self.shrink_inactive(aim, (goal - done.freed, most(sizes.inactive)));
+            let round = self.shrink_inactive(aim, (goal - done.freed, most(inactive)));
             done += round.done;
             changed += round.changed + round.done.freed;
-            let all = most(sizes.inactive) >= sizes.inactive && most(sizes.active) >= sizes.active;
+            let all = most(inactive) >= inactive && most(active) >= active;
             if changed == 0 && all {
                 break;
             }
@@ -252,6 +266,7 @@ impl<P: Platform> Memory<P> {
                 priority = next;
             }
         }
+        self.frames().see_activated(aim.node);
         done
     }
 

@@ -34,6 +34,14 @@ macro_rules! stats {
     };
 }
 
+impl Stats {
+    /// Pages that are locked in memory, those of large folios included (`nr_mlock`).
+    pub fn nr_mlock(&self) -> u64 {
+        let gone = self.unevictable_pgs_munlocked + self.unevictable_pgs_stranded;
+        self.unevictable_pgs_mlocked.saturating_sub(gone + self.unevictable_pgs_cleared)
+    }
+}
+
 /// The counters of all CPUs.
 #[derive(Debug)]
 pub(crate) struct AllCounters(PerCpu<Counters>);
@@ -110,6 +118,20 @@ stats! {
     workingset_activate_anon,
     /// Of these, those that had been in use before.
     workingset_restore_anon,
+    /// Pages that came to those which may not leave memory, as they are locked there: where there
+    /// are lists ([`crate::Tuning::lru_batch`]).
+    unevictable_pgs_culled,
+    /// Pages that came back from there to a list.
+    unevictable_pgs_rescued,
+    /// Pages that were locked in memory ([`crate::AddressSpace::mlock`]): whose first entry was.
+    unevictable_pgs_mlocked,
+    /// Pages that are locked no longer: whose last such entry is gone.
+    unevictable_pgs_munlocked,
+    /// Pages of which that is so, and which stayed where the locked ones are until somebody who had
+    /// them then, such as a migration, put them back.
+    unevictable_pgs_stranded,
+    /// Pages that were freed while they counted as locked, which is a bug.
+    unevictable_pgs_cleared,
     /// Copies that a write fault or unsharing made.
     cow_copy,
     /// Copies of merged pages among them.

@@ -13,9 +13,11 @@ use crate::pte::{Format, Swap};
 use crate::rules::{SwapCache, Writeback};
 use crate::store::Store;
 use crate::swap::{
-    Asked, DEVICES, Idle, Keeper, Shadow, Slot, Slots, SwapError, SwapId, SwapUsage, SwapWrites,
-    Table, Unused,
+    Asked, DEVICES, Idle, Keeper, SWAP_OFF_WAITS, Shadow, Slot, Slots, SwapError, SwapId,
+    SwapUsage, SwapWrites, Table, Unused,
 };
+
+use crate::sync::{Inside, SpinLocked};
 
 /// Where the page of a slot is.
 pub(crate) enum Found {
@@ -100,17 +102,48 @@ impl<P: Platform> Memory<P> {
     /// ([`crate::AddressSpace::swap_in`]). Pages that are in the swap cache stay in memory. From
     /// the call on no page goes there, also after an error: [`Memory::swap_again`] undoes that.
     ///
+    /// Sleeps while nothing but operations under way needs slots, as a migration does of a page
+    /// that is in the swap cache: the caller holds no lock that they may want.
+    ///
     /// # Errors
-    /// When there is no such device, or slots are in use.
+    /// When there is no such device, or swap entries name slots, those of pages that came there
+    /// until the call included; also when operations need slots again and again.
     pub fn swap_off(&self, id: SwapId) -> Result<(), SwapError> {
         let table = self.swaps().table().ok_or(SwapError::Off)?;
-        let mut slots = table.slots(id);
-        if slots.is_off() {
-            return Err(SwapError::Off);
+        table.slots(id).set_open(false);
+        let mut waits = 0;
+        let (mut slots, all) = loop {
+            let mut slots = self.empty_cache(table, id);
+            if slots.is_off() {
+                return Err(SwapError::Off);
+            }
+            let SwapUsage { slots: all, free, .. } = slots.usage();
+            if free == all {
+                break (slots, all);
+            }
+            if slots.is_named() || waits == SWAP_OFF_WAITS {
+                return Err(SwapError::InUse { slots: all - free });
+            }
+            waits += 1;
+            // What is left is held, and whoever lets go takes the slots' lock for that.
+            let seen = table.ended().seen();
+            slots.begin_await();
+            drop(slots);
+            table.ended().wait(seen, self.platform());
+            table.slots(id).end_await();
+        };
+        let gone = core::mem::replace(&mut *slots, Slots::none());
+        drop(slots);
+        drop(gone);
+        if let Some(store) = table.remove(id, self.platform()) {
+            store.discard(self.platform(), 0..all);
         }
-        slots.set_open(false);
-        // Pages that only the swap cache wants there.
-        let mut from = 0;
+        Ok(())
+    }
+
+    /// Has pages leave the swap cache that only it wants on a device; its slots, locked.
+    fn empty_cache<'t>(&self, table: &'t Table<P>, id: SwapId) -> Inside<SpinLocked<'t, Slots>> {
+        let (mut slots, mut from) = (table.slots(id), 0);
         loop {
             let left = match slots.next_unused(from) {
                 Unused::Slot(slot) => {
@@ -121,23 +154,12 @@ impl<P: Platform> Memory<P> {
                     from = slot;
                     Idle::No
                 }
-                Unused::None => break,
+                Unused::None => return slots,
             };
             drop(slots);
             self.after_idle(left);
             slots = table.slots(id);
         }
-        let SwapUsage { slots: all, free, .. } = slots.usage();
-        if free < all {
-            return Err(SwapError::InUse { slots: all - free });
-        }
-        let gone = core::mem::replace(&mut *slots, Slots::none());
-        drop(slots);
-        drop(gone);
-        if let Some(store) = table.remove(id, self.platform()) {
-            store.discard(self.platform(), 0..all);
-        }
-        Ok(())
     }
 
     /// Undoes what [`Memory::swap_off`] has begun: pages go to the device again.
@@ -187,15 +209,22 @@ impl<P: Platform> Memory<P> {
 
     /// An operation needs the slot no longer.
     pub(crate) fn drop_slot_hold(&self, slot: Slot) {
-        self.give_up(slot, |slots| slots.drop_hold(slot.number));
+        let awaited = self.give_up(slot, |slots| {
+            slots.drop_hold(slot.number);
+            slots.is_awaited()
+        });
+        if awaited {
+            self.swap_table().ended().advance(self.platform());
+        }
     }
 
-    fn give_up(&self, slot: Slot, share: impl FnOnce(&mut Slots)) {
+    fn give_up<T>(&self, slot: Slot, share: impl FnOnce(&mut Slots) -> T) -> T {
         let mut slots = self.swap_table().slots(slot.device);
-        share(&mut slots);
+        let given = share(&mut slots);
         let idle = self.idle(&mut slots, slot.number);
         drop(slots);
         self.after_idle(idle);
+        given
     }
 
     /// Frees a slot that nobody needs any more, if its page, if there is one, is not mapped.

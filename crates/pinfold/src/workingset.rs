@@ -12,6 +12,10 @@
 //! the list of those in use has as many, then they may be the wrong ones: the page comes to that
 //! list, by way of its CPU's batch as any other, and has to hold its own there.
 //!
+//! When it has, those in use are indeed questioned: as reclaim of the node begins that sees such a
+//! refault, which no reclaim before it has seen the end of, it has the last of those in use come to
+//! the list of the others, also where that is the longer one ([`crate::pressure`]).
+//!
 //! That decides about lists alone. References and mappings of the page are the same either way, so
 //! no rule of a release sees it and there is no switch for it: reclaim here is that of kernels
 //! since 5.9 ([`crate::pressure`]) under all rules, and this came in 5.9, too. Where there are no
@@ -62,6 +66,7 @@ impl<P: Platform> Memory<P> {
         }
         frames.begin_in_use(pfn, shadow.used());
         self.age_by_use(pfn);
+        frames.count_activated(frames.node(pfn));
         counters.workingset_activate_anon.add(1);
         if shadow.used() == Used::Before {
             counters.workingset_restore_anon.add(1);

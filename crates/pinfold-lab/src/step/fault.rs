@@ -107,7 +107,8 @@ impl From<CollapseError> for Fault {
             CollapseError::Locked { .. }
             | CollapseError::Pinned { .. }
             | CollapseError::Busy { .. }
-            | CollapseError::SwappedOut(_) => Failure::Busy,
+            | CollapseError::SwappedOut(_)
+            | CollapseError::Swapped { .. } => Failure::Busy,
             CollapseError::NotRead(error) => return error.into(),
             CollapseError::OutOfFrames => Failure::OutOfFrames,
             CollapseError::OverLimit { .. } => Failure::OverLimit,

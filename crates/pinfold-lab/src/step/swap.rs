@@ -9,31 +9,39 @@ use crate::scenario::Failure;
 use crate::spaces::Inhabited;
 use crate::world::World;
 
+/// How often swapoff goes through the processes.
+const ROUNDS: u32 = 4;
+
 impl World {
     /// What became of the pages of a range.
     pub(super) fn paged_out(&self, Reclaimed { freed, kept }: Reclaimed) -> Option<String> {
         self.tell(|| format!("{freed} freed, {kept} kept"))
     }
 
-    /// Brings the pages of all processes back, and takes the device out of use: one after the
-    /// other, so that a fork meanwhile may leave something there.
+    /// Brings the pages of all processes back, one after the other, and takes the device out of
+    /// use; once more, if a fork or a swap-out meanwhile has left something there, which nothing
+    /// does any more once that was tried.
     pub(super) fn swap_off(&self) -> Done {
         let Some(device) = self.swap else {
             return Err(Fault::other("the machine has no `swap`".to_owned()));
         };
-        let spaces: Vec<Rc<Inhabited>> =
-            self.state.borrow().homes().filter_map(|(.., space)| space.cloned()).collect();
-        let mut back = 0;
-        for space in spaces {
-            back += space.swap_in(device)?;
-        }
-        match self.memory.swap_off(device) {
-            Ok(()) => Ok(self.tell(|| format!("{back} back"))),
-            Err(error @ SwapError::InUse { .. }) => {
-                self.memory.swap_again(device);
-                Err(Fault::of(Failure::Busy, error))
+        let (mut back, mut round) = (0, 0);
+        loop {
+            let spaces: Vec<Rc<Inhabited>> =
+                self.state.borrow().homes().filter_map(|(.., space)| space.cloned()).collect();
+            for space in spaces {
+                back += space.swap_in(device).inspect_err(|_| self.memory.swap_again(device))?;
             }
-            Err(error) => Err(Fault::other(error.to_string())),
+            round += 1;
+            match self.memory.swap_off(device) {
+                Ok(()) => return Ok(self.tell(|| format!("{back} back"))),
+                Err(SwapError::InUse { .. }) if round < ROUNDS => {}
+                Err(error @ SwapError::InUse { .. }) => {
+                    self.memory.swap_again(device);
+                    return Err(Fault::of(Failure::Busy, error));
+                }
+                Err(error) => return Err(Fault::other(error.to_string())),
+            }
         }
     }
 }

@@ -124,11 +124,48 @@ fn a_page_that_is_read_ahead_is_its_owners_whatever_happens_to_it() {
 fn swapoff_meets_a_page_that_is_read_ahead() {
     let same = "always\n  P:A[0] sees \"v\"\n  P:A[1] sees \"w\"";
     let ends = || {
-        let ends = ahead("ends", "swapoff may fail busy", same);
+        let ends = ahead("ends", "swapoff", same);
         std::iter::once((ends.name.to_owned(), ends.text))
     };
     for model in MODELS {
         common::searched_some(ends(), "pinfold", model, 2_000);
+    }
+}
+
+/// swapoff waits for who holds a slot: a move of a page that is in the swap cache, a swap-out, a
+/// read; and takes what came to the device meanwhile back.
+#[test]
+fn swapoff_waits_for_who_holds_a_slot() {
+    for (name, before, lane) in [
+        ("moved", "P: read A", "migrate A to node 1"),
+        ("leaving", "P: read A", "pageout A"),
+        ("read", "", "read A expect \"v\""),
+        ("dropped", "", "advise A dontneed"),
+    ] {
+        let kept = if name == "dropped" { "0" } else { "v" };
+        let body = format!(
+            r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v"
+  P: pageout A
+  {before}
+lane other: P on cpu0
+  {lane}
+lane off: P on cpu1
+  swapoff
+always
+  P:A sees "{kept}"
+"#
+        );
+        let ends = on_swap(name, "swap 4", &body);
+        let text = || std::iter::once((ends.name.to_owned(), ends.text.clone()));
+        for (rules, model) in
+            [("pinfold", Model::Tso), ("pinfold", Model::Weak), ("5.8", Model::Tso)]
+        {
+            common::searched_some(text(), rules, model, 1_500);
+        }
     }
 }
 

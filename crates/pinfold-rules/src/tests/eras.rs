@@ -2,7 +2,7 @@
 
 use super::super::Rules;
 use super::super::charge::{Counting, Unseen, counting, locks_charge, unseen};
-use super::super::collapse::waits_for_walkers;
+use super::super::collapse::{brings_back, waits_for_walkers};
 use super::super::fork::{SeqCountUse, WriteProtect, race_guard};
 use super::super::migrate::{brings_barriers, carries_accessed_dirty, remembers_mark};
 use super::super::numa::{HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write};
@@ -81,6 +81,7 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| rechecks_entry(rules.fast_recheck)), "3.1");
     assert_eq!(since(|rules| rechecks_table(rules.fast_recheck)), "6.1");
     assert_eq!(since(|rules| waits_for_walkers(rules.collapse_sync)), "6.1");
+    assert_eq!(since(|rules| brings_back(rules.collapse_swapped)), "4.10");
 }
 
 #[test]

@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use core::str::FromStr;
 
 use super::super::{
-    Base, BreakHole, ClearRefsPinned, CollapseSync, CowPublish, DirectIo, FastRecheck, FaultLock,
-    FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot, Given, GupNuma, GupStack,
-    HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
-    LongtermZone, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Named, Notify, NumaAreas,
-    NumaFault, NumaFilter, NumaSkip, NumaSkipPmd, NumaWrite, PRESETS, PmdCow, ProcessVm, PteCow,
-    ReadGup, Release, RemapFlush, RmapCheck, RuleError, Rules, ShareOrder, SwapFlush, SwapInReuse,
-    SwapInWrite, SwapPinned, SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd,
-    UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    Base, BreakHole, ClearRefsPinned, CollapseSwapped, CollapseSync, CowPublish, DirectIo,
+    FastRecheck, FaultLock, FilePin, FlushReach, ForceWrite, ForkPin, ForkRace, ForkSnapshot,
+    Given, GupNuma, GupStack, HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces,
+    LargeCow, LargeMaps, LazyFree, LongtermZone, MemcgLock, MigrateFlush, MigrationAd,
+    MigrationKind, Named, Notify, NumaAreas, NumaFault, NumaFilter, NumaSkip, NumaSkipPmd,
+    NumaWrite, PRESETS, PmdCow, ProcessVm, PteCow, ReadGup, Release, RemapFlush, RmapCheck,
+    RuleError, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, SwapZero,
+    Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush,
+    WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -150,7 +151,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
         "no switch is called `numa-skp` (did you mean `numa-skip`?): use one of pte-cow, pmd-cow, huge-zero-write, hugetlb-cow, large-cow, large-maps, head-recheck, tail-refs, \
          read-gup, fork-pin, hugetlb-fork, fork-race, fork-snapshot, numa-skip, numa-skip-pmd, numa-areas, numa-filter, numa-write, numa-fault, thp-numa, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, longterm-zone, direct-io, process-vm, write-upgrade, fast-recheck, \
-         cow-publish, table-free, collapse-sync, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, uffd-continue, migrate-flush, \
+         cow-publish, table-free, collapse-sync, collapse-swapped, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, uffd-continue, migrate-flush, \
          swap-flush, swap-pinned, swap-in-reuse, swap-in-write, swap-zero, lazy-free, clear-refs-pinned, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
@@ -262,7 +263,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, PmdCow, HugeZeroWrite, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, ForkSnapshot, NumaSkip, NumaSkipPmd, NumaAreas, NumaFilter, NumaWrite, NumaFault, ThpNuma, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, LongtermZone, DirectIo, ProcessVm, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, CollapseSync, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInReuse, SwapInWrite, SwapZero, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
+        CowPublish, TableFree, CollapseSync, CollapseSwapped, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInReuse, SwapInWrite, SwapZero, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }
 }
 

@@ -503,6 +503,7 @@ fn every_refusal_says_what_helps() {
         (CollapseError::Pinned { at, pfn }, "unpin it"),
         (CollapseError::Busy { at, pfn, refs: 2, expected: 1 }, "2 references where 1"),
         (CollapseError::SwappedOut(at), "try again"),
+        (CollapseError::Swapped { at, swapped: 2, most: 1 }, "touch them"),
         (CollapseError::NotRead(FaultError::Store(at, StoreError::Io)), "on a swap device"),
         (CollapseError::OutOfFrames, "unmap something"),
         (CollapseError::OverLimit { limit: 7 }, "7 pages: raise its limit"),

@@ -275,7 +275,10 @@ impl<P: Platform> Space<P> {
         loop {
             let found = self.tables().for_each_part(from..end, |part, pages| match part {
                 Part::Table(leaf) => {
-                    let of = |page: &Vpn| swapped_to(leaf.read(*page)).is_some_and(&wanted);
+                    // Who has taken an entry out has given up its share of the slot as well when he
+                    // releases the lock: where none is found, none has one.
+                    let cursor = leaf.lock();
+                    let of = |page: &Vpn| swapped_to(cursor.get(*page)).is_some_and(&wanted);
                     each_page(pages).find(of).map_or(Ok(Next::On), Err)
                 }
                 Part::Huge(_) => Ok(Next::On),

@@ -4,7 +4,9 @@
 use super::buddy::serves;
 use super::flags::{HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
-use super::lru::{ACTIVE, Batched, Drained, List, Lru, ON, REFERENCED, Turns, USED, Used};
+use super::lru::{
+    ACTIVE, APART, Batched, Drained, Entered, List, Lru, ON, REFERENCED, Settled, Turns, USED, Used,
+};
 use super::source::Zone;
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
@@ -75,12 +77,16 @@ impl Frames {
     /// Puts the pages of a CPU's batch on their lists. Their references are the caller's.
     pub(crate) fn drain_batch(&self, cpu: usize) -> Drained {
         let lru = self.lists();
-        let drained = Drained(core::mem::take(&mut *lru.batch(cpu)));
+        let mut drained = Drained::of(core::mem::take(&mut *lru.batch(cpu)));
         for node in (0..lru.nodes.len()).map(|node| NodeId(node as u8)) {
-            let mut pages = drained.pages().filter(|pfn| self.node(*pfn) == node).peekable();
-            if pages.peek().is_some() {
-                let mut lens = lru.lock(node);
-                pages.for_each(|pfn| lru.enter_marked(&mut lens, node, pfn));
+            let mut locked = None;
+            for at in 0..drained.len() {
+                let pfn = drained.page(at);
+                if self.node(pfn) == node {
+                    let lens = locked.get_or_insert_with(|| lru.lock(node));
+                    let entered = lru.enter_marked(lens, node, pfn);
+                    drained.note(entered);
+                }
             }
         }
         drained
@@ -91,16 +97,22 @@ impl Frames {
         self.lru.as_ref().map_or(0, |lru| lru.batches.iter().count())
     }
 
-    /// Puts a page, which the caller has and is on no list, on one.
-    pub(crate) fn list(&self, head: Pfn, list: List) {
+    /// Puts a page, which the caller has and is on no list, on one; or apart.
+    pub(crate) fn list(&self, head: Pfn, list: List) -> Entered {
         let (lru, node) = (self.lists(), self.node(head));
-        lru.enter(&mut lru.lock(node), (node, list), head);
+        lru.enter(&mut lru.lock(node), (node, list), head)
     }
 
     /// As [`Frames::list`], where it leaves next.
-    pub(crate) fn list_last(&self, head: Pfn, list: List) {
+    pub(crate) fn list_last(&self, head: Pfn, list: List) -> Entered {
         let (lru, node) = (self.lists(), self.node(head));
-        lru.enter_last(&mut lru.lock(node), (node, list), head);
+        lru.enter_last(&mut lru.lock(node), (node, list), head)
+    }
+
+    /// A page, of which the caller has a reference, counts its first locked entry, or none any
+    /// more: INV-LRU-4.
+    pub(crate) fn settle_locks(&self, head: Pfn) -> Settled {
+        self.lists().settle(self.node(head), head, || self.locks(head).read_once() != 0)
     }
 
     /// The list that a page is on, or was before the caller isolated it.
@@ -108,13 +120,14 @@ impl Frames {
         List::of(self.lists().marks(head).read_once())
     }
 
-    /// Isolates a page, of which the caller has a reference: from which list.
-    pub(crate) fn unlist(&self, head: Pfn) -> Option<List> {
+    /// Isolates a page, of which the caller has a reference; whether it was where it could.
+    pub(crate) fn unlist(&self, head: Pfn) -> bool {
         let lru = self.lists();
-        if lru.marks(head).fetch_and(!ON) & ON == 0 {
-            return None;
+        let was_on = lru.marks(head).fetch_and(!ON) & ON != 0;
+        if was_on {
+            lru.leave(&mut lru.lock(self.node(head)), head);
         }
-        Some(lru.leave(&mut lru.lock(self.node(head)), head))
+        was_on
     }
 
     /// Isolates pages from the end of a list, at most as many as there is room for, after a look at
@@ -129,7 +142,7 @@ impl Frames {
         let lru = self.lists();
         let mut lens = lru.lock(node);
         let own = lru.own(node, list);
-        let most = most.min(lens.0[list as usize]);
+        let most = most.min(lens.on[list as usize]);
         let mut looked_at = 0;
         while looked_at < most && room > 0 {
             looked_at += 1;
@@ -163,7 +176,15 @@ impl Frames {
     /// How many pages a list of a node has; none, if there are no lists.
     pub(crate) fn listed(&self, node: NodeId, list: List) -> u64 {
         match &self.lru {
-            Some(lru) if usize::from(node.0) < lru.nodes.len() => lru.lock(node).0[list as usize],
+            Some(lru) if usize::from(node.0) < lru.nodes.len() => lru.lock(node).on[list as usize],
+            _ => 0,
+        }
+    }
+
+    /// How many pages of a node are apart; none, if there are no lists.
+    pub(crate) fn apart(&self, node: NodeId) -> u64 {
+        match &self.lru {
+            Some(lru) if usize::from(node.0) < lru.nodes.len() => lru.lock(node).apart,
             _ => 0,
         }
     }
@@ -197,7 +218,7 @@ impl Frames {
     /// list.
     pub(crate) fn inherit_list(&self, from: Pfn, to: Pfn) {
         let lru = self.lists();
-        let marks = lru.marks(from).read_once() & (ACTIVE | USED);
+        let marks = lru.marks(from).read_once() & (ACTIVE | USED | APART);
         if marks != 0 {
             lru.marks(to).fetch_or(marks);
         }
@@ -206,6 +227,23 @@ impl Frames {
     /// A node's age, which grows by so much: as it was before.
     pub(crate) fn grow_old(&self, node: NodeId, by: u64) -> u64 {
         self.lists().ages[usize::from(node.0)].fetch_add(by)
+    }
+
+    /// A page of a node has come back as in use.
+    pub(crate) fn count_activated(&self, node: NodeId) {
+        self.lists().refaults[usize::from(node.0)].activated.fetch_add(1);
+    }
+
+    /// Whether a page of a node has come back as in use since reclaim of the node ended last.
+    pub(crate) fn has_activated(&self, node: NodeId) -> bool {
+        let refaults = &self.lists().refaults[usize::from(node.0)];
+        refaults.activated.read_once() != refaults.seen.read_once()
+    }
+
+    /// Reclaim of a node ends.
+    pub(crate) fn see_activated(&self, node: NodeId) {
+        let refaults = &self.lists().refaults[usize::from(node.0)];
+        refaults.seen.write_once(refaults.activated.read_once());
     }
 
     /// A node's age.
@@ -223,10 +261,11 @@ impl Frames {
         }
     }
 
-    /// What is wrong with the lists while nothing else runs, if anything is: INV-LRU-1, INV-LRU-3.
+    /// What is wrong with the lists while nothing else runs, if anything is: INV-LRU-1, INV-LRU-3,
+    /// INV-LRU-4.
     pub(crate) fn wrong_with_lists(&self) -> Option<(Pfn, &'static str)> {
         let lru = self.lru.as_ref()?;
-        let mut on = 0;
+        let (mut on, mut apart) = (0, 0);
         for (node, lens) in (0..).map(NodeId).zip(&lru.nodes) {
             let lens = lens.lock();
             for list in [List::Inactive, List::Active] {
@@ -245,22 +284,32 @@ impl Frames {
                     }
                     let (pfn, marks) = (lru.pfn(next), lru.marks(lru.pfn(next)).peek());
                     let home = node_of(self.frame(pfn).flags.peek());
-                    if marks & ON == 0 || List::of(marks) != list || home != node {
+                    let here = marks & (ON | APART) == ON && List::of(marks) == list;
+                    if !here || home != node {
                         return Some((pfn, "is on a list that is not its own"));
                     }
                     (at, len) = (next, len + 1);
-                    if len > lens.0[list as usize] {
+                    if len > lens.on[list as usize] {
                         return Some((pfn, "is on a list that has more pages than it counts"));
                     }
                 }
-                if len != lens.0[list as usize] {
+                if len != lens.on[list as usize] {
                     return Some((lru.pfn(0), "is of a node one of whose lists counts wrongly"));
                 }
                 on += len;
             }
+            apart += lens.apart;
         }
         let marked = || self.all().filter(|pfn| lru.marks(*pfn).peek() & ON != 0);
-        if marked().count() as u64 != on {
+        let is_apart = |pfn: &Pfn| lru.marks(*pfn).peek() & APART != 0;
+        let mut wrong = marked().filter(|pfn| (self.peek_locks(*pfn) != 0) != is_apart(pfn));
+        if let Some(pfn) = wrong.next() {
+            return Some((pfn, "is apart without being locked, or locked and not apart"));
+        }
+        if marked().filter(is_apart).count() as u64 != apart {
+            return Some((lru.pfn(0), "is of a machine that counts wrongly what is apart"));
+        }
+        if marked().count() as u64 != on + apart {
             return marked()
                 .last()
                 .map(|pfn| (pfn, "may be marked as on a list that it is not on"));

@@ -9,6 +9,13 @@
 //! lock, and so have a node's lists; none is held while the other is taken, and both lie below the
 //! locks of page tables.
 //!
+//! A page that counts locked entries ([`crate::mlock`]) may not leave, and so is on neither list:
+//! it is *apart*, where nobody looks for pages. It has the mark [`LOCKED`] then, which whoever
+//! counts the first locked entry, or the last one off, sets right under the lock of the node's
+//! lists, and with it the page's place; if somebody else has the page just then, he does when it
+//! goes back. So it is as in Linux since 5.18, whose list of unevictable pages has no order either
+//! (facts 6.6); before, it had one, which nobody asked for.
+//!
 //! Who wants a page for himself *isolates* it: he has a reference, and takes its mark [`ON`] off in
 //! one step; then, under the lock, the page leaves its list. A page without the mark is in a batch,
 //! or somebody's who has isolated it, and nobody else can isolate it. Whoever drops a page's last
@@ -20,12 +27,14 @@
 //! places are the lists' own: a list is a ring.
 //!
 //! Invariants:
-//! - INV-LRU-1: a page with the mark is on the list of its node that its mark [`ACTIVE`] says, from
-//!   the moment that the lock is free; one without the mark is on none, unless who has isolated it
-//!   is still to take it off.
+//! - INV-LRU-1: a page with the mark is on the list of its node that its mark [`ACTIVE`] says, or
+//!   apart if its mark [`APART`] says that, from the moment that the lock is free; one without the
+//!   mark is on none, unless who has isolated it is still to take it off.
 //! - INV-LRU-2: a batch has one reference of each page in it. No page is in two batches, and none
 //!   with the mark is in one.
 //! - INV-LRU-3: a free frame has no marks.
+//! - INV-LRU-4: when nothing runs, the pages that are apart are those with the mark that count
+//!   locked entries.
 
 use alloc::vec::Vec;
 
@@ -49,6 +58,12 @@ pub(super) const REFERENCED: u32 = 1 << 2;
 /// It was on the list of those in use, and came from there to that of the others, in this life or,
 /// if it came back as in use, in one before. Linux: PG_workingset.
 pub(super) const USED: u32 = 1 << 3;
+/// It counts locked entries: as the last one found it who has changed whether it does. Changes
+/// under the lock of the node's lists.
+pub(super) const LOCKED: u32 = 1 << 4;
+/// It is apart, or was before it was isolated. Linux: PG_unevictable. Changes under that lock, or
+/// before the page is known.
+pub(super) const APART: u32 = 1 << 5;
 
 /// One of a node's two lists.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -70,6 +85,28 @@ impl List {
     pub(super) const fn of(marks: u32) -> Self {
         if marks & ACTIVE == 0 { Self::Inactive } else { Self::Active }
     }
+}
+
+/// What putting a page in its place has changed for one that is, or was, locked in memory.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Entered {
+    /// Nothing.
+    Plain,
+    /// It is apart, and was not.
+    Culled,
+    /// It is on a list, and was apart.
+    Rescued,
+}
+
+/// What a page has come to that counts its first locked entry, or has counted its last one off.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Settled {
+    /// It is where it should be, or will be: whoever has it, or its batch, puts it there.
+    Right(Entered),
+    /// It is not locked any more and is to leave the others that are apart, but somebody has it.
+    Stranded,
 }
 
 /// Whether a page was on the list of those in use before it went to that of the others.
@@ -107,7 +144,10 @@ pub(crate) enum Batched {
 
 /// How many pages a node's lists have; protected by the lock around it, as their links are.
 #[derive(Hash, Debug, Default)]
-pub(super) struct Lens(pub(super) [u64; 2]);
+pub(super) struct Lens {
+    pub(super) on: [u64; 2],
+    pub(super) apart: u64,
+}
 
 /// Pages that are to go to a list.
 #[derive(Hash, Debug, Default)]
@@ -148,10 +188,19 @@ pub(super) struct Lru {
     pub(super) nodes: Vec<SpinLock<Lens>>,
     /// How old each node has become ([`crate::workingset`]).
     pub(super) ages: Vec<AtomicU64>,
+    pub(super) refaults: Vec<Refaults>,
     pub(super) batches: PerCpu<BatchLock>,
     /// How many pages make a batch full.
     pub(super) full: usize,
     pub(super) turns: Turns,
+}
+
+/// How many pages of a node have come back as in use.
+#[derive(Debug, Default)]
+pub(super) struct Refaults {
+    pub(super) activated: AtomicU64,
+    /// As many as there were when reclaim of the node ended last.
+    pub(super) seen: AtomicU64,
 }
 
 /// Who is short of frames and reclaims, one after the other.
@@ -185,11 +234,37 @@ impl Turns {
 
 /// Pages that a batch had, whose references are the caller's now.
 #[must_use]
-pub(crate) struct Drained(pub(super) Batch);
+pub(crate) struct Drained {
+    batch: Batch,
+    /// How many of them are apart now that were not.
+    pub(crate) culled: u64,
+    /// How many have come back from there.
+    pub(crate) rescued: u64,
+}
 
 impl Drained {
+    pub(super) const fn of(batch: Batch) -> Self {
+        Self { batch, culled: 0, rescued: 0 }
+    }
+
     pub(crate) fn pages(&self) -> impl Iterator<Item = Pfn> + '_ {
-        self.0.pages[..self.0.used].iter().map(|pfn| Pfn(*pfn))
+        self.batch.pages[..self.batch.used].iter().map(|pfn| Pfn(*pfn))
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.batch.used
+    }
+
+    pub(super) const fn page(&self, at: usize) -> Pfn {
+        Pfn(self.batch.pages[at])
+    }
+
+    pub(super) fn note(&mut self, entered: Entered) {
+        match entered {
+            Entered::Plain => {}
+            Entered::Culled => self.culled += 1,
+            Entered::Rescued => self.rescued += 1,
+        }
     }
 }
 
@@ -218,6 +293,9 @@ impl Lru {
         locks.resize_with(nodes, || SpinLock::hashed(Lens::default()));
         ages.try_reserve_exact(nodes).map_err(|_| NoMemory)?;
         ages.resize_with(nodes, || AtomicU64::new(0));
+        let mut refaults = Vec::new();
+        refaults.try_reserve_exact(nodes).map_err(|_| NoMemory)?;
+        refaults.resize_with(nodes, Refaults::default);
         for (own, links) in (0..).zip(&links).skip(frames) {
             links.init(Links { before: own, after: own }.bits());
         }
@@ -228,6 +306,7 @@ impl Lru {
             marks,
             nodes: locks,
             ages,
+            refaults,
             batches: PerCpu::new(cpus)?,
             full: batch.clamp(1, MOST_BATCHED) as usize,
             turns: Turns::new(),
@@ -257,6 +336,11 @@ impl Lru {
         sync::label(self.ages.as_ptr(), size_of_val(&*self.ages), |offset| {
             let index = (offset / size_of::<AtomicU64>()) as u64;
             CellName::Object { object: "node", index, cell: "age" }
+        });
+        let refaults = &self.refaults;
+        sync::label(refaults.as_ptr(), size_of_val(&**refaults), |offset| {
+            let index = (offset / size_of::<Refaults>()) as u64;
+            CellName::Object { object: "node", index, cell: "refaults" }
         });
         let turns = &self.turns;
         sync::label(&raw const *turns, size_of_val(turns), |offset| {
@@ -332,41 +416,94 @@ impl Lru {
         self.set_links(after, Links { before, ..of_after });
     }
 
-    /// Puts a page, which has no mark [`ON`], before all others of a list.
-    pub(super) fn enter(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
-        self.enter_after(self.own(node, list), lens, list, pfn);
+    /// Puts a page, which has no mark [`ON`], before all others of a list; or apart.
+    pub(super) fn enter(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) -> Entered {
+        self.enter_after(self.own(node, list), lens, list, pfn)
     }
 
     /// The same, of the list that its mark [`ACTIVE`] says.
-    pub(super) fn enter_marked(&self, lens: &mut Lens, node: NodeId, pfn: Pfn) {
-        let list = List::of(self.marks(pfn).read_once());
-        lens.0[list as usize] += 1;
+    pub(super) fn enter_marked(&self, lens: &mut Lens, node: NodeId, pfn: Pfn) -> Entered {
+        let marks = self.marks(pfn).read_once();
+        let list = List::of(marks);
+        if marks & (LOCKED | APART) != 0 {
+            return self.enter_locked(self.own(node, list), lens, list, pfn);
+        }
+        lens.on[list as usize] += 1;
         self.push(self.own(node, list), self.place(pfn));
         self.marks(pfn).fetch_or(ON);
+        Entered::Plain
     }
 
     /// As [`Lru::enter`], behind all others.
-    pub(super) fn enter_last(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) {
+    pub(super) fn enter_last(
+        &self,
+        lens: &mut Lens,
+        (node, list): (NodeId, List),
+        pfn: Pfn,
+    ) -> Entered {
         let last = self.links(self.own(node, list)).before;
-        self.enter_after(last, lens, list, pfn);
+        self.enter_after(last, lens, list, pfn)
     }
 
-    fn enter_after(&self, at: u32, lens: &mut Lens, list: List, pfn: Pfn) {
-        lens.0[list as usize] += 1;
-        self.push(at, self.place(pfn));
+    fn enter_after(&self, at: u32, lens: &mut Lens, list: List, pfn: Pfn) -> Entered {
         let marks = self.marks(pfn);
+        // The lock keeps both as they are.
+        if marks.peek() & (LOCKED | APART) != 0 {
+            return self.enter_locked(at, lens, list, pfn);
+        }
+        lens.on[list as usize] += 1;
+        self.push(at, self.place(pfn));
         if list == List::Inactive {
             marks.fetch_and(!ACTIVE);
         }
         marks.fetch_or(ON | list.mark());
+        Entered::Plain
     }
 
-    /// Takes a page off its list, whose mark [`ON`] was taken off.
-    pub(super) fn leave(&self, lens: &mut Lens, pfn: Pfn) -> List {
-        let list = List::of(self.marks(pfn).read_once());
-        lens.0[list as usize] -= 1;
+    /// The same, of a page that is locked in memory, or has been so.
+    #[cold]
+    #[inline(never)]
+    fn enter_locked(&self, at: u32, lens: &mut Lens, list: List, pfn: Pfn) -> Entered {
+        let marks = self.marks(pfn);
+        let had = marks.peek();
+        if had & LOCKED == 0 {
+            marks.fetch_and(!APART);
+            let _ = self.enter_after(at, lens, list, pfn);
+            return Entered::Rescued;
+        }
+        lens.apart += 1;
+        marks.fetch_and(!ACTIVE);
+        marks.fetch_or(ON | APART);
+        if had & APART == 0 { Entered::Culled } else { Entered::Plain }
+    }
+
+    /// Takes a page off its list, or from those that are apart, whose mark [`ON`] was taken off.
+    pub(super) fn leave(&self, lens: &mut Lens, pfn: Pfn) {
+        let marks = self.marks(pfn).read_once();
+        if marks & APART != 0 {
+            lens.apart -= 1;
+            return;
+        }
+        lens.on[List::of(marks) as usize] -= 1;
         self.cut(self.place(pfn));
-        list
+    }
+
+    /// Has the marks of a page say whether it counts locked entries, and puts it where they say, if
+    /// it is on a list or apart.
+    pub(super) fn settle(&self, node: NodeId, pfn: Pfn, locked: impl FnOnce() -> bool) -> Settled {
+        let mut lens = self.lock(node);
+        let marks = self.marks(pfn);
+        // Under the lock: of those who have changed that, the last one to look sees what all did.
+        let locked = locked();
+        let had = if locked { marks.fetch_or(LOCKED) } else { marks.fetch_and(!LOCKED) };
+        if locked == (had & APART != 0) {
+            return Settled::Right(Entered::Plain);
+        }
+        if marks.fetch_and(!ON) & ON != 0 {
+            self.leave(&mut lens, pfn);
+            return Settled::Right(self.enter(&mut lens, (node, List::Inactive), pfn));
+        }
+        if locked { Settled::Right(Entered::Plain) } else { Settled::Stranded }
     }
 
     /// Ends what is known of a frame whose last reference is gone.

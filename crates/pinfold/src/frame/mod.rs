@@ -66,7 +66,7 @@ pub use large::FolioView;
 pub(crate) use large::{Large, MIN_ORDER};
 pub(crate) use last::FaultedBy;
 pub use lru::MOST_BATCHED;
-pub(crate) use lru::{Batched, List, Used};
+pub(crate) use lru::{Batched, Entered, List, Settled, Used};
 pub(crate) use meta::{Dropped, Grab, Miss, Put};
 pub(crate) use offline::Wanted;
 pub use pin::PIN_BIAS;

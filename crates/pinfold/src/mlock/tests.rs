@@ -1,5 +1,7 @@
 //! What is locked, what counts it, and when that ends.
 
+mod lists;
+
 use crate::event::Bug;
 use crate::testing::{
     Audit, Disk, Mem, Space, load, machine, map, map_file, map_shared, pages, rules, space, store,

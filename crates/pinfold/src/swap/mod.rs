@@ -24,6 +24,12 @@
 //! A slot whose page was all zeros on its way out is marked so, where the rule `swap-zero` says
 //! that, and neither written nor read. Only who has the page's lock and a hold changes the mark.
 //!
+//! Who takes a device away closes it first: no page gets a slot there from then on. Then pages that
+//! only the swap cache wants there leave it. What is left is named by swap entries, whose processes
+//! have to bring the pages back, or held by operations, such as a migration of a page in the swap
+//! cache: for these he waits, a hold at a time, and looks again, [`SWAP_OFF_WAITS`] times at most.
+//! (Linux goes on until a signal comes; facts 7.2.)
+//!
 //! The contents of a free slot are not discarded one by one: the next page overwrites them, as on a
 //! kernel's swap that was not made with `--discard`. All of them are when the device is taken away.
 //!
@@ -53,7 +59,8 @@ use crate::frame::Frames;
 use crate::platform::Platform;
 use crate::store::Store;
 use crate::sync::{
-    self, AtomicU64, CellName, Inside, Masks, Once, ReadGuard, RwSem, SpinLock, SpinLocked,
+    self, AtomicU64, CellName, EventCount, Inside, Masks, Once, ReadGuard, RwSem, SpinLock,
+    SpinLocked,
 };
 
 pub(crate) use shadow::Shadow;
@@ -63,6 +70,10 @@ pub use slots::{SwapUsage, SwapWrites};
 /// How many devices there may be: numbers that a swap entry can hold, without the one that says
 /// that a page is lost ([`crate::Pte`]).
 pub(crate) const DEVICES: usize = 31;
+
+/// How often who takes a device away waits for a hold on one of its slots to end: more often than a
+/// migration makes passes, each with a hold.
+pub(crate) const SWAP_OFF_WAITS: u32 = 32;
 
 /// A swap device that is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -157,6 +168,8 @@ pub(crate) struct Table<P: Platform> {
     /// The slot of each frame that has the flag: under its device's lock.
     places: Vec<AtomicU64>,
     devices: Vec<Device<P>>,
+    /// How often a hold has ended, where somebody waits for that.
+    ended: EventCount,
 }
 
 /// Where a device's pages are; none, while it is not in use.
@@ -217,7 +230,7 @@ impl<P: Platform> Table<P> {
             slots: SpinLock::hashed(Slots::none()),
             keeper: RwSem::new(None),
         });
-        Ok(Self { base: extent.first.0, places, devices })
+        Ok(Self { base: extent.first.0, places, devices, ended: EventCount::new() })
     }
 
     /// Names the words for a trace.
@@ -226,6 +239,12 @@ impl<P: Platform> Table<P> {
         sync::label(self.places.as_ptr(), size_of_val(&*self.places), move |offset| {
             let index = base + (offset / size_of::<AtomicU64>()) as u64;
             CellName::Object { object: "swapped frame", index, cell: "slot" }
+        });
+        let ended = self.ended.word();
+        sync::label(&raw const *ended, size_of_val(ended), |_| CellName::Object {
+            object: "swap",
+            index: 0,
+            cell: "ended holds",
         });
         for (device, index) in self.devices.iter().zip(0..) {
             let (slots, keeper) = (&device.slots, &device.keeper);
@@ -246,6 +265,12 @@ impl<P: Platform> Table<P> {
     pub(crate) fn slots(&self, id: SwapId) -> Inside<SpinLocked<'_, Slots>> {
         let device = &self.devices[usize::from(id.0)];
         Inside::lock(Masks::Preemption, || device.slots.lock())
+    }
+
+    /// How often a hold has ended that somebody waited for: who waits says so with the slots
+    /// ([`Slots::begin_await`]), and whoever ends a hold then tells.
+    pub(crate) fn ended(&self) -> &EventCount {
+        &self.ended
     }
 
     /// What keeps the pages of a device, for the calls of one who has a hold on a slot.

@@ -81,7 +81,11 @@ pub(crate) struct Slots {
     all: Vec<One>,
     first_free: u64,
     free: u64,
+    /// Those that swap entries name.
+    named: u64,
     cached: u64,
+    /// How many wait for holds to end.
+    awaiting: u32,
     stable: bool,
     /// Whether pages may still go there.
     open: bool,
@@ -124,8 +128,16 @@ impl One {
 impl Slots {
     /// Of no device.
     pub(crate) const fn none() -> Self {
-        let (first_free, free, cached) = (END, 0, 0);
-        Self { all: Vec::new(), first_free, free, cached, stable: false, open: false }
+        Self {
+            all: Vec::new(),
+            first_free: END,
+            free: 0,
+            named: 0,
+            cached: 0,
+            awaiting: 0,
+            stable: false,
+            open: false,
+        }
     }
 
     /// So many, all free.
@@ -148,7 +160,7 @@ impl Slots {
             SwapWrites::Any => false,
             SwapWrites::Stable => true,
         };
-        Ok(Self { all, first_free: 0, free: slots, cached: 0, stable, open: true })
+        Ok(Self { all, first_free: 0, free: slots, stable, open: true, ..Self::none() })
     }
 
     /// Whether this is no device.
@@ -173,6 +185,26 @@ impl Slots {
     /// No page goes there from now on; or it does again.
     pub(crate) fn set_open(&mut self, open: bool) {
         self.open = open;
+    }
+
+    /// Whether swap entries name any slot.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named > 0
+    }
+
+    /// Somebody waits for holds to end from now on.
+    pub(crate) fn begin_await(&mut self) {
+        self.awaiting += 1;
+    }
+
+    /// He does not any more.
+    pub(crate) fn end_await(&mut self) {
+        self.awaiting -= 1;
+    }
+
+    /// Whether somebody does.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaiting > 0
     }
 
     fn one(&mut self, slot: u64) -> &mut One {
@@ -280,7 +312,10 @@ impl Slots {
 
     /// One more swap entry names the slot, which has a user or a hold.
     pub(crate) fn add_user(&mut self, slot: u64) {
-        self.one(slot).users += 1;
+        let one = self.one(slot);
+        one.users += 1;
+        let first = one.users == 1;
+        self.named += u64::from(first);
     }
 
     /// The slot stays, for an operation.
@@ -293,6 +328,8 @@ impl Slots {
         let one = self.one(slot);
         debug_assert!(one.users > 0, "a slot has lost more users than it had");
         one.users -= 1;
+        let last = one.users == 0;
+        self.named -= u64::from(last);
     }
 
     /// An operation is over.

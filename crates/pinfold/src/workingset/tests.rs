@@ -54,7 +54,7 @@ fn refaults(mem: &Mem<X86_64>) -> (u64, u64, u64) {
 }
 
 fn sizes(active: u64, inactive: u64) -> ListSizes {
-    ListSizes { active, inactive }
+    ListSizes { active, inactive, unevictable: 0 }
 }
 
 #[test]
@@ -127,6 +127,34 @@ fn what_was_in_use_before_is_remembered() {
     out(&space, gone);
     load(&space, gone).unwrap();
     assert_eq!(refaults(&mem), (2, 2, 2));
+    Audit::of(&mem).space(&space).check();
+}
+
+/// Facts 7.2: those in use may be the wrong ones.
+#[test]
+fn one_that_came_back_as_in_use_has_others_lose_that_once() {
+    let (mem, space, _, _) = world(1, 64);
+    for page in FIRST..FIRST + 12 {
+        store(&space, page, page).unwrap();
+    }
+    keep_in_use(&mem, &space, FIRST + 10);
+    keep_in_use(&mem, &space, FIRST + 11);
+    let deactivated = || {
+        // Nothing has used those that leave next.
+        space.advise(pages(FIRST, 10), Advice::Cold).unwrap();
+        let before = mem.stats().pgdeactivate;
+        assert_eq!(mem.reclaim(NODE, 1).freed, 1);
+        mem.stats().pgdeactivate - before
+    };
+    assert_eq!(deactivated(), 0, "the list of the others is the longer one");
+    let gone = (FIRST..FIRST + 10).find(|page| frame(&space, *page).is_none()).unwrap();
+    load(&space, gone).unwrap();
+    assert_eq!(refaults(&mem), (1, 1, 0));
+    keep_in_use(&mem, &space, gone);
+    // The advice has the one that came back go, too: two are left in use.
+    assert_eq!(deactivated(), 2);
+    keep_in_use(&mem, &space, FIRST + 11);
+    assert_eq!((deactivated(), mem.list_sizes(NODE).active), (0, 1));
     Audit::of(&mem).space(&space).check();
 }
 
@@ -254,6 +282,8 @@ enum Step {
     Cool(u64),
     Use(u64),
     Drop(u64),
+    Lock(u64),
+    Unlock(u64),
     Reclaim,
     PageOut(u64),
     Fork,
@@ -265,12 +295,14 @@ const PAGES: u64 = 8;
 
 fn step() -> impl Strategy<Value = Step> {
     let page = || FIRST..FIRST + PAGES;
+    let seldom: Vec<fn(u64) -> Step> =
+        [Step::Drop, Step::Lock, Step::Unlock, Step::Unlock].to_vec();
     prop_oneof![
         6 => page().prop_map(Step::Store),
         8 => page().prop_map(Step::Load),
         1 => page().prop_map(Step::Cool),
         8 => page().prop_map(Step::Use),
-        1 => page().prop_map(Step::Drop),
+        4 => (page(), select(seldom)).prop_map(|(page, step)| step(page)),
         4 => Just(Step::Reclaim),
         8 => page().prop_map(Step::PageOut),
         1 => Just(Step::Fork),
@@ -377,12 +409,19 @@ fn life(steps: &[Step]) -> (u64, u64) {
                     });
                 foretold = (foretold.0 + measured, foretold.1 + activated);
             }
-            Step::Cool(page) => space.advise(pages(page, 1), Advice::Cold).unwrap(),
+            // What is locked may refuse advice.
+            Step::Cool(page) => drop(space.advise(pages(page, 1), Advice::Cold)),
             Step::Use(page) => {
                 let chosen = frame(&space, page).and_then(|pfn| mem.isolate(pfn, Sizes::Small));
                 chosen.into_iter().for_each(|page| page.put_back_to(List::Active));
             }
-            Step::Drop(page) => space.advise(pages(page, 1), Advice::DontNeed).unwrap(),
+            Step::Lock(page) => {
+                let locks = || space.mlock(pages(page, 1)).is_ok();
+                let (measured, activated) = oracle.fault(slot(&space, page), device, locks);
+                foretold = (foretold.0 + measured, foretold.1 + activated);
+            }
+            Step::Unlock(page) => space.munlock(pages(page, 1)).unwrap(),
+            Step::Drop(page) => drop(space.advise(pages(page, 1), Advice::DontNeed)),
             Step::Reclaim => drop(mem.reclaim(NODE, 1)),
             Step::PageOut(page) => drop(space.page_out(pages(page, 1), Reclaimer::Pressure)),
             Step::Fork => children.extend(space.fork()),

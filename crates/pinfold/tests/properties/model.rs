@@ -119,7 +119,13 @@ impl<F: Format> World<F> {
         let (folios_always, folios_advised) = (always, advised);
         // Where there are no large folios a fault on a page on swap reads others beside it.
         let swap_readahead = if advised == 0 { 2 } else { 0 };
-        let few = Tuning { gather_pages: 3, stock_batch: 2, swap_readahead, ..Tuning::default() };
+        let few = Tuning {
+            gather_pages: 3,
+            stock_batch: 2,
+            swap_readahead,
+            max_ptes_swap: 3,
+            ..Tuning::default()
+        };
         let small = F::ENTRIES <= 16;
         let huge_zero = if always != 0 && small { HugeZero::On } else { HugeZero::Off };
         let tuning = Tuning { folios_always, folios_advised, pmd_mapping, huge_zero, ..few };

@@ -1,6 +1,7 @@
 //! Collapse of pages that are on a swap device, or in the swap cache.
 
 use std::boxed::Box;
+use std::format;
 use std::sync::Arc;
 use std::vec::Vec;
 
@@ -8,12 +9,17 @@ use super::{ALL, RW, at, frame, is_huge};
 use crate::testing::{Audit, Disk, Mem, Space, load, machine, map, pages, rules, space, store};
 use crate::{
     Access, CollapseError, EventKind, FaultError, NodeId, Placement, Reclaimed, Reclaimer, Small,
-    StoreError, SwapId, SwapUsage, SwapWrites, Tuning,
+    StoreError, SwapId, SwapUsage, SwapWrites, Tuning, Zone,
 };
 
-/// A machine with a swap device, and a space in which pages 4 to 7 have their numbers.
+/// A machine with a swap device, and a space in which pages 4 to 7 have their numbers. A collapse
+/// brings pages back, as otherwise only since 4.8.
 fn world(text: &str) -> (Mem<Small>, Space<Small>, Disk, SwapId) {
-    let mem = machine(rules(text), &[60, 20], Tuning::default());
+    world_of(&format!("{text},collapse-swapped=brought-back"), Tuning::default())
+}
+
+fn world_of(text: &str, tuning: Tuning) -> (Mem<Small>, Space<Small>, Disk, SwapId) {
+    let mem = machine(rules(text), &[60, 20], tuning);
     let disk = Disk::default();
     let id = mem.swap_on(Box::new(disk.clone()), 16, SwapWrites::Any).unwrap();
     let space = space(&mem);
@@ -47,6 +53,52 @@ fn what_is_on_the_device_or_in_the_cache_comes_back_and_gives_its_slot_up() {
         assert_eq!(mem.swap_usage(id), Some(usage), "{text}");
         Audit::of(&mem).space(&space).check();
     }
+}
+
+/// Facts 7.4.
+#[test]
+fn releases_up_to_4_7_bring_nothing_back_and_later_ones_as_many_as_the_limit_says() {
+    for (text, limit, most) in
+        [("3.1", u64::MAX, 0), ("4.7", 8, 0), ("4.8", 0, 0), ("4.8", 1, 1), ("pinfold", 1, 1)]
+    {
+        let tuning = Tuning { max_ptes_swap: limit, ..Tuning::default() };
+        let (mem, space, _, id) = world_of(text, tuning);
+        for page in (4..8).take(most as usize + 1) {
+            out(&space, page);
+        }
+        let refused = CollapseError::Swapped { at: at(4), swapped: most + 1, most };
+        assert_eq!(space.collapse(pages(4, 4)), Err(refused), "{text}");
+        let free = mem.swap_usage(id).map(|usage| usage.free);
+        assert_eq!(free, Some(16 - most - 1), "{text}: none is back");
+        load(&space, 4).unwrap();
+        assert_eq!(space.collapse(pages(4, 4)), Ok(1), "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
+
+/// Facts 7.4: of those that nobody uses, as many leave as are needed, once.
+#[test]
+fn for_want_of_frames_others_leave() {
+    let tuning = Tuning { lru_batch: 1, stock_batch: 0, reclaim_batch: 8, ..Tuning::default() };
+    let mem = machine::<Small>(rules("pinfold"), &[28], tuning);
+    let space = space(&mem);
+    map(&space, 4, 4, RW);
+    (4..8).for_each(|page| _ = store(&space, page, page).unwrap());
+    map(&space, 8, 8, RW);
+    (8..16).for_each(|page| _ = store(&space, page, page).unwrap());
+    // A run for the folio is left, and nothing for the table that goes with it.
+    let run = mem.frames().take_run(2, Placement::Prefer(NodeId(0)), Zone::Any).unwrap();
+    while let Ok(frame) = mem.frames().take(Placement::Prefer(NodeId(0))) {
+        frame.keep();
+    }
+    drop(run);
+    space.advise(pages(8, 8), crate::Advice::Cold).unwrap();
+    assert_eq!(space.collapse(pages(4, 4)), Err(CollapseError::OutOfFrames), "nowhere to go");
+    mem.swap_on(Box::new(Disk::default()), 60, SwapWrites::Any).unwrap();
+    let stalls = mem.stats().allocstall;
+    assert_eq!(space.collapse(pages(4, 4)), Ok(1));
+    assert_eq!(mem.stats().allocstall, stalls + 1);
+    assert!((4..8).all(|page| load(&space, page) == Ok(page)));
 }
 
 #[test]

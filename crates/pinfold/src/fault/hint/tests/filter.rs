@@ -23,6 +23,7 @@ const fn tuning(hint_filter: HintFilter) -> Tuning {
         huge_zero: crate::HugeZero::Off,
         lru_batch: 0,
         swap_readahead: 0,
+        max_ptes_swap: u64::MAX,
         hint_filter,
         use_zero_pages: crate::ZeroPages::Off,
         watermarks: crate::Watermarks { min: 0, low: 0, high: 0 },
