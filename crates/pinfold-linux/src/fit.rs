@@ -78,8 +78,8 @@ fn unfit_for_swap(plan: &Resolved, features: &Features) -> Option<String> {
     }
 }
 
-/// Everything that keeps the scenario from being carried out on a machine that has `features`; empty
-/// if nothing does.
+/// Everything that keeps the scenario from being carried out on a machine with these features;
+/// empty if nothing does.
 pub fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     let whole = |why: &str| Missing { step: String::new(), why: why.to_owned() };
     if let Some(why) = &features.unable {
