@@ -56,6 +56,7 @@ use crate::platform::Platform;
 use crate::rmap::Hold;
 use crate::rules::large::{Tally, tally};
 use crate::swap::Slot;
+use crate::sync::smp_rmb;
 use crate::tlb::DeferredFlush;
 use crate::vacate::{Contents, HugeEntries, Pinned};
 
@@ -582,8 +583,11 @@ impl<P: Platform> Memory<P> {
         if let Some(counts) = busy {
             let refs = counts.refs();
             self.tell_frame(EventKind::MigrationBusy { pfn: from, refs, expected });
+            return false;
         }
-        busy.is_none()
+        // What those did who had a reference comes before the copy.
+        smp_rmb();
+        true
     }
 }
 
