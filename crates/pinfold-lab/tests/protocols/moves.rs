@@ -30,6 +30,34 @@ reach migration-busy
     }
 }
 
+/// The device's store comes before the unpin, and the copy behind the comparison that no longer
+/// finds the pin.
+#[test]
+fn what_a_device_has_written_moves_along() {
+    let protocol = Protocol::new(
+        "move-device",
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+lane mover: P on cpu1
+  migrate A to node 1
+lane pinner: P on cpu0
+  pin A write as h0
+  write h0 "dev"
+  unpin h0 dirty
+always
+  P:A sees "dev"
+reach migrated
+reach migration-busy
+"#,
+    );
+    for rules in ["pinfold", "5.16", "5.8"] {
+        protocol.holds(rules);
+    }
+}
+
 #[test]
 fn migration_against_fork_leaves_no_entry_behind() {
     let protocol = Protocol::new(
