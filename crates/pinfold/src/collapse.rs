@@ -59,6 +59,7 @@ use crate::pte::{Entry, Format, Pte};
 use crate::rules::CollapseSync;
 use crate::rules::collapse::{brings_back, waits_for_walkers};
 use crate::space::Space;
+use crate::sync::smp_rmb;
 use crate::table::{Huge, Leaf, Missing, Unlinked, table_start};
 use crate::tlb::Gather;
 
@@ -426,6 +427,8 @@ impl<'m, P: Platform> Span<'m, P> {
                 CollapseError::Busy { at, pfn, refs, expected }
             });
         }
+        // What those did who had a reference comes before the copy.
+        smp_rmb();
         core::mem::forget(locked);
         Ok(())
     }

@@ -48,6 +48,7 @@ use crate::pte::{Entry, Pte};
 use crate::rmap::Home;
 use crate::rules::cow::sets_exclusive;
 use crate::space::Space;
+use crate::sync::smp_rmb;
 use crate::table::{Cursor, Leaf, Next, Part};
 use crate::taken::{Mark, Remembers};
 
@@ -238,6 +239,8 @@ impl<P: Platform> Space<P> {
             mem.tell(self.id(), page, EventKind::KsmKept(pfn));
             return Err(Stays::Busy);
         }
+        // What those did who had a reference comes before the comparison.
+        smp_rmb();
         let old = gone.pte();
         if old.is_dirty() {
             mem.mark_dirty(pfn);

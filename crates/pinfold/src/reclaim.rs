@@ -46,6 +46,7 @@ use crate::rules::swap::{
 use crate::space::{Looked, Space};
 use crate::swap::{Keeper, Slot};
 use crate::swapped::Transfer;
+use crate::sync::smp_rmb;
 use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
@@ -412,8 +413,11 @@ impl<P: Platform> Memory<P> {
         let (refs, expected) = (counts.refs(), 2);
         if refs != expected {
             self.tell_frame(EventKind::SwapBusy { pfn, refs, expected });
+            return false;
         }
-        refs == expected
+        // What those did who had a reference comes before the look at the page.
+        smp_rmb();
+        true
     }
 
     /// Writes a page, if it is dirty and not all zeros, without its lock, which is taken again if

@@ -150,7 +150,8 @@ always
   P:A[2] sees "v3"
   P:A[1] is huge
   r0 "a0"
-reach collapse-begins during write
+reach collapse-begins
+reach collapse-busy
 reach write during collapse
 reach first-touch
 "#,
@@ -278,4 +279,30 @@ reach collapsed
 "#,
     );
     protocol.holds_across(&ERAS, &[Model::Tso, Model::Weak]);
+}
+
+/// The device's store comes before the unpin, and the copy behind the look at the counts that no
+/// longer finds the pin.
+#[test]
+fn what_a_device_has_written_is_in_the_folio() {
+    let protocol = against(
+        "collapse-device",
+        r#"  P: pin A[1] write as h0
+lane daemon: P on cpu0
+  collapse A[0] may fail busy
+lane driver: P on cpu1
+  write h0 "dev"
+  unpin h0 dirty
+always
+  P:A[0] sees "a0"
+  P:A[1] sees "dev"
+outcome busy when P:A[1] is not huge
+outcome collapsed otherwise
+reach collapse-begins
+reach collapse-busy
+"#,
+    );
+    for rules in ERAS {
+        protocol.holds(rules);
+    }
 }

@@ -105,3 +105,16 @@ fn two_passes_at_once_merge_once() {
                   reach ksm-merged";
     holds_everywhere(&beside("twice", "read A\n  ksm", claims));
 }
+
+/// The device's store comes before the unpin, and the comparison behind the look at the counts that
+/// no longer finds the pin.
+#[test]
+fn what_a_device_has_written_is_compared() {
+    let mut protocol = beside(
+        "device",
+        "write h0 \"v2\"\n  unpin h0 dirty",
+        "always\n  P:A sees \"v1\"\n  P:B sees \"v2\"\nreach ksm-kept",
+    );
+    protocol.text = protocol.text.replace("  P: ksm\n", "  P: ksm\n  P: pin B write as h0\n");
+    holds_everywhere(&protocol);
+}

@@ -202,3 +202,28 @@ reach swap-freed
     let handed = on_swap("handed", "swap 2", body);
     handed.holds_across(&["pinfold"], &MODELS);
 }
+
+/// The device's store comes before the unpin, and what is written to the device behind the look at
+/// the counts that no longer finds the pin.
+#[test]
+fn what_a_device_has_written_is_in_the_slot() {
+    let body = r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+  P: pin A write as h0
+lane owner: P on cpu0
+  write h0 "dev"
+  unpin h0 dirty
+lane reclaim: P on cpu1
+  pageout A
+after
+  P: pageout A
+always
+  P:A sees "dev"
+reach swapped-out
+"#;
+    let protocol = on_swap("device-slot", "swap 2", body);
+    protocol.holds_across(&["5.8", "5.16", "5.19", "pinfold"], &[Model::Weak]);
+}
