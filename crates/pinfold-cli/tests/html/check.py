@@ -6,6 +6,7 @@ import sys
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 DESK, PHONE = (1440, 1000), (390, 844)
 
@@ -195,7 +196,8 @@ def check_history(browser, page, shots):
             slider.send_keys(Keys.ESCAPE)
             assert not browser.find_elements(By.CSS_SELECTOR, "dialog[open]"), "Escape closes"
             assert browser.switch_to.active_element == button, "the focus is where it was"
-            assert "#" not in browser.current_url
+            # The page learns of it by an event of its own.
+            WebDriverWait(browser, 10).until(lambda _: "#" not in browser.current_url)
         browser.get("about:blank")
         browser.get(linked)
         assert browser.find_element(By.ID, "which").text == which, "a link opens its cell"
