@@ -186,6 +186,10 @@ impl<P: Platform> File<P> {
     /// Keeps everybody away from the pages: accesses that need one wait. For the owner of storage
     /// that is mapped directly (DAX), who must not give a block away that a device still writes.
     ///
+    /// So do moves that can wait: the thread that has it does not call
+    /// [`crate::AddressSpace::migrate`], `move_pages`, `move_range` or `Memory::offline` for pages
+    /// of the file, nor takes a long-term pin of them; it would wait for itself.
+    ///
     /// ```
     /// # use pinfold::{mock::Host, *};
     /// # let span = NodeSpan { node: NodeId(0), first: Pfn(0), frames: 16 };

@@ -521,7 +521,6 @@ fn shared_migration(entry: Migration) -> Migration {
     Migration { kind: MigrationKind::Read, ..entry }
 }
 
-/// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
 /// The child finds the page in its object, as if it had never been mapped. A mark of a monitor
 /// stays.
 fn leave_to_faults<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
@@ -530,6 +529,7 @@ fn leave_to_faults<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
     }
 }
 
+/// A page on the move is readable for both afterwards (facts 2.1); it holds no reference.
 fn copy_migration<P: Platform>(at: &Entries<'_, '_, P>, entry: Migration) {
     let shared = shared_migration(entry);
     at.from.set(at.page, Pte::migration(shared));

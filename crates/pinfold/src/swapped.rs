@@ -107,30 +107,38 @@ impl<P: Platform> Memory<P> {
     ///
     /// # Errors
     /// When there is no such device, or swap entries name slots, those of pages that came there
-    /// until the call included; also when operations need slots again and again.
+    /// until the call included; also when operations need slots again and again, or another call
+    /// is under way for the device.
     pub fn swap_off(&self, id: SwapId) -> Result<(), SwapError> {
         let table = self.swaps().table().ok_or(SwapError::Off)?;
-        table.slots(id).set_open(false);
-        let mut waits = 0;
+        let mut slots = table.slots(id);
+        if slots.is_off() {
+            return Err(SwapError::Off);
+        }
+        slots.set_open(false);
+        if !slots.begin_leaving() {
+            let SwapUsage { slots: all, free, .. } = slots.usage();
+            return Err(SwapError::InUse { slots: all - free });
+        }
+        drop(slots);
+        let (mut waits, mut least) = (0, u64::MAX);
         let (mut slots, all) = loop {
             let mut slots = self.empty_cache(table, id);
-            if slots.is_off() {
-                return Err(SwapError::Off);
-            }
             let SwapUsage { slots: all, free, .. } = slots.usage();
-            if free == all {
+            let used = all - free;
+            if used == 0 {
                 break (slots, all);
             }
             if slots.is_named() || waits == SWAP_OFF_WAITS {
-                return Err(SwapError::InUse { slots: all - free });
+                slots.end_leaving();
+                return Err(SwapError::InUse { slots: used });
             }
-            waits += 1;
+            waits = if used < least { 0 } else { waits + 1 };
+            least = used.min(least);
             // What is left is held, and whoever lets go takes the slots' lock for that.
             let seen = table.ended().seen();
-            slots.begin_await();
             drop(slots);
             table.ended().wait(seen, self.platform());
-            table.slots(id).end_await();
         };
         let gone = core::mem::replace(&mut *slots, Slots::none());
         drop(slots);
@@ -211,7 +219,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn drop_slot_hold(&self, slot: Slot) {
         let awaited = self.give_up(slot, |slots| {
             slots.drop_hold(slot.number);
-            slots.is_awaited()
+            slots.is_leaving()
         });
         if awaited {
             self.swap_table().ended().advance(self.platform());

@@ -1,7 +1,8 @@
 //! Moves of pages of files, against who shows, writes, pins, takes out and writes them back
 //! (facts 4.5). INV-MIG-8.
 
-use super::Protocol;
+use super::{Protocol, common};
+use pinfold_lab::Model;
 
 fn on_file(name: &'static str, pages: u32, body: &str) -> Protocol {
     let machine = "machine\nnodes 2\nframes 12\nmigrate-passes 1\ncpu cpu0 node 0\ncpu cpu1 node 1";
@@ -138,4 +139,32 @@ reach migrated
 reach migration-entry during fork
 "#,
     ));
+}
+
+/// The fourth pass sleeps for the page that is written, and then has the list first. To the end it
+/// is 1,453,480 executions, with a writeback.
+#[test]
+fn a_pass_that_sleeps_has_the_list_before_the_page() {
+    for (name, lane) in [("listed-sleep", "sync F"), ("listed-sleep-punch", "punch F[0..1]")] {
+        let kept = if name == "listed-sleep" { "old" } else { "0" };
+        let body = format!(
+            r#"
+setup
+  process P on cpu0
+  P: map A 1 shared rw of F
+  P: write A "old"
+lane mover: P on cpu1
+  migrate A to node 1
+lane other: P on cpu0
+  {lane}
+always
+  F sees "{kept}"
+reach migrated
+"#
+        );
+        let mut protocol = on_file(name, 1, &body);
+        protocol.text = protocol.text.replace("migrate-passes 1", "migrate-passes 4");
+        let text = std::iter::once((protocol.name.to_owned(), protocol.text));
+        common::searched_some(text, "pinfold", Model::Weak, 3_000);
+    }
 }

@@ -6,7 +6,8 @@
 //! 5.13 it moves only as one that a huge entry maps alone (`migrate/alone.rs`), from then on like a
 //! page, and from 6.10 on also where entries map its pages. Then all hinting entries of it in the
 //! table and the area become accessible with the one that was used. A page of a file that is not
-//! written back yet stays.
+//! written back yet stays; that one of an executable mapping stays where several map it (facts 4.5)
+//! is left out: the scan passes over what is only read.
 //!
 //! Where pages remember their last hinting fault ([`crate::Tuning::hint_filter`]), the rule
 //! `numa-filter` says first if the page may follow at all (`filter`). Linux asks further, which

@@ -6,8 +6,8 @@
 //! is between a look-up and an entry, and who has found the old page by the list has a reference,
 //! which keeps it, or looks again. The list comes before the page's lock. So a pass that only tries
 //! has the page's lock and *tries* the list, for the comparison alone; one that sleeps asks the
-//! page where it is listed, lets go of it, takes the list and then the page, and holds both to the
-//! end. Migration entries of a page that is being truncated go like any other entry of it.
+//! page where it is listed, once it has its lock, lets go of it, takes the list and then *tries* the
+//! page, and holds both to the end: nobody sleeps for a page with the list. Migration entries of a page that is being truncated go like any other entry of it.
 //!
 //! Pages of objects are small: no large folio is in a list.
 //!
@@ -15,8 +15,10 @@
 //! - INV-MIG-8: a page of an object moves only if the isolation and the list hold its only
 //!   references, compared under the list's lock. The list has the old page until then and the new
 //!   one from then on, with its marks: it is dirty, read, charged as the old one was.
-//! - INV-MIG-9: who is writing a page to its store has the page's lock. A mode that does not wait
-//!   for that does not sleep for the lock either ([`MigrateMode::SyncLight`]).
+//! - INV-MIG-9: who is writing a page to its store has the page's lock, and the page says so from
+//!   the moment on at which it is clean (`WRITEBACK`). A mode that does not wait for that does not
+//!   begin to sleep for the lock of a page that says so ([`MigrateMode::SyncLight`]). Linux's writer
+//!   has let go of the lock by then; here one that sleeps before sleeps through the writing.
 
 use super::{DeferredFlush, Isolated, Locking, Pass};
 use crate::addr::Pfn;
@@ -41,9 +43,14 @@ impl<P: Platform> Memory<P> {
     ) -> Pass {
         let listed = self.lock_as(page.head, locking).and_then(|_locked| self.listed_at(page.head));
         let Some(at) = listed else { return Pass::Again };
-        let mut list = at.cache.list.write(self.platform());
+        let list = match locking {
+            // Who has it may wait for a page that is being written.
+            Locking::Try | Locking::SleepUnlessWritten => at.cache.list.try_write(self.platform()),
+            Locking::Sleep => Some(at.cache.list.write(self.platform())),
+        };
+        let Some(mut list) = list else { return Pass::Again };
         let mut deferred = DeferredFlush::new();
-        let taken = self.take_out(page, to, locking, &mut deferred);
+        let taken = self.take_out(page, to, Locking::Try, &mut deferred);
         deferred.finish(self);
         taken.map_or(Pass::Again, |taken| self.bring_back(&taken, Some(&mut list)))
     }

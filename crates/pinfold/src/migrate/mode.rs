@@ -10,8 +10,8 @@ pub enum MigrateMode {
     /// has to wait, and for who looks for any page that moves. Makes
     /// [`crate::Tuning::hint_passes`] passes.
     Async,
-    /// For page locks, once three passes have tried them in vain, unless a page is locked to be
-    /// written to its file's store (MIGRATE_SYNC_LIGHT). For compaction. Makes
+    /// For page locks, once three passes have tried them in vain, unless a page says that it is
+    /// being written to its file's store (MIGRATE_SYNC_LIGHT). For compaction. Makes
     /// [`crate::Tuning::migrate_passes`] passes.
     SyncLight,
     /// For page locks, once three passes have tried them in vain, and so for the end of a writeback

@@ -84,8 +84,8 @@ pub(crate) struct Slots {
     /// Those that swap entries name.
     named: u64,
     cached: u64,
-    /// How many wait for holds to end.
-    awaiting: u32,
+    /// Whether a call is under way that takes the device out of use.
+    leaving: bool,
     stable: bool,
     /// Whether pages may still go there.
     open: bool,
@@ -134,7 +134,7 @@ impl Slots {
             free: 0,
             named: 0,
             cached: 0,
-            awaiting: 0,
+            leaving: false,
             stable: false,
             open: false,
         }
@@ -192,19 +192,20 @@ impl Slots {
         self.named > 0
     }
 
-    /// Somebody waits for holds to end from now on.
-    pub(crate) fn begin_await(&mut self) {
-        self.awaiting += 1;
+    /// The caller takes the device out of use, unless another is about that; whether he does. He
+    /// alone replaces these slots, and waits for holds to end.
+    pub(crate) fn begin_leaving(&mut self) -> bool {
+        !core::mem::replace(&mut self.leaving, true)
     }
 
-    /// He does not any more.
-    pub(crate) fn end_await(&mut self) {
-        self.awaiting -= 1;
+    /// He has given it up.
+    pub(crate) fn end_leaving(&mut self) {
+        self.leaving = false;
     }
 
-    /// Whether somebody does.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.awaiting > 0
+    /// Whether somebody is about it.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     fn one(&mut self, slot: u64) -> &mut One {
