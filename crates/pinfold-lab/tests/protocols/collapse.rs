@@ -150,8 +150,7 @@ always
   P:A[2] sees "v3"
   P:A[1] is huge
   r0 "a0"
-reach collapse-begins
-reach collapse-busy
+reach collapse-begins during write
 reach write during collapse
 reach first-touch
 "#,
