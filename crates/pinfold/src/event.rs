@@ -264,8 +264,8 @@ events! {
         /// The references, that of an entry included.
         refs: u32,
     } = "tail-parted": Line("split: {tail} leaves with refs {refs}"), under(|rules| tally(rules.tail_refs) != Tally::Head);
-    /// A split takes the references off the head that its tails have counted. One must stay there, the
-    /// split's own: where none would, the head is given them back.
+    /// A split takes the references off the head that its tails have counted. One must stay there,
+    /// the split's own: where none would, the head is given them back.
     HeadParted {
         /// The head.
         head: Pfn,
