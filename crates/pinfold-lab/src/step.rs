@@ -223,7 +223,7 @@ impl World {
                 let users = self.users(process);
                 let scan = |range| space.numa_scan_of(range, users);
                 let changed: u64 = ranges.into_iter().map(scan).sum();
-                Ok(self.tell(|| format!("{} changed", counted(changed, "entry", "entries"))))
+                Ok(self.tell(|| format!("{changed} made protnone")))
             }
             Action::Migrate { pages, node } => {
                 let (space, range) = self.range(process, pages)?;

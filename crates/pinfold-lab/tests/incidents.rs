@@ -723,7 +723,11 @@ fn a_walkers_reference_on_a_tail_is_lost_up_to_3_1() {
         let told = why(&report);
         assert!(told.contains("counts, and f8, its head, does not (rule tail-refs="), "{told}");
         assert!(told.contains("took it off f9, and one off f8, too"), "{told}");
-        assert!(told.contains("took the 2 references of f9 off f8, which had 2"), "{told}");
+        assert!(
+            told.contains("took the 2 references of f9 off f8, which had 2 and must keep 1"),
+            "{told}"
+        );
+        assert!(told.contains("the split's own: 1 is missing, so f8 was given them"), "{told}");
         let broken = report.broken.as_ref().expect("it is broken");
         assert!(broken.what[0].contains("lost more references than it had"), "{:?}", broken.what);
         // Step by step: the count of the tail, and what the split moves.

@@ -264,7 +264,8 @@ events! {
         /// The references, that of an entry included.
         refs: u32,
     } = "tail-parted": Line("split: {tail} leaves with refs {refs}"), under(|rules| tally(rules.tail_refs) != Tally::Head);
-    /// A split takes the references off the head that its tails have counted.
+    /// A split takes the references off the head that its tails have counted. One must stay there,
+    /// the split's own: where none would, the head is given them back.
     HeadParted {
         /// The head.
         head: Pfn,
@@ -272,7 +273,7 @@ events! {
         refs: u32,
         /// How many it had.
         had: u32,
-    } = "head-parted": Line("split: refs {refs} go off {head}, which had {had}"), under(|rules| tally(rules.tail_refs) != Tally::Head);
+    } = "head-parted": Line("split: refs {refs} go off {head}, which had {had} and must keep 1"), under(|rules| tally(rules.tail_refs) != Tally::Head);
     /// A folio was split: each of its pages is one of its own.
     Split(head: Pfn) = "split": Line("the folio at {head} is split"), under(always);
     /// A fault mapped a page of a shared object.

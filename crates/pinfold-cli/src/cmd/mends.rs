@@ -49,8 +49,16 @@ pub(super) fn mends(
                     .as_ref()
                     .is_some_and(|broken| broken.oracle == Oracle::Vacuous),
                 executions: report.search.executions,
+                otherwise: otherwise(found, &report),
             });
         }
     }
     mends
+}
+
+/// What broke in a search, if another oracle noticed it than what was found before.
+fn otherwise(found: &Report, searched: &Report) -> Option<String> {
+    let (before, now) = (found.broken.as_ref()?, searched.broken.as_ref()?);
+    let what = now.what.first().filter(|_| now.oracle != before.oracle)?;
+    Some(format!("{}: {what}", now.title()))
 }

@@ -38,6 +38,9 @@ pub(crate) struct Mend {
     pub(crate) vacuous: bool,
     /// The executions that it took.
     pub(crate) executions: u64,
+    /// What broke, if it was found by another oracle than what is explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) otherwise: Option<String>,
 }
 
 /// A variant by its name, as `--rules` takes it.
@@ -54,7 +57,7 @@ pub(crate) fn draw(report: &Report, mends: &[Mend], look: &Look) -> String {
     sections.push(section("ABOUT", &about.collect::<Vec<_>>(), look));
     if let Some(trace) = &report.trace {
         sections.push(section("WHO", &who(report, trace, look), look));
-        sections.push(section("WORDS", &words(report, trace, look), look));
+        sections.push(section("WORDS", &words(report, trace, mends, look), look));
         sections.push(signs(trace, look));
         sections.extend(steps(report, trace, look));
     }
@@ -103,7 +106,7 @@ fn who(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
 }
 
 /// The words of the field that the explanation uses.
-fn words(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
+fn words(report: &Report, trace: &Trace, mends: &[Mend], look: &Look) -> Vec<String> {
     let rows = trace.rows.iter().flat_map(|row| [Some(&row.text), row.state.as_ref()]).flatten();
     let told = report.explained.iter().map(|row| &row.meaning);
     let broken = report.broken.iter().flat_map(|broken| broken.what.iter().chain(&broken.why));
@@ -111,7 +114,10 @@ fn words(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
     let handles = report.explained.iter().flat_map(|row| &row.scene.handles);
     let pins = handles.clone().any(|handle| handle.pin);
     let gets = handles.clone().any(|handle| !handle.pin);
-    let found = terms::used(&text.join("\n"), pins, gets);
+    let legend = legend::draw(trace.rows.iter(), look);
+    let shown: Vec<String> =
+        report.about.iter().cloned().chain(legend).chain(rules(report, mends, look)).collect();
+    let found = terms::used(&text.join("\n"), &shown.join("\n"), pins, gets);
     listed(&found, look)
 }
 
@@ -181,7 +187,7 @@ fn switched(trace: &Trace, at: usize, look: &Look) -> Vec<String> {
         (Some(left), Some(now)) => {
             let resumed = if resumes { ", which goes on" } else { "" };
             let back = goes_on(trace, at).map(|row| format!("; it goes on after `{}`", row.text));
-            let back = back.unwrap_or_default();
+            let back = back.unwrap_or_else(|| "; it does not go on".to_owned());
             format!("step {left} of {own} is interrupted by step {now} of {other}{resumed}{back}")
         }
         (None, Some(now)) if resumes => format!("step {now} of {other} goes on"),
@@ -281,7 +287,10 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
                 Verdict::Fail if mend.vacuous => {
                     others.push(format!("{} has no such window", brief(later)));
                 }
-                Verdict::Fail => others.push(format!("{} breaks", brief(later))),
+                Verdict::Fail => others.push(match &mend.otherwise {
+                    None => format!("{} breaks", brief(later)),
+                    Some(what) => format!("{} breaks in another way ({what})", brief(later)),
+                }),
                 Verdict::Partial => {
                     let open = format!("{} was not searched to the end ({searched})", brief(later));
                     others.push(open);
@@ -295,6 +304,11 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
             let text = format!("Each alone: {}.", others.join("; "));
             lines.extend(fold(&text, room(look), 2));
         }
+    }
+    if !mends.is_empty() && mends.iter().all(|mend| mend.verdict == Verdict::Fail) {
+        let text = "None of these alone saves it: `pinfold cure`, below, looks for sets.";
+        lines.push(String::new());
+        lines.extend(fold(text, room(look), 0));
     }
     lines
 }

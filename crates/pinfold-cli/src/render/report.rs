@@ -223,7 +223,7 @@ fn facts(report: &Report) -> Vec<String> {
     facts.push(search.strategy.to_string());
     match (report.mode, &report.broken) {
         (Mode::Run, _) if search.executions == 0 => {}
-        (Mode::Run, _) => facts.push(steps(search.steps_max)),
+        (Mode::Run, _) => facts.push(counted(search.steps_max, "access", "accesses")),
         (Mode::Check, Some(broken)) if !broken.schedule.is_empty() => {
             facts.push(format!("found in execution {}", thousands(search.executions)));
             let switches = |number| counted(number, "switch", "switches");

@@ -224,6 +224,15 @@ impl<'a> Ledger<'a> {
         })
     }
 
+    /// Every load, with its line.
+    pub(super) fn loads(&self) -> impl Iterator<Item = (usize, &'a Touch)> {
+        let lines = self.lines().iter().enumerate();
+        lines.filter_map(|(at, line)| match &line.what {
+            What::Loads(touch) => Some((at, touch)),
+            _ => None,
+        })
+    }
+
     /// The word that a step loaded, and where.
     pub(super) fn load_of(&self, step: &Step) -> Option<(usize, &'a Touch)> {
         let lines = self.lines()[step.begins..=step.ends].iter().enumerate().rev();

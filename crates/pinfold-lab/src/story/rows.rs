@@ -101,7 +101,7 @@ impl Rows<'_> {
         if before == now || before == alone || now == alone {
             return;
         }
-        let left = self.last_step(before, at).filter(|step| step.ends > at);
+        let left = self.last_step(before, at).filter(|step| step.ends > at || !self.is_done(step));
         let resumed = self.ledger.step(at).filter(|step| step.begins < at);
         let mut parts = vec!["switch".to_owned()];
         parts.extend(left.map(|step| format!("step {} is not finished", step.number)));
@@ -113,6 +113,11 @@ impl Rows<'_> {
         };
         drawn.silent = resumed.map(|step| step.number);
         drawn.push(Row { lane: Some(before), kind: RowKind::Switch, ..note(text) }, Vec::new());
+    }
+
+    /// Whether a step came to its end: one that another lane's failure cut off did not.
+    fn is_done(&self, step: &Step) -> bool {
+        self.ledger.lines()[step.ends].what == What::Ends
     }
 
     /// The step that a lane was in before a line.

@@ -9,7 +9,7 @@ struct Term {
 }
 
 /// The words, in an order in which each needs only those before it.
-const TERMS: [Term; 25] = [
+const TERMS: [Term; 24] = [
     Term {
         name: "lane",
         used: &["lane", "~"],
@@ -70,12 +70,6 @@ const TERMS: [Term; 25] = [
                   it has its reference; where it cannot go on, the slow path takes the locks",
     },
     Term {
-        name: "exclusive",
-        used: &["excl", "exclusive mark"],
-        meaning: "a mark on a frame: it belongs to one process alone, so a write fault may keep \
-                  it, whatever its references (PageAnonExclusive, since 5.19)",
-    },
-    Term {
         name: "unshare",
         used: &["unshare", "Unsharing"],
         meaning: "before a read pin is given a frame that may be shared, its process gets a copy \
@@ -96,8 +90,9 @@ const TERMS: [Term; 25] = [
     Term {
         name: "migration",
         used: &["migration", "migrate", "Migration"],
-        meaning: "moving a page to another frame. While it lasts, and while a folio is split, a migration entry stands in the \
-                  page's place and remembers whether it could be written. It must find no \
+        meaning: "moving a page to another frame. While it lasts, and while a folio (pages in \
+                  a row that are managed as one) is split, a migration entry stands in the page's \
+                  place and remembers whether it could be written. It must find no \
                   references but those it knows, or it puts everything back",
     },
     Term {
@@ -158,6 +153,34 @@ const TERMS: [Term; 25] = [
     },
 ];
 
+/// Words that the text of a step, of a rule or of a scenario may use, too.
+const SHOWN: [Term; 4] = [
+    Term {
+        name: "exclusive",
+        used: &["excl"],
+        meaning: "a mark on a frame: it belongs to one process alone, so a write fault may keep \
+                  it, whatever its references (PageAnonExclusive, since 5.19)",
+    },
+    Term {
+        name: "longterm",
+        used: &["longterm"],
+        meaning: "of a pin: it may last for as long as the device likes (FOLL_LONGTERM), so its \
+                  page should not be in memory from which pages must be able to move",
+    },
+    Term {
+        name: "never released",
+        used: &["never released"],
+        meaning: "of a rule's variant: no release of Linux has it. It was posted and not taken, or \
+                  came and went between two releases, or is what would close a hole",
+    },
+    Term {
+        name: "facts 4.2",
+        used: &["facts "],
+        meaning: "section 4.2 of docs/facts-linux.md: what Linux does, release by release, and \
+                  how that is known",
+    },
+];
+
 const PIN: (&str, &str) = (
     "pin",
     "a reference by which a device reads and writes a frame for as long as it likes \
@@ -170,10 +193,13 @@ const GET: (&str, &str) = (
      promises no more",
 );
 
-/// The words that `text` uses.
-pub(super) fn used(text: &str, pins: bool, gets: bool) -> Vec<(String, String)> {
-    let terms = TERMS.iter().filter(|term| term.used.iter().any(|word| text.contains(word)));
-    let mut found: Vec<(&str, &str)> = terms.map(|term| (term.name, term.meaning)).collect();
+/// The words that `text` uses, and those of `shown`, what else a reader sees.
+pub(super) fn used(text: &str, shown: &str, pins: bool, gets: bool) -> Vec<(String, String)> {
+    let uses = |term: &&Term, text: &str| term.used.iter().any(|word| text.contains(word));
+    let terms = TERMS.iter().filter(|term| uses(term, text));
+    let more = SHOWN.iter().filter(|term| uses(term, text) || uses(term, shown));
+    let mut found: Vec<(&str, &str)> =
+        terms.chain(more).map(|term| (term.name, term.meaning)).collect();
     let extra = [(pins, PIN), (gets, GET)];
     found.extend(extra.into_iter().filter(|(used, _)| *used).map(|(_, term)| term));
     found.iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned())).collect()
@@ -185,12 +211,14 @@ mod tests {
 
     #[test]
     fn only_what_is_used_is_explained() {
-        let names = |text, pins, gets| -> Vec<String> {
-            used(text, pins, gets).into_iter().map(|(name, _)| name).collect()
+        let names = |text, shown, pins, gets| -> Vec<String> {
+            used(text, shown, pins, gets).into_iter().map(|(name, _)| name).collect()
         };
-        assert!(names("nothing of that", false, false).is_empty());
-        assert_eq!(names("scan: f3 protnone", true, false), ["frame", "protnone", "pin"]);
-        assert_eq!(names("torn", false, false), ["torn"]);
-        assert_eq!(names("", false, true), ["get"]);
+        assert!(names("nothing of that", "", false, false).is_empty());
+        assert_eq!(names("scan: f3 protnone", "", true, false), ["frame", "protnone", "pin"]);
+        assert_eq!(names("torn", "", false, false), ["torn"]);
+        assert_eq!(names("", "", false, true), ["get"]);
+        let shown = "a fork: exclusive (never released). facts 4.2";
+        assert_eq!(names("", shown, false, false), ["exclusive", "never released", "facts 4.2"]);
     }
 }

@@ -212,6 +212,7 @@ mod tests {
             verdict: Verdict::Pass,
             vacuous: false,
             executions: 1,
+            otherwise: None,
         });
         let page = history(&matrix, &runs).expect("a page").page;
         let saved = format!("Saved by {} alone", switch.variants[0].name);

@@ -84,11 +84,18 @@ impl<'a> Teller<'a> {
                         (line < at).then_some(tail)
                     });
                     let (cite, of) = (self.at(at), tail.unwrap_or(head));
-                    let refs = counted(refs, "reference", "references");
-                    self.say(
-                        at,
-                        format!("{cite} took the {refs} of {of} off {head}, which had {had}."),
-                    );
+                    let many = counted(refs, "reference", "references");
+                    let mut sentence =
+                        format!("{cite} took the {many} of {of} off {head}, which had {had}");
+                    // INV-TAIL-1: the split's own stays.
+                    if let Some(missing) = (refs + 1).checked_sub(had).filter(|few| *few > 0) {
+                        let missing = counted(missing, "is", "are");
+                        sentence += &format!(
+                            " and must keep 1, the split's own: {missing} missing, so {head} was \
+                             given them back"
+                        );
+                    }
+                    self.say(at, format!("{sentence}."));
                 }
                 _ => {}
             }
@@ -132,8 +139,9 @@ impl<'a> Teller<'a> {
             if let Some((at, tail)) = parted {
                 let (cite, split, tag) = (step.cite(), self.at(at), self.tag(Switch::TailRefs));
                 let what = format!(
-                    "counts on {tail} and on its head, {}, in two steps, and {split} came between",
-                    run.head
+                    "counts on {tail} and then on its head, {head}, in two steps, and {split} came \
+                     between, when {head} did not count it yet",
+                    head = run.head
                 );
                 self.say(step.begins, format!("{cite} {what} ({tag})."));
             }

@@ -1,5 +1,7 @@
 //! A fork that shared a page: by which rule, and why it saw no pin.
 
+use std::ops::Range;
+
 use pinfold::rules::{ForkSnapshot, Switch, Why};
 use pinfold::{EventKind, Pfn};
 
@@ -59,8 +61,41 @@ impl<'a> Teller<'a> {
         if torn {
             let tag = self.tag(Switch::ForkSnapshot);
             sentence += &format!(", which could be written to meanwhile ({tag})");
+            sentence += &self.torn_words((from, to), begins..at);
         }
         self.say(at, format!("{sentence}."));
+    }
+
+    /// Of the words that were stored to while fork copied their page: which the copy has as they
+    /// were before, and which as they were after. Empty unless it has both.
+    fn torn_words(&self, (from, to): (Pfn, Pfn), copying: Range<usize>) -> String {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let judged =
+            self.ledger.loads().filter(|(at, touch)| *at > copying.end && touch.frame == to);
+        for (_, touch) in judged {
+            let word = touch.word;
+            let mut stores = self.ledger.stores().filter(|(at, store)| {
+                copying.contains(at) && (store.frame, store.word) == (from, word)
+            });
+            let Some(first) = stores.next() else { continue };
+            let last = stores.last().unwrap_or(first);
+            let cite = self.at(last.0);
+            let (side, said) = if last.1.value == touch.value {
+                (&mut after, format!("word {word} after {cite}"))
+            } else {
+                (&mut before, format!("word {word} before {cite}"))
+            };
+            // Several claims may look at one word.
+            if !side.contains(&said) {
+                side.push(said);
+            }
+        }
+        if before.is_empty() || after.is_empty() {
+            String::new()
+        } else {
+            before.append(&mut after);
+            format!(": {}", before.join(", "))
+        }
     }
 
     /// Why a fork did not see a hold.
