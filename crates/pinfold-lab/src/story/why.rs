@@ -29,6 +29,9 @@ mod forked;
 mod huge;
 mod parted;
 mod swapped;
+#[cfg(test)]
+mod tests;
+mod unmoved;
 mod word;
 mod write_bit;
 
@@ -272,10 +275,20 @@ impl<'a> Teller<'a> {
             let sentence = match event {
                 EventKind::MigrationBusy { pfn, refs, expected } => {
                     let held = tell_holders(&self.ledger.holders(pfn, at), refs);
+                    self.kept_from_moving(step, pfn, at);
                     format!(
                         "{cite} found {} to {pfn} where it expected {expected}: {held}.",
                         counted(refs, "reference", "references")
                     )
+                }
+                EventKind::MigrationPinned(pfn) => {
+                    self.kept_from_moving(step, pfn, at);
+                    let tag = self.tag(Switch::MigrationKind);
+                    format!("{cite} did not move {pfn}, as it is pinned ({tag}).")
+                }
+                EventKind::FastStop(FastStop::Movable) => {
+                    let tag = self.tag(Switch::LongtermZone);
+                    format!("The walk without locks of {cite} stopped: Movable ({tag}).")
                 }
                 EventKind::FastStop(stop) if stop != FastStop::Absent => {
                     format!("The walk without locks of {cite} stopped: {stop:?}.")

@@ -139,10 +139,29 @@ impl<'a> Teller<'a> {
         };
         let sentence = match to {
             Some(to) if !drops => format!("{cite} replaced {frame} by {to} in {name}."),
-            _ => format!("{cite} dropped {frame} from {name}."),
+            _ => format!(
+                "{cite} dropped {frame} from {name}{}.",
+                self.held_all_the_same(frame, left)
+            ),
         };
         self.say(left, sentence);
         self.mapped_anew(page, left);
+    }
+
+    /// Who held a frame when its page was dropped at a line: no release keeps the page at its
+    /// address for that.
+    fn held_all_the_same(&self, frame: Pfn, left: usize) -> String {
+        let holders = self.ledger.holders(frame, left);
+        let pins = holders.pins.iter();
+        let names: Vec<_> = pins.chain(holders.gets.iter().map(|(name, _)| name)).collect();
+        match &names[..] {
+            [] => String::new(),
+            [one] => format!("; {one} keeps the frame from reuse, not the page at its address"),
+            [first, rest @ ..] => {
+                let rest = rest.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+                format!("; {first}, {rest} keep the frame from reuse, not the page at its address")
+            }
+        }
     }
 
     /// What a page that was dropped maps now.

@@ -1,6 +1,8 @@
 //! A word that is not where it was looked for: which store went where, and who had the page.
 
-use pinfold::rules::{CowPublish, Switch};
+use std::collections::BTreeSet;
+
+use pinfold::rules::{CowPublish, Switch, Why};
 use pinfold::{EventKind, Pfn};
 
 use super::{DEPTH, Teller};
@@ -263,8 +265,26 @@ impl<'a> Teller<'a> {
         if let Some((at, why)) = reuse {
             let reason = self.because(why, Switch::PteCow);
             self.say(at, format!("{cite} kept {frame} for its store, {reason}."));
+            self.let_go(frame, at, why);
         }
         self.kept_huge(frame, stored);
+    }
+
+    /// Pages that had mapped a frame and were gone when a count decided about it at a line.
+    fn let_go(&mut self, frame: Pfn, at: usize, why: Why) {
+        let Why::Count { .. } = why else { return };
+        let ledger = self.ledger;
+        let watched = ledger.journal.watched.iter();
+        let pages: BTreeSet<Page> = watched.map(|one| (one.space, one.page)).collect();
+        for page in pages {
+            let had = |line: usize| ledger.view(page, line).frame() == Some(frame);
+            let changes = ledger.changes(page).filter(|(line, _)| *line < at);
+            let gone = changes.map(|(line, _)| line).filter(|line| *line > 0 && !had(*line));
+            let left = gone.filter(|line| had(line - 1)).next_back();
+            if let Some(left) = left.filter(|_| !had(at)) {
+                self.left(page, frame, left);
+            }
+        }
     }
 
     /// Nothing was stored in the frame: the page was replaced, or was never filled.
@@ -307,6 +327,10 @@ impl<'a> Teller<'a> {
             Some((stored, _)) => {
                 sentence += &format!(", stored by {}", self.at(stored));
                 self.cited.insert(stored);
+                if self.held_before(step, touch.frame, stored) {
+                    // Who reads through a handle may be another one than whose page it was.
+                    self.reused(touch.frame, stored);
+                }
             }
             None => sentence += ", where nothing had been stored",
         }
@@ -319,6 +343,13 @@ impl<'a> Teller<'a> {
             self.cited.insert(at);
         }
         self.say(line, format!("{sentence}."));
+    }
+
+    /// Whether a step reads through a handle that had taken a frame before a line.
+    fn held_before(&self, step: &Step, frame: Pfn, line: usize) -> bool {
+        let Action::DeviceRead { from, .. } = &*step.action else { return false };
+        let made = self.ledger.made(&from.name.value);
+        made.is_some_and(|(made, _)| self.ledger.taken(made, frame) < line)
     }
 
     /// A read that went to a frame which its page had left: by an entry or a translation of before.
