@@ -6,8 +6,9 @@
 //! is between a look-up and an entry, and who has found the old page by the list has a reference,
 //! which keeps it, or looks again. The list comes before the page's lock. So a pass that only tries
 //! has the page's lock and *tries* the list, for the comparison alone; one that sleeps asks the
-//! page where it is listed, once it has its lock, lets go of it, takes the list and then *tries* the
-//! page, and holds both to the end: nobody sleeps for a page with the list. Migration entries of a page that is being truncated go like any other entry of it.
+//! page where it is listed, once it has its lock, lets go of it, takes the list and then *tries*
+//! the page, and holds both to the end: nobody sleeps for a page with the list. Migration entries
+//! of a page that is being truncated go like any other entry of it.
 //!
 //! Pages of objects are small: no large folio is in a list.
 //!
@@ -17,8 +18,8 @@
 //!   one from then on, with its marks: it is dirty, read, charged as the old one was.
 //! - INV-MIG-9: who is writing a page to its store has the page's lock, and the page says so from
 //!   the moment on at which it is clean (`WRITEBACK`). A mode that does not wait for that does not
-//!   begin to sleep for the lock of a page that says so ([`MigrateMode::SyncLight`]). Linux's writer
-//!   has let go of the lock by then; here one that sleeps before sleeps through the writing.
+//!   begin to sleep for the lock of a page that says so ([`MigrateMode::SyncLight`]). Linux's
+//!   writer has let go of the lock by then; here one that sleeps before sleeps through the writing.
 
 use super::{DeferredFlush, Isolated, Locking, Pass};
 use crate::addr::Pfn;

@@ -71,8 +71,8 @@ pub use slots::{SwapUsage, SwapWrites};
 /// that a page is lost ([`crate::Pte`]).
 pub(crate) const DEVICES: usize = 31;
 
-/// How often who takes a device away waits for a hold on one of its slots to end without fewer slots
-/// being in use then: more often than a migration makes passes, each with a hold.
+/// How often who takes a device away waits for a hold on one of its slots to end without fewer
+/// slots being in use then: more often than a migration makes passes, each with a hold.
 pub(crate) const SWAP_OFF_WAITS: u32 = 32;
 
 /// A swap device that is in use.

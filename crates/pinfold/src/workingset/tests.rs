@@ -340,8 +340,8 @@ impl Oracle<'_> {
         self.left.extend(new.into_iter().map(|slot| (*slot, age - 1)));
     }
 
-    /// Has a fault happen, which fails only if the device does, and never for a page of zeros, which
-    /// is not read; how many refaults were foretold, and how many of them as in use.
+    /// Has a fault happen, which fails only if the device does, and never for a page of zeros,
+    /// which is not read; how many refaults were foretold, and how many of them as in use.
     fn fault(&self, slot: Option<u64>, device: Device, fault: impl FnOnce() -> bool) -> (u64, u64) {
         let (old, active) = (refaults(self.mem), self.mem.list_sizes(NODE).active);
         let left = slot.and_then(|slot| self.left.get(&slot));
