@@ -78,7 +78,7 @@ impl<'a> Teller<'a> {
                 copying.contains(at) && (store.frame, store.word) == (from, word)
             });
             let Some(first) = stores.next() else { continue };
-            let last = stores.last().unwrap_or(first);
+            let last = stores.next_back().unwrap_or(first);
             let cite = self.at(last.0);
             let (side, said) = if last.1.value == touch.value {
                 (&mut after, format!("word {word} after {cite}"))

@@ -16,7 +16,8 @@ fn why(text: &str, rules: &str) -> String {
 fn why_found_by(search: Search, text: &str, rules: &str) -> Option<String> {
     let scenario = parse(text).expect("a scenario");
     let rules = Rules::parse(rules).expect("rules");
-    let prepared = Prepared::new(&scenario, "test.pf", &rules).ok().expect("it fits");
+    let prepared =
+        Prepared::new(&scenario, "test.pf", &rules).unwrap_or_else(|_| panic!("it fits"));
     let config = Config { model: Model::Sc, search, shrink_runs: 0, ..Config::default() };
     let mut plan = Trial::new(&prepared.plan, Keep::Verdict);
     let failure = explore(&mut plan, &config, &mut |_| {}).failure?;

@@ -279,8 +279,8 @@ impl<'a> Teller<'a> {
         for page in pages {
             let had = |line: usize| ledger.view(page, line).frame() == Some(frame);
             let changes = ledger.changes(page).filter(|(line, _)| *line < at);
-            let gone = changes.map(|(line, _)| line).filter(|line| *line > 0 && !had(*line));
-            let left = gone.filter(|line| had(line - 1)).next_back();
+            let mut gone = changes.map(|(line, _)| line).filter(|line| *line > 0 && !had(*line));
+            let left = gone.rfind(|line| had(line - 1));
             if let Some(left) = left.filter(|_| !had(at)) {
                 self.left(page, frame, left);
             }
