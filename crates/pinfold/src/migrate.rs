@@ -519,10 +519,7 @@ impl<P: Platform> Memory<P> {
         let queued = if waits { Queued::Before } else { Queued::Not };
         let family = self.hold_family(from);
         let slot = self.hold_slot_of(from).map(|(slot, _)| slot);
-        let vacated = match &family {
-            Some(family) => self.vacate(family, (from, pages), HugeEntries::Kept, deferred),
-            None => Ok(()),
-        };
+        let vacated = self.vacate(family.as_ref(), (from, pages), HugeEntries::Kept, deferred);
         let mapped = MappedBy::Family(family);
         Some(TakenOut { from, to, pages, queued, mapped, slot, vacated, _locks })
     }
@@ -534,36 +531,27 @@ impl<P: Platform> Memory<P> {
         let moves = taken.vacated.is_ok()
             && match &taken.mapped {
                 MappedBy::Object(at) => self.replace_listed((from, to), at, list),
-                MappedBy::Family(_) => self.begin_move((from, to), slot),
+                MappedBy::Family(_) => self.replace_private((from, to), pages, slot),
             };
         let (page, result) = if moves { (to, Pass::Moved) } else { (from, Pass::Again) };
+        if moves {
+            self.frames().hand_on_last_fault(from, to);
+        }
         match &taken.mapped {
-            MappedBy::Object(at) => {
-                self.reoccupy_listed(at, (from, page));
-                if moves {
-                    self.frames().hand_on_last_fault(from, to);
-                    self.tell_frame(EventKind::Migrated { from, to });
-                }
-                return result;
-            }
+            MappedBy::Object(at) => self.reoccupy_listed(at, (from, page)),
             MappedBy::Family(family) => {
-                if moves {
-                    self.copy_frames(from, to, pages);
-                    self.inherit_charges(from, to, pages);
-                    self.frames().hand_on_last_fault(from, to);
-                }
-                if let Some(family) = family {
-                    self.reoccupy(family, (from, pages), page, HugeEntries::Kept);
-                }
+                self.reoccupy(family.as_ref(), (from, pages), page, HugeEntries::Kept);
             }
         }
         // INV-MIG-5. One that waited where it still is goes on waiting.
-        let requeued = pages > 1 && (result == Pass::Moved || taken.queued == Queued::Not);
+        let requeued = pages > 1 && (moves || taken.queued == Queued::Not);
         if requeued && let Some(folio) = self.frames().large(page) {
             self.requeue(folio);
         }
-        if result == Pass::Moved {
-            self.lru_add_for(to, from);
+        if moves {
+            if let MappedBy::Family(_) = taken.mapped {
+                self.lru_add_for(to, from);
+            }
             self.tell_frame(EventKind::Migrated { from, to });
         }
         if let Some(slot) = slot {
@@ -572,9 +560,9 @@ impl<P: Platform> Memory<P> {
         result
     }
 
-    /// Whether nobody refers to a folio whose entries are out, so that it moves. If it is in the
-    /// swap cache, the new one is there from now on.
-    fn begin_move(&self, (from, to): (Pfn, Pfn), slot: Option<Slot>) -> bool {
+    /// Copies a folio whose entries are out, if nobody refers to it; whether that is so. If it is
+    /// in the swap cache, the new one is there from then on.
+    fn replace_private(&self, (from, to): (Pfn, Pfn), pages: u64, slot: Option<Slot>) -> bool {
         // The isolation's reference, and the swap cache's.
         let (busy, expected) = match slot {
             None => (Some(self.frames().counts(from)).filter(|counts| counts.refs() != 1), 1),
@@ -587,6 +575,8 @@ impl<P: Platform> Memory<P> {
         }
         // What those did who had a reference comes before the copy.
         smp_rmb();
+        self.copy_frames(from, to, pages);
+        self.inherit_charges(from, to, pages);
         true
     }
 }

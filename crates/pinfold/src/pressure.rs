@@ -51,6 +51,8 @@ const RETRIES: u32 = 16;
 
 /// How often what an operation wants freed is doubled from one try to the next.
 const MOST_DOUBLED: u32 = 6;
+/// Where reclaim looks for frames that page tables can have, too.
+const ALL_ZONES: &[Zone] = &[Zone::Any, Zone::Movable];
 
 /// The most pages of a list that are looked at under one hold of its lock.
 const MOST_LOOKED_AT: u64 = 4 * BATCH as u64;
@@ -187,15 +189,22 @@ impl<P: Platform> Memory<P> {
         }
         let mut others = frames.listed_nodes().filter(|node| *node != near);
         if !others.any(|node| frames.free_frames(node) >= min) {
-            self.stall(0, Reach::Any);
+            self.stall(self.wanted(0), Reach::Any);
         } else if frames.listed_nodes().any(|node| node == near) {
-            self.stall(0, Reach::Near);
+            self.stall(self.wanted(0), Reach::Near);
         }
     }
 
+    /// How many pages are to leave for an operation that found no frame, and from where: each
+    /// further try wants more, and memory that page tables can have, too.
+    fn wanted(&self, tries: u32) -> (u64, &'static [Zone]) {
+        let goal = u64::from(self.tuning().reclaim_batch.max(1)) << tries.min(MOST_DOUBLED);
+        (goal, if tries == 0 { &[Zone::Movable] } else { ALL_ZONES })
+    }
+
     /// Reclaims for somebody who waits for it, or waits for another who does; whether there may be
-    /// a frame now. Each further try wants more, and memory that page tables can have, too.
-    fn stall(&self, tries: u32, reach: Reach) -> bool {
+    /// a frame now.
+    fn stall(&self, (goal, zones): (u64, &[Zone]), reach: Reach) -> bool {
         let turns = self.frames().turns();
         let before = turns.ended();
         let _turn = turns.take(self.platform());
@@ -210,9 +219,6 @@ impl<P: Platform> Memory<P> {
             turns.end();
             return true;
         }
-        let goal = u64::from(self.tuning().reclaim_batch.max(1)) << tries.min(MOST_DOUBLED);
-        let zones: &[Zone] =
-            if tries == 0 { &[Zone::Movable] } else { &[Zone::Any, Zone::Movable] };
         let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal, reach));
         if freed {
             turns.end();
@@ -223,9 +229,7 @@ impl<P: Platform> Memory<P> {
     /// Takes pages out of memory for an operation that wants so many frames at once, and holds no
     /// lock; whether it is to be tried once more.
     pub(crate) fn make_room(&self, pages: u64) -> bool {
-        let batches = pages.div_ceil(u64::from(self.tuning().reclaim_batch.max(1)));
-        let doubled = batches.next_power_of_two().ilog2();
-        self.frames().has_lists() && self.stall(doubled, Reach::Any)
+        self.frames().has_lists() && self.stall((pages, ALL_ZONES), Reach::Any)
     }
 
     /// Reclaims from the CPU's node, or from another within reach if nothing can leave there;
@@ -461,7 +465,7 @@ impl Tries {
     pub(crate) fn relieve<P: Platform>(&mut self, mem: &Memory<P>) -> bool {
         let tries = self.0;
         self.0 += 1;
-        mem.frames().has_lists() && tries < RETRIES && mem.stall(tries, Reach::Any)
+        mem.frames().has_lists() && tries < RETRIES && mem.stall(mem.wanted(tries), Reach::Any)
     }
 }
 

@@ -98,16 +98,18 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// As [`Memory::walk_folio`], for as many pages that were the folio, whose family was held.
+    /// As [`Memory::walk_folio`], for as many pages that were the folio, whose family was held; it
+    /// had none if nothing mapped it.
     ///
     /// # Errors
     /// What a visit ended the walk with.
     pub(crate) fn walk_held<E>(
         &self,
-        family: &Hold<'_>,
+        family: Option<&Hold<'_>>,
         (head, pages): (Pfn, u64),
         visit: impl FnMut(Mm, Run, Part<'_, P>) -> Result<Next, E>,
     ) -> Result<(), E> {
+        let Some(family) = family else { return Ok(()) };
         let family = family.lock(self.platform());
         self.visit_runs(&self.in_family(family, head), pages, visit)
     }

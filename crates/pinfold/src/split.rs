@@ -183,10 +183,8 @@ impl<P: Platform> Memory<P> {
         let waited = self.frames().is_queued(folio);
         let family = self.hold_family(head);
         let mut deferred = DeferredFlush::new();
-        let vacated = match &family {
-            Some(family) => self.vacate(family, (head, pages), HugeEntries::Split, &mut deferred),
-            None => Ok(()),
-        };
+        let family = family.as_ref();
+        let vacated = self.vacate(family, (head, pages), HugeEntries::Split, &mut deferred);
         deferred.finish(self);
         let vacated = vacated.map_err(|Pinned(pfn)| SplitError::Pinned(pfn));
         let result = vacated.and_then(|()| self.break_up(folio, parting));
@@ -194,10 +192,8 @@ impl<P: Platform> Memory<P> {
             // From the first entry on, a part has hinting faults of its own.
             self.frames().spread_last_fault(head, pages);
         }
-        if let Some(family) = &family {
-            // INV-SPLIT-2.
-            self.reoccupy(family, (head, pages), head, HugeEntries::Split);
-        }
+        // INV-SPLIT-2.
+        self.reoccupy(family, (head, pages), head, HugeEntries::Split);
         match result {
             Ok(()) => {
                 self.lru_add_parts(head, pages);

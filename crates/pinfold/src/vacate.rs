@@ -59,7 +59,7 @@ impl<P: Platform> Memory<P> {
     /// When a page may be pinned and keeps its mark: some entries may be replaced.
     pub(crate) fn vacate(
         &self,
-        family: &Hold<'_>,
+        family: Option<&Hold<'_>>,
         (head, pages): (Pfn, u64),
         huge_entries: HugeEntries,
         deferred: &mut DeferredFlush,
@@ -197,7 +197,7 @@ impl<P: Platform> Memory<P> {
     /// folio.
     pub(crate) fn reoccupy(
         &self,
-        family: &Hold<'_>,
+        family: Option<&Hold<'_>>,
         (from, pages): (Pfn, u64),
         to: Pfn,
         huge_entries: HugeEntries,

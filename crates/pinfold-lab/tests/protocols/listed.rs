@@ -9,6 +9,23 @@ fn on_file(name: &'static str, pages: u32, body: &str) -> Protocol {
     Protocol { name, text: format!("scenario {name}\n{machine}\nfile F {pages}\n{body}\n") }
 }
 
+/// A page of shared memory moves beside another lane; `rest` is what follows that lane's steps.
+fn beside(name: &'static str, more_setup: &str, lane: &str, rest: &str) -> Protocol {
+    let body = format!(
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 shared rw of F
+  P: write A "old"
+  {more_setup}
+lane mover: P on cpu1
+  migrate A to node 1
+lane {lane}
+{rest}"#
+    );
+    on_file(name, 1, &body)
+}
+
 /// Under weak, whose executions are those of the other models, too.
 fn holds_by_all(protocol: &Protocol) {
     for rules in ["5.8", "5.19", "pinfold"] {
@@ -18,19 +35,11 @@ fn holds_by_all(protocol: &Protocol) {
 
 #[test]
 fn a_store_of_another_process_is_not_lost() {
-    holds_by_all(&on_file(
+    holds_by_all(&beside(
         "listed-store",
-        1,
-        r#"
-setup
-  process P on cpu0
-  P: map A 1 shared rw of F
-  P: write A "old"
-  P: fork C
-lane mover: P on cpu1
-  migrate A to node 1
-lane writer: C on cpu0
-  write A "new"
+        "P: fork C",
+        "writer: C on cpu0",
+        r#"  write A "new"
 always
   P:A sees "new"
   F sees "new"
@@ -42,18 +51,11 @@ reach migrated
 
 #[test]
 fn what_is_written_back_is_what_was_stored() {
-    holds_by_all(&on_file(
+    holds_by_all(&beside(
         "listed-sync",
-        1,
-        r#"
-setup
-  process P on cpu0
-  P: map A 1 shared rw of F
-  P: write A "old"
-lane mover: P on cpu1
-  migrate A to node 1
-lane cleaner: P on cpu0
-  sync F
+        "",
+        "cleaner: P on cpu0",
+        r#"  sync F
 after
   P: write A "new"
   P: sync F
@@ -67,18 +69,11 @@ reach written-back during migrate
 
 #[test]
 fn a_hole_takes_the_page_on_the_move() {
-    holds_by_all(&on_file(
+    holds_by_all(&beside(
         "listed-hole",
-        1,
-        r#"
-setup
-  process P on cpu0
-  P: map A 1 shared rw of F
-  P: write A "old"
-lane mover: P on cpu1
-  migrate A to node 1
-lane puncher: P on cpu0
-  punch F
+        "",
+        "puncher: P on cpu0",
+        r#"  punch F
   read A as r0
 always
   r0 "0"
@@ -91,18 +86,11 @@ reach migrated
 
 #[test]
 fn a_pin_keeps_the_page_or_finds_the_new_one() {
-    holds_by_all(&on_file(
+    holds_by_all(&beside(
         "listed-pin",
-        1,
-        r#"
-setup
-  process P on cpu0
-  P: map A 1 shared rw of F
-  P: write A "old"
-lane mover: P on cpu1
-  migrate A to node 1
-lane pinner: P on cpu0
-  pin A write as h0
+        "",
+        "pinner: P on cpu0",
+        r#"  pin A write as h0
   write h0 "dev"
   unpin h0 dirty
 always
@@ -147,22 +135,8 @@ reach migration-entry during fork
 fn a_pass_that_sleeps_has_the_list_before_the_page() {
     for (name, lane) in [("listed-sleep", "sync F"), ("listed-sleep-punch", "punch F[0..1]")] {
         let kept = if name == "listed-sleep" { "old" } else { "0" };
-        let body = format!(
-            r#"
-setup
-  process P on cpu0
-  P: map A 1 shared rw of F
-  P: write A "old"
-lane mover: P on cpu1
-  migrate A to node 1
-lane other: P on cpu0
-  {lane}
-always
-  F sees "{kept}"
-reach migrated
-"#
-        );
-        let mut protocol = on_file(name, 1, &body);
+        let rest = format!("  {lane}\nalways\n  F sees \"{kept}\"\nreach migrated\n");
+        let mut protocol = beside(name, "", "other: P on cpu0", &rest);
         protocol.text = protocol.text.replace("migrate-passes 1", "migrate-passes 4");
         let text = std::iter::once((protocol.name.to_owned(), protocol.text));
         common::searched_some(text, "pinfold", Model::Weak, 3_000);

@@ -40,6 +40,11 @@ impl Start {
     }
 }
 
+/// Where a frame with these flags may lie.
+fn zone_for(flags: Flags) -> Zone {
+    if flags.intersects(Flags::MOVES) { Zone::Movable } else { Zone::Any }
+}
+
 /// A frame with one reference that nobody else knows of yet; goes back to its node on drop.
 #[must_use]
 pub struct NewFrame<'a> {
@@ -199,8 +204,8 @@ impl Frames {
         Ok(NewFrames { frames: self, first })
     }
 
-    /// Takes a free frame, with `flags` set and the counts of `start`. Anonymous pages can move, so
-    /// they may come from memory that is set apart for movable pages.
+    /// Takes a free frame, with `flags` set and the counts of `start`. Pages that can move may come
+    /// from memory that is set apart for such.
     ///
     /// # Errors
     /// When the placement leaves no free frame.
@@ -210,7 +215,7 @@ impl Frames {
         flags: Flags,
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
-        let zone = if flags.intersects(Flags::MOVES) { Zone::Movable } else { Zone::Any };
+        let zone = zone_for(flags);
         self.alloc_from(placement, zone, flags, start)
     }
 
@@ -349,7 +354,7 @@ impl Frames {
         flags: Flags,
         start: Start,
     ) -> Result<NewFrame<'_>, OutOfFrames> {
-        let zone = if flags.intersects(Flags::MOVES) { Zone::Movable } else { Zone::Any };
+        let zone = zone_for(flags);
         let pfn = match self.take_stocked(cpu, node, zone) {
             Some(pfn) => pfn,
             None => self.obtain(Request { order: 0, placement: Placement::Prefer(node), zone })?,

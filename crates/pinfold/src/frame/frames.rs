@@ -312,8 +312,7 @@ impl Frames {
 
     /// Whether it is a page of a file that is newer than its store.
     pub(crate) fn is_dirty_file(&self, pfn: Pfn) -> bool {
-        self.frame(pfn).flags.read_once() & (Flags::FILE | Flags::DIRTY).bits()
-            == (Flags::FILE | Flags::DIRTY).bits()
+        self.flags(pfn).contains(Flags::FILE | Flags::DIRTY)
     }
 
     /// The page leaves its object; the flags before.

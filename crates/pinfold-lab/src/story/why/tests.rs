@@ -1,28 +1,25 @@
 //! What an explanation names, of scenarios that are made for it.
 
 use pinfold::rules::Rules;
-use pinfold_explore::{Config, LockForm, Model, Search, explore};
 
-use crate::check::{Keep, Prepared, Trial};
+use crate::check::{CheckOptions, check};
 use crate::scenario::parse;
+use crate::{Config, Model, Strategy};
 
 /// Why the first failing execution of a scenario under rules fails, as one text.
 fn why(text: &str, rules: &str) -> String {
-    let search = Search::Exhaustive { preemptions: None };
+    let search = Strategy::Exhaustive { preemptions: None };
     why_found_by(search, text, rules).expect("it fails")
 }
 
 /// Why the first failing execution that a search finds fails, as one text.
-fn why_found_by(search: Search, text: &str, rules: &str) -> Option<String> {
+fn why_found_by(search: Strategy, text: &str, rules: &str) -> Option<String> {
     let scenario = parse(text).expect("a scenario");
     let rules = Rules::parse(rules).expect("rules");
-    let prepared =
-        Prepared::new(&scenario, "test.pf", &rules).unwrap_or_else(|_| panic!("it fits"));
     let config = Config { model: Model::Sc, search, shrink_runs: 0, ..Config::default() };
-    let mut plan = Trial::new(&prepared.plan, Keep::Verdict);
-    let failure = explore(&mut plan, &config, &mut |_| {}).failure?;
-    let broken = prepared.replay((Model::Sc, LockForm::default()), &failure.schedule).broken;
-    Some(broken.expect("it breaks again").why.join("\n"))
+    let options = CheckOptions::of(config);
+    let report = check(&scenario, "test.pf", &rules, &options, &mut |_| {});
+    report.broken.map(|broken| broken.why.join("\n"))
 }
 
 /// Two drivers that pin one page for long at a time, where it must be moved out first.
@@ -56,7 +53,7 @@ fn a_pin_that_could_not_move_its_page_names_the_rules() {
 
 #[test]
 fn a_pin_that_could_not_move_its_page_names_the_other_taker() {
-    let seeds = (0..40).map(|seed| Search::Random { seed: seed * 100, runs: 100 });
+    let seeds = (0..40).map(|seed| Strategy::Random { seed: seed * 100, runs: 100 });
     let told: Vec<_> = seeds.filter_map(|search| why_found_by(search, SETTLE, "pinfold")).collect();
     assert!(told.iter().any(|why| why.contains("and was still at it.")), "{told:#?}");
 }
