@@ -11,23 +11,20 @@
 //!   family.
 //! - INV-AREA-3: a change that splits reserves its nodes first; from then on it cannot fail.
 
+mod backing;
 pub(crate) mod delegates;
 pub(crate) mod pages;
+mod prot;
 pub(crate) mod soft_dirty;
 mod tree;
 pub(crate) mod trim;
 
-use core::fmt::{self, Write};
 use core::ops::Range;
-use core::str::FromStr;
 
-use crate::addr::{Mm, VirtAddr, VirtRange, Vpn};
+use crate::addr::{VirtAddr, VirtRange, Vpn};
 use crate::error::{NoMemory, SpaceError};
-use crate::object::{Mapper, Object};
 use crate::platform::Platform;
-use crate::pte::Reach;
-use crate::rmap::Seat;
-use crate::sync::{Latch, Marks, Shared};
+use crate::sync::{Latch, Marks};
 use crate::uffd::Registration;
 
 use pages::PageSize;
@@ -35,18 +32,8 @@ use soft_dirty::SoftDirty;
 use tree::copy::Copy as TreeCopy;
 use tree::{AreaTree, Hole, Path, Span};
 
-bitflags::bitflags! {
-    /// What an area allows.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Prot: u8 {
-        /// Loads.
-        const READ = 1;
-        /// Stores.
-        const WRITE = 2;
-        /// Instruction fetches.
-        const EXEC = 4;
-    }
-}
+pub(crate) use backing::{Backing, View};
+pub use prot::{ParseProtError, Prot};
 
 bitflags::bitflags! {
     /// What advice has said of an area: what a child does not get of it at fork (facts 2.1), how
@@ -67,57 +54,6 @@ bitflags::bitflags! {
     }
 }
 
-impl Prot {
-    /// Loads and stores.
-    pub const READ_WRITE: Self = Self::READ.union(Self::WRITE);
-
-    const LETTERS: [(Self, char); 3] = [(Self::READ, 'r'), (Self::WRITE, 'w'), (Self::EXEC, 'x')];
-
-    /// Whether the area can be reached at all.
-    pub(crate) fn reach(self) -> Reach {
-        if self.is_empty() { Reach::None } else { Reach::Data { exec: self.contains(Self::EXEC) } }
-    }
-}
-
-/// As in /proc/PID/maps: `rw-`, `r-x`, `---`.
-impl fmt::Display for Prot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (flag, letter) in Self::LETTERS {
-            f.write_char(if self.contains(flag) { letter } else { '-' })?;
-        }
-        Ok(())
-    }
-}
-
-/// Why a text is not a [`Prot`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ParseProtError;
-
-impl fmt::Display for ParseProtError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a protection: write r, w and x in this order, each or a dash: rw-")
-    }
-}
-
-impl core::error::Error for ParseProtError {}
-
-impl FromStr for Prot {
-    type Err = ParseProtError;
-
-    /// Reads what is displayed.
-    fn from_str(text: &str) -> Result<Self, ParseProtError> {
-        let (mut prot, mut given) = (Self::empty(), text.chars());
-        for (flag, letter) in Self::LETTERS {
-            match given.next() {
-                Some(is) if is == letter => prot |= flag,
-                Some('-') => {}
-                _ => return Err(ParseProtError),
-            }
-        }
-        if given.next().is_some() { Err(ParseProtError) } else { Ok(prot) }
-    }
-}
-
 /// Whether an area grows when an access faults beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Grows {
@@ -134,115 +70,6 @@ pub(crate) enum Locked {
     No,
     /// They do, as mlock asks; entries are marked, and pages count them.
     Yes,
-}
-
-/// Where an area's pages come from: private anonymous memory, an object, or, for a private mapping
-/// of a file, an object until they are written.
-pub(crate) struct Backing<P: Platform> {
-    /// What new pages of the area's own have as their home. The area is counted in the family of
-    /// the home, and leaves it when it goes. None if writes go to the object.
-    seat: Seat,
-    view: Option<Shared<View<P>>>,
-}
-
-/// Where an area shows an object.
-pub(crate) struct View<P: Platform> {
-    pub(crate) object: Shared<Object<P>>,
-    /// Virtual page number of the object's page 0 here; wraps.
-    origin: Vpn,
-}
-
-impl<P: Platform> View<P> {
-    /// Shows an object with its page 0 at `origin`, which wraps.
-    pub(crate) fn new(object: Shared<Object<P>>, origin: u64) -> Result<Shared<Self>, NoMemory> {
-        Shared::try_new(Self { object, origin: Vpn(origin) })
-    }
-
-    /// The number in the object of a page that is shown.
-    #[inline]
-    pub(crate) fn index(&self, page: Vpn) -> u64 {
-        page.0.wrapping_sub(self.origin.0)
-    }
-
-    /// The numbers in the object of the pages of a range.
-    pub(crate) fn indices(&self, range: VirtRange) -> Range<u64> {
-        let first = self.index(range.first_page());
-        first..first + range.pages()
-    }
-
-    /// As whom the object knows an area of this address space.
-    pub(crate) fn mapper(&self, mm: Mm) -> Mapper {
-        Mapper { mm, origin: self.origin }
-    }
-
-    /// The same pages, shown so many pages further up; wraps.
-    pub(crate) fn moved(&self, by: u64) -> Result<Shared<Self>, NoMemory> {
-        Self::new(self.object.clone(), self.origin.0.wrapping_add(by))
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        self.object.same(&other.object) && self.origin == other.origin
-    }
-}
-
-impl<P: Platform> Clone for Backing<P> {
-    fn clone(&self) -> Self {
-        Self { seat: self.seat, view: self.view.clone() }
-    }
-}
-
-impl<P: Platform> Backing<P> {
-    /// Private anonymous memory.
-    pub(crate) fn anon(seat: Seat) -> Self {
-        Self { seat, view: None }
-    }
-
-    /// Pages of an object, shared with everyone who maps it.
-    pub(crate) fn shared(view: Shared<View<P>>) -> Self {
-        Self { seat: Seat::NONE, view: Some(view) }
-    }
-
-    /// Pages of an object, until they are written.
-    pub(crate) fn copied(seat: Seat, view: Shared<View<P>>) -> Self {
-        Self { seat, view: Some(view) }
-    }
-
-    /// Memory with a home, a view, or both.
-    pub(crate) fn of(seat: Option<Seat>, view: Option<Shared<View<P>>>) -> Self {
-        Self { seat: seat.unwrap_or(Seat::NONE), view }
-    }
-
-    /// Where pages of its own are at home, if it has any.
-    #[inline]
-    pub(crate) fn seat(&self) -> Option<Seat> {
-        self.seat.is_some().then_some(self.seat)
-    }
-
-    /// Its own pages are at home there from now on.
-    pub(crate) fn set_seat(&mut self, home: Seat) {
-        self.seat = home;
-    }
-
-    /// Which pages of an object it shows, if it does.
-    #[inline]
-    pub(crate) fn view(&self) -> Option<&View<P>> {
-        self.view.as_deref()
-    }
-
-    /// Which pages of an object it shares with others, if it does.
-    #[inline]
-    pub(crate) fn shares(&self) -> Option<&View<P>> {
-        self.view().filter(|_| !self.seat.is_some())
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        self.seat.home.same_member(other.seat.home)
-            && match (&self.view, &other.view) {
-                (None, None) => true,
-                (Some(a), Some(b)) => a.is_like(b),
-                _ => false,
-            }
-    }
 }
 
 /// One area.
@@ -277,13 +104,13 @@ impl<P: Platform> Area<P> {
     /// present does not matter (facts 9.8).
     #[inline]
     pub(crate) fn is_cow(&self) -> bool {
-        self.backing.seat.is_some()
+        self.backing.seat().is_some()
     }
 
     /// Whether it is private and shows nothing until it is touched.
     #[inline]
     pub(crate) fn is_anon(&self) -> bool {
-        self.backing.view.is_none()
+        self.backing.view().is_none()
     }
 
     /// Whether its pages are huge ones of the pool.
