@@ -1,10 +1,11 @@
 //! Pages that this kernel merges. What makes passes is ignored, since it is for who owns the
 //! machine, and nobody else merges there: `cargo test -p pinfold-cli --test on_linux merging --
-//! --ignored --test-threads 1`, as root.
+//! --ignored`, as root.
 
 use std::fs;
 
 use super::swap::lines;
+use super::whole_machine;
 
 /// Advice, steps, each with its only outcome: a pass is one, so the first merges nothing.
 const STEPS: &[(&str, &str, &str)] = &[
@@ -27,6 +28,7 @@ const STEPS: &[(&str, &str, &str)] = &[
 #[test]
 #[ignore = "has the kernel merge: see above"]
 fn merging_does_what_the_language_says() {
+    let _machine = whole_machine();
     let settings = || {
         ["run", "sleep_millisecs", "pages_to_scan"]
             .map(|name| fs::read_to_string(format!("/sys/kernel/mm/ksm/{name}")).unwrap())

@@ -1,13 +1,13 @@
 //! Pages that go to swap on this kernel. What makes a swap device is ignored, since it is for who
 //! owns the machine, and nobody else swaps there: `cargo test -p pinfold-cli --test on_linux swap
-//! -- --ignored --test-threads 1`, as root.
+//! -- --ignored`, as root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{PINFOLD, pinfold, text};
+use super::{PINFOLD, pinfold, text, whole_machine};
 
 /// Steps, each with its only outcome.
 const STEPS: &[(&str, &str)] = &[
@@ -96,6 +96,7 @@ pub(super) fn lines(scenarios: &[(String, String)], trials: &str) -> Vec<String>
 #[test]
 #[ignore = "makes a swap device: see above"]
 fn swap_does_what_the_language_says() {
+    let _machine = whole_machine();
     let mut scenarios = vec![("short".to_owned(), SHORT.to_owned())];
     for (at, (steps, outcome)) in STEPS.iter().enumerate() {
         let name = format!("swap-{at}");
@@ -114,6 +115,7 @@ fn swap_does_what_the_language_says() {
 #[test]
 #[ignore = "makes a swap device: see above"]
 fn races_with_swap_end_as_the_model_allows() {
+    let _machine = whole_machine();
     let race = |(at, (setup, one, after)): (usize, &(&str, &str, &str))| {
         let name = format!("swap-race-{at}");
         let text = format!(
@@ -218,6 +220,7 @@ fn send(signal: &str, process: i32) {
 #[test]
 #[ignore = "makes a swap device: see above"]
 fn a_device_is_taken_away_whoever_is_killed() {
+    let _machine = whole_machine();
     assert_eq!(devices(), Vec::<String>::new(), "somebody swaps here");
     // The command.
     long().kill();
