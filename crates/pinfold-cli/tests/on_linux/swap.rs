@@ -192,7 +192,22 @@ fn await_trials() {
     }
 }
 
-/// The processes whose command line has a word, by their numbers, with that of the parent.
+/// The agent that the command `own` has started, and all that came of the agent: its keeper, and
+/// trials. Those of other tests are not among them.
+fn agents_of(own: i32) -> (i32, Vec<i32>) {
+    let all = agents();
+    let (agent, _) = *all.iter().find(|(_, parent)| *parent == own).expect("an agent");
+    let mut family = vec![agent];
+    let mut at = 0;
+    while let Some(&one) = family.get(at) {
+        family.extend(all.iter().filter(|(_, parent)| *parent == one).map(|(number, _)| number));
+        at += 1;
+    }
+    family.remove(0);
+    (agent, family)
+}
+
+/// The agents of all commands, by their numbers, with that of the parent.
 fn agents() -> Vec<(i32, i32)> {
     let entries = fs::read_dir("/proc").expect("processes").flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -227,23 +242,19 @@ fn a_device_is_taken_away_whoever_is_killed() {
     await_none();
     // The agent, at which the command ends, too.
     let mut command = long();
-    let own = command.0.id() as i32;
-    let (agent, others): (Vec<_>, Vec<_>) =
-        agents().into_iter().partition(|(_, parent)| *parent == own);
+    let (agent, others) = agents_of(command.0.id() as i32);
     // What ends a process that does not care ends no keeper.
     let signals = ["-TERM", "-USR1", "-ALRM", "-PIPE", "-SEGV", "-32", "-40"];
     for signal in signals {
-        others.iter().for_each(|(number, _)| send(signal, *number));
+        others.iter().for_each(|number| send(signal, *number));
     }
-    agent.into_iter().for_each(|(number, _)| kill(number));
+    kill(agent);
     command.0.wait().expect("its end");
     await_none();
     // All of them, the keeper first: the next command takes away what is left.
     let command = long();
-    let own = command.0.id() as i32;
-    let (agent, others): (Vec<_>, Vec<_>) =
-        agents().into_iter().partition(|(_, parent)| *parent == own);
-    others.into_iter().chain(agent).for_each(|(number, _)| kill(number));
+    let (agent, others) = agents_of(command.0.id() as i32);
+    others.into_iter().chain([agent]).for_each(kill);
     command.kill();
     assert_eq!(devices().len(), 1);
     let scenario = [("short".to_owned(), SHORT.to_owned())];
