@@ -12,6 +12,8 @@ use pinfold_lab::scenario::parse;
 use pinfold_linux::job::{Ask, Conduct, Say};
 use pinfold_linux::{Agent, AgentError, Process, Program};
 
+#[path = "../../pinfold-lab/tests/conformance/cells.rs"]
+mod cells;
 #[path = "on_linux/huge.rs"]
 mod huge;
 #[path = "on_linux/merging.rs"]
