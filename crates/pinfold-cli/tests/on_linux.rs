@@ -13,6 +13,8 @@ use pinfold_lab::scenario::parse;
 use pinfold_linux::job::{Ask, Conduct, Say};
 use pinfold_linux::{Agent, AgentError, Process, Program};
 
+#[path = "../../pinfold-lab/tests/conformance/cells.rs"]
+mod cells;
 #[path = "on_linux/files.rs"]
 mod files;
 #[path = "on_linux/huge.rs"]

@@ -252,10 +252,13 @@ impl<P: Platform> Memory<P> {
     fn swap_out_parts(&self, mut folio: Isolated<'_, P>) -> Reclaimed {
         let (head, pages, mut done) = (folio.head(), folio.pages(), Reclaimed::default());
         let split = self.split_into(head, |pfn| {
-            if self.frames().folio(pfn).is_mapped() {
-                done += self.swap_out_one(self.isolate(pfn, Sizes::Small));
-            }
+            let mapped = self.frames().folio(pfn).is_mapped();
+            let page = mapped.then(|| self.isolate(pfn, Sizes::Small));
+            // The split's reference, which nobody accounts for any more.
             self.put(pfn, 1);
+            if let Some(page) = page {
+                done += self.swap_out_one(page);
+            }
         });
         if split.is_err() {
             return Reclaimed { freed: 0, kept: pages };

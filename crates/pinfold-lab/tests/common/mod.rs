@@ -164,7 +164,7 @@ pub fn every_cell(
 
 /// The same without the story. Rule sets that agree in all that the search asks for share the
 /// answer (`tests/answers.rs`), which then took no time.
-fn answered(name: &str, text: &str, rules: &str, model: Model) -> Report {
+pub fn answered(name: &str, text: &str, rules: &str, model: Model) -> Report {
     static QUESTIONS: Mutex<BTreeMap<String, &Answers<'static>>> = Mutex::new(BTreeMap::new());
     let rules = Rules::parse(rules).expect("the rules exist");
     let mut questions = QUESTIONS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -55,6 +55,23 @@ fn what_is_on_the_device_or_in_the_cache_comes_back_and_gives_its_slot_up() {
     }
 }
 
+#[test]
+fn every_page_of_a_folio_that_one_entry_maps_leaves_memory() {
+    for text in ALL {
+        for who in [Reclaimer::Pressure, Reclaimer::Advice] {
+            let (mem, space, _, id) = world(text);
+            space.collapse(pages(4, 4)).unwrap();
+            assert!(is_huge(&mem, &space, 4), "{text}");
+            let done = space.page_out(pages(4, 4), who);
+            assert_eq!(done, Reclaimed { freed: 4, kept: 0 }, "{text}");
+            let usage = SwapUsage { slots: 16, free: 12, cached: 0 };
+            assert_eq!(mem.swap_usage(id), Some(usage), "{text}");
+            assert!((4..8).all(|page| load(&space, page) == Ok(page)), "{text}");
+            Audit::of(&mem).space(&space).check();
+        }
+    }
+}
+
 /// Facts 7.4.
 #[test]
 fn releases_up_to_4_7_bring_nothing_back_and_later_ones_as_many_as_the_limit_says() {
