@@ -37,9 +37,10 @@
 //!   allocator, as a [`FrameSource`].
 //!
 //! The embedder takes frames for itself with [`Frames::take`], and contiguous ones with
-//! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer. Memory
-//! comes and goes with [`Frames::add`] and [`Frames::reserve`]; while it is in use it goes with
-//! [`Memory::offline`], and comes back with [`Memory::online`].
+//! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer; by
+//! [`Memory::take_run`] if it can wait for pages to leave there. Memory comes and goes with
+//! [`Frames::add`] and [`Frames::reserve`]; while it is in use it goes with [`Memory::offline`], and
+//! comes back with [`Memory::online`].
 //!
 //! # Who looks an address up
 //!
@@ -175,13 +176,12 @@ pub use fault::{Cause, Fault, Hinted, Unpopulated};
 pub use file::{File, FileRun, Layout};
 pub use folio::Reference;
 pub use frame::{
-    Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, HugePages, MAX_ORDER, MOST_BATCHED,
-    MemoryMapError, NewFrame, NewFrames, NodeSpan, PIN_BIAS, Placement, Request, SpanError, Zone,
+    Counts, Flags, FrameMeta, FrameSetup, FrameSource, Frames, HugePages, LowmemReserve, MAX_ORDER,
+    MOST_BATCHED, MemoryMapError, NewFrame, NewFrames, NodeSpan, PIN_BIAS, Placement, Request,
+    SpanError, Watermarks, Zone, ZoneInfo, ZoneKind,
 };
 pub use group::{Group, GroupStats};
-pub use memory::{
-    HintFilter, HugeZero, Memory, MemoryError, PmdMapping, Tuning, Watermarks, ZeroPages,
-};
+pub use memory::{HintFilter, HugeZero, Memory, MemoryError, PmdMapping, Tuning, ZeroPages};
 pub use merger::{Merger, MergerStats, Scanned};
 pub use migrate::{MigrateMode, MoveScope, Moved, NotMoved, PageStatus, Strict};
 pub use mirror::{Mirror, SecondStage};
@@ -192,7 +192,7 @@ pub use pin::{
     Transfer,
 };
 pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables, Words};
-pub use pressure::ListSizes;
+pub use pressure::{ListSizes, NoRun};
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, SmallRiscv64Rsw, Sv39, Sv39Rsw, Sv48, Sv48Rsw, Swap, X86,

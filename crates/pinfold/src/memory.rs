@@ -8,7 +8,8 @@ use crate::error::{NoMemory, OutOfFrames};
 use crate::event::{Bug, Event, EventKind};
 use crate::frame::{Dropped, Put};
 use crate::frame::{
-    Flags, Frames, NewFolio, NewFrame, NewFrames, NodeSpan, Placement, SpanError, Start, Zone,
+    Flags, Frames, LowmemReserve, NewFolio, NewFrame, NewFrames, NodeSpan, Placement, SpanError,
+    Start, Watermarks, Zone,
 };
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
@@ -74,23 +75,14 @@ pub struct Tuning {
     pub hint_filter: HintFilter,
     /// What becomes of pages of zeros that are merged ([`crate::Merger`]).
     pub use_zero_pages: ZeroPages,
-    /// When memory is taken from those lists before there is none left.
+    /// When memory is taken from those lists before there is none left. Of no effect where the
+    /// frames have an outside owner, but for what reclaim does.
     pub watermarks: Watermarks,
+    /// What zones keep from requests that others could serve as well; nothing, by default.
+    pub lowmem_reserve: LowmemReserve,
     /// Pages that somebody who finds no frame takes out of memory, if there are so many: zero is
     /// taken as one. Linux: 32.
     pub reclaim_batch: u32,
-}
-
-/// How many free frames each node is to have; numbers, not rules. All zero: reclaim begins when
-/// there are none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Watermarks {
-    /// With fewer, who asks for memory reclaims some first.
-    pub min: u64,
-    /// With fewer, [`Memory::balance`] begins.
-    pub low: u64,
-    /// With so many, it ends; with as many as `low` if this is less.
-    pub high: u64,
 }
 
 /// Whether there is a huge zero page (Linux: `use_zero_page`). It is taken as the machine is made,
@@ -154,6 +146,7 @@ impl Default for Tuning {
             hint_filter: HintFilter::Off,
             use_zero_pages: ZeroPages::Off,
             watermarks: Watermarks::default(),
+            lowmem_reserve: LowmemReserve::default(),
             reclaim_batch: 32,
         }
     }
@@ -311,6 +304,7 @@ impl<P: Platform> Memory<P> {
         let counters = AllCounters::new(cpus)?;
         frames.stock_up(cpus, tuning.stock_batch)?;
         frames.list_up(cpus, tuning.lru_batch)?;
+        frames.keep_free(tuning.watermarks, tuning.lowmem_reserve);
         match tuning.hint_filter {
             HintFilter::Off => {}
             HintFilter::On => frames.remember_faults()?,

@@ -37,6 +37,7 @@ struct Page([NativeU64; WORDS]);
 
 /// A machine whose frames are heap pages and whose CPUs cache nothing. Threads that wait spin.
 pub struct Host<F: Format> {
+    first: u64,
     pages: Box<[Page]>,
     node: AtomicU8,
     task: AtomicU32,
@@ -48,8 +49,14 @@ pub struct Host<F: Format> {
 impl<F: Format> Host<F> {
     /// A machine with the frames 0 up to `frames`.
     pub fn new(frames: usize) -> Self {
+        Self::starting_at(Pfn(0), frames)
+    }
+
+    /// A machine with so many frames from this one on: across 4 GiB, for instance.
+    pub fn starting_at(first: Pfn, frames: usize) -> Self {
         let page = || Page([const { NativeU64::new(0) }; WORDS]);
         Self {
+            first: first.0,
             pages: (0..frames).map(|_| page()).collect::<Vec<_>>().into_boxed_slice(),
             node: AtomicU8::new(0),
             task: AtomicU32::new(0),
@@ -79,7 +86,11 @@ impl<F: Format> Host<F> {
     /// # Panics
     /// When there is no such frame or word.
     pub fn word(&self, frame: Pfn, word: usize) -> &NativeU64 {
-        &self.pages[frame.0 as usize].0[word]
+        &self.page(frame).0[word]
+    }
+
+    fn page(&self, frame: Pfn) -> &Page {
+        &self.pages[(frame.0 - self.first) as usize]
     }
 }
 
@@ -106,21 +117,21 @@ unsafe impl<F: Format> Platform for Host<F> {
     type Format = F;
 
     fn table(&self, frame: Pfn) -> NonNull<AtomicU64> {
-        NonNull::from(&self.pages[frame.0 as usize]).cast()
+        NonNull::from(self.page(frame)).cast()
     }
 
     fn zero_frame(&self, frame: Pfn) {
-        for word in &self.pages[frame.0 as usize].0 {
+        for word in &self.page(frame).0 {
             word.store(0, Ordering::Relaxed);
         }
     }
 
     fn is_zero_frame(&self, frame: Pfn) -> bool {
-        self.pages[frame.0 as usize].0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+        self.page(frame).0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
     fn copy_frame(&self, from: Pfn, to: Pfn) {
-        let (from, to) = (&self.pages[from.0 as usize].0, &self.pages[to.0 as usize].0);
+        let (from, to) = (&self.page(from).0, &self.page(to).0);
         for (from, to) in from.iter().zip(to) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -162,13 +173,13 @@ impl<F: Format> Words for Host<F> {
     }
 
     fn word(&self, frame: Pfn, at: usize) -> u64 {
-        self.pages[frame.0 as usize].0[at].load(Ordering::Relaxed)
+        self.page(frame).0[at].load(Ordering::Relaxed)
     }
 }
 
 impl<F: Format> Contents for Host<F> {
     fn copy_out(&self, frame: Pfn, to: &mut PageBytes) {
-        let words = self.pages[frame.0 as usize].0.iter();
+        let words = self.page(frame).0.iter();
         for (bytes, word) in to.chunks_exact_mut(size_of::<u64>()).zip(words) {
             bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
@@ -176,7 +187,7 @@ impl<F: Format> Contents for Host<F> {
 
     fn fill(&self, frame: Pfn, from: &PageBytes) {
         let (bytes, _) = from.as_chunks();
-        for (word, bytes) in self.pages[frame.0 as usize].0.iter().zip(bytes) {
+        for (word, bytes) in self.page(frame).0.iter().zip(bytes) {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
     }

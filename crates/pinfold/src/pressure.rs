@@ -9,7 +9,8 @@
 //! shorter one, the last of those in use come to it, whether used or not, and what the hardware has
 //! noted of them is forgotten. So a page leaves only if it was not used while it went through the
 //! list once. The last of those in use come, too, when a page has come back as in use since the
-//! last reclaim of the node ([`crate::workingset`]). And one that comes back soon may begin as in
+//! last reclaim of the node ([`crate::workingset`]), and when none of the others is of the zones
+//! that are short. And one that comes back soon may begin as in
 //! use ([`crate::workingset`]). One that is locked in memory is on neither list ([`crate::mlock`]).
 //! (Kernels since 5.9, where new pages begin as not in use.)
 //!
@@ -26,6 +27,11 @@
 //! and is tried again or goes on. Of those one reclaims at a time, in its *turn*, a sleeping lock
 //! outside all others; who has waited for it tries his operation first.
 //!
+//! Who is short of memory of one kind has pages leave that lie there and no others: the lists are
+//! the node's, and others are passed over (facts 7.17). So [`Memory::take_run`] for a device that
+//! reaches no further than 4 GiB takes nothing from above; and the background brings each zone of a
+//! node up to its share of the marks ([`crate::frame`]'s `zones`).
+//!
 //! Invariants:
 //! - INV-PRESSURE-1: nobody holds an address space's lock while he reclaims.
 //! - INV-PRESSURE-2: an operation is tried again only after a turn, its own or another's, has freed
@@ -38,13 +44,17 @@
 
 use crate::addr::{NodeId, Pfn};
 use crate::error::Shortage;
-use crate::frame::{List, Zone};
+use crate::frame::{List, Looked, Watermarks, Zone, ZoneKind, Zones};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::reclaim::{BATCH, Reclaimed};
 use crate::table::{Next, Part};
+
+mod run;
+
+pub use run::NoRun;
 
 /// How often an operation is tried again that comes no further. Linux: 16.
 const RETRIES: u32 = 16;
@@ -84,16 +94,32 @@ enum Who {
 /// Which nodes somebody who wants memory may take it from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reach {
-    /// His CPU's.
+    /// One.
     Near,
     /// Another as well, if nothing can leave there.
     Any,
 }
 
+/// Where he looks for pages that can leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Search {
+    /// Here first.
+    node: NodeId,
+    reach: Reach,
+}
+
+/// How many free frames there are, and are to be.
+#[derive(Clone, Copy, Default)]
+struct Missing {
+    low: u64,
+    high: u64,
+    free: u64,
+}
+
 /// Where pages are to be taken from, and by whom.
 struct Aim {
     node: NodeId,
-    zone: Zone,
+    zones: Zones,
     who: Who,
 }
 
@@ -103,6 +129,8 @@ struct Round {
     done: Reclaimed,
     /// Pages that another round may find otherwise: that were used, or came to the list.
     changed: u64,
+    /// Pages of the zones that are wanted which it has looked at.
+    looked_at: u64,
 }
 
 impl<P: Platform> Memory<P> {
@@ -119,22 +147,50 @@ impl<P: Platform> Memory<P> {
 
     /// As [`Memory::reclaim`], only pages whose frames serve requests for `zone`.
     pub fn reclaim_zone(&self, node: NodeId, zone: Zone, goal: u64) -> Reclaimed {
-        self.shrink(&Aim { node, zone, who: Who::Direct }, goal)
+        self.shrink(&Aim { node, zones: ZoneKind::serving(zone), who: Who::Direct }, goal)
     }
 
     /// What an embedder's task in the background (Linux: kswapd) does for `node`, when it is time
-    /// or when [`Memory::is_low`]: if that is so, takes pages out of memory until the node has
-    /// [`Watermarks::high`](crate::Watermarks::high) free frames, or no more can leave.
+    /// or when [`Memory::is_low`]: of each zone of which that is so, takes pages out of memory until
+    /// it has its share of [`Watermarks::high`] free, or no more can leave.
     pub fn balance(&self, node: NodeId) -> Reclaimed {
         let mut done = Reclaimed::default();
-        if !self.is_low(node) {
+        if self.frames().has_outside_owner() {
+            let missing = || {
+                let Watermarks { low, high, .. } = self.tuning().watermarks;
+                Missing { low, high, free: self.frames().free_frames(node) }
+            };
+            return self.balance_zones((node, ZoneKind::serving(Zone::Movable)), missing);
+        }
+        for zone in ZoneKind::ALL {
+            let missing = || {
+                let info = self.frames().zone_info(node, zone);
+                info.map_or(Missing::default(), |info| Missing {
+                    low: info.low,
+                    high: info.high,
+                    free: info.free,
+                })
+            };
+            done += self.balance_zones((node, zone.alone()), missing);
+        }
+        done
+    }
+
+    /// Brings zones whose free frames are counted together from below `low` up to `high`.
+    fn balance_zones(
+        &self,
+        (node, zones): (NodeId, Zones),
+        missing: impl Fn() -> Missing,
+    ) -> Reclaimed {
+        let mut done = Reclaimed::default();
+        let Missing { low, free, .. } = missing();
+        if free >= low {
             return done;
         }
-        let aim = Aim { node, zone: Zone::Movable, who: Who::Background };
+        let aim = Aim { node, zones, who: Who::Background };
         loop {
-            let marks = self.tuning().watermarks;
-            let wanted = marks.high.max(marks.low).saturating_sub(self.frames().free_frames(node));
-            let round = self.shrink(&aim, wanted);
+            let Missing { low, high, free } = missing();
+            let round = self.shrink(&aim, high.max(low).saturating_sub(free));
             done += round;
             if round.freed == 0 {
                 return done;
@@ -142,9 +198,13 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Whether a node has fewer free frames than [`Watermarks::low`](crate::Watermarks::low).
+    /// Whether a zone of a node has fewer free frames than its share of [`Watermarks::low`]; the
+    /// node, where an outside owner has the frames.
     pub fn is_low(&self, node: NodeId) -> bool {
-        self.frames().free_frames(node) < self.tuning().watermarks.low
+        if self.frames().has_outside_owner() {
+            return self.frames().free_frames(node) < self.tuning().watermarks.low;
+        }
+        self.frames().zones(node).any(|zone| zone.free < zone.low)
     }
 
     /// How many folios the lists of a node have; pages in CPUs' batches are on none yet.
@@ -184,34 +244,46 @@ impl<P: Platform> Memory<P> {
     fn keep_min(&self) {
         let (min, near) = (self.tuning().watermarks.min, self.platform().node());
         let frames = self.frames();
-        if min == 0 || frames.free_frames(near) >= min {
+        if min == 0 || self.has_min(near) {
             return;
         }
         let mut others = frames.listed_nodes().filter(|node| *node != near);
-        if !others.any(|node| frames.free_frames(node) >= min) {
-            self.stall(self.wanted(0), Reach::Any);
+        if !others.any(|node| self.has_min(node)) {
+            self.stall(self.wanted(0), Search { node: near, reach: Reach::Any });
         } else if frames.listed_nodes().any(|node| node == near) {
-            self.stall(self.wanted(0), Reach::Near);
+            self.stall(self.wanted(0), Search { node: near, reach: Reach::Near });
         }
+    }
+
+    /// Whether a node has its share of [`Watermarks::min`] in a zone that serves processes.
+    fn has_min(&self, node: NodeId) -> bool {
+        match self.frames().has_outside_owner() {
+            true => self.frames().free_frames(node) >= self.tuning().watermarks.min,
+            false => self.frames().has_min(node, Zone::Movable),
+        }
+    }
+
+    /// How many pages one wants to leave who has tried so often.
+    fn goal(&self, tries: u32) -> u64 {
+        u64::from(self.tuning().reclaim_batch.max(1)) << tries.min(MOST_DOUBLED)
     }
 
     /// How many pages are to leave for an operation that found no frame, and from where: each
     /// further try wants more, and memory that page tables can have, too.
     fn wanted(&self, tries: u32) -> (u64, &'static [Zone]) {
-        let goal = u64::from(self.tuning().reclaim_batch.max(1)) << tries.min(MOST_DOUBLED);
-        (goal, if tries == 0 { &[Zone::Movable] } else { ALL_ZONES })
+        (self.goal(tries), if tries == 0 { &[Zone::Movable] } else { ALL_ZONES })
     }
 
     /// Reclaims for somebody who waits for it, or waits for another who does; whether there may be
     /// a frame now.
-    fn stall(&self, (goal, zones): (u64, &[Zone]), reach: Reach) -> bool {
+    fn stall(&self, (goal, zones): (u64, &[Zone]), search: Search) -> bool {
         let turns = self.frames().turns();
         let before = turns.ended();
         let _turn = turns.take(self.platform());
         if turns.ended() != before {
             return true;
         }
-        self.counters().allocstall.add(1);
+        self.count_stall(zones);
         let free = self.frames().total_free();
         self.lru_add_drain_all();
         if self.frames().total_free() > free {
@@ -219,7 +291,7 @@ impl<P: Platform> Memory<P> {
             turns.end();
             return true;
         }
-        let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal, reach));
+        let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal, search));
         if freed {
             turns.end();
         }
@@ -229,13 +301,28 @@ impl<P: Platform> Memory<P> {
     /// Takes pages out of memory for an operation that wants so many frames at once, and holds no
     /// lock; whether it is to be tried once more.
     pub(crate) fn make_room(&self, pages: u64) -> bool {
-        self.frames().has_lists() && self.stall((pages, ALL_ZONES), Reach::Any)
+        self.frames().has_lists() && self.stall((pages, ALL_ZONES), self.everywhere())
     }
 
-    /// Reclaims from the CPU's node, or from another within reach if nothing can leave there;
-    /// whether something has left.
-    fn reclaim_near(&self, zone: Zone, goal: u64, reach: Reach) -> bool {
-        let near = self.platform().node();
+    /// From the CPU's node on.
+    fn everywhere(&self) -> Search {
+        Search { node: self.platform().node(), reach: Reach::Any }
+    }
+
+    fn count_stall(&self, zones: &[Zone]) {
+        let counters = self.counters();
+        counters.allocstall.add(1);
+        match zones.first() {
+            Some(Zone::Low32) => counters.allocstall_dma32.add(1),
+            Some(Zone::Any) => counters.allocstall_normal.add(1),
+            Some(Zone::Movable) | None => counters.allocstall_movable.add(1),
+        }
+    }
+
+    /// Reclaims from a node, or from another within reach if nothing can leave there; whether
+    /// something has left.
+    fn reclaim_near(&self, zone: Zone, goal: u64, search: Search) -> bool {
+        let Search { node: near, reach } = search;
         let others =
             self.frames().listed_nodes().filter(|node| *node != near && reach == Reach::Any);
         let mut nodes = core::iter::once(near).chain(others);
@@ -249,17 +336,18 @@ impl<P: Platform> Memory<P> {
         }
         self.lru_add_drain();
         let activated = self.frames().has_activated(aim.node);
-        let mut priority = PRIORITIES;
+        let (mut priority, mut starved) = (PRIORITIES, false);
         while done.freed < goal {
             let of = |list| self.frames().listed(aim.node, list);
             let (active, inactive) = (of(List::Active), of(List::Inactive));
             let most = |len: u64| (len >> priority).max(BATCH as u64);
             let mut changed = 0;
-            if inactive < active || activated && active > 0 {
+            if inactive < active || (activated || starved) && active > 0 {
                 changed += self.shrink_active(aim, most(active));
             }
             let round = self.shrink_inactive(aim, (goal - done.freed, most(inactive)));
             done += round.done;
+            starved = round.looked_at == 0;
             changed += round.changed + round.done.freed;
             let all = most(inactive) >= inactive && most(active) >= active;
             if changed == 0 && all {
@@ -279,7 +367,8 @@ impl<P: Platform> Memory<P> {
         let (mut left, mut moved) = (most, 0);
         while left > 0 {
             let chosen = self.choose(aim, List::Active, (left, BATCH));
-            left = left.saturating_sub(chosen.looked_at);
+            let looked = chosen.looked;
+            left = left.saturating_sub(looked.all());
             let mut pages = 0;
             for page in chosen.pages() {
                 pages += page.pages();
@@ -287,10 +376,11 @@ impl<P: Platform> Memory<P> {
                 self.frames().mark_used(page.head());
                 page.put_back_to(List::Inactive);
             }
-            self.counters().pgrefill.add(chosen.looked_at);
+            self.counters().pgrefill.add(looked.at);
+            self.count_passed(&looked);
             self.counters().pgdeactivate.add(pages);
             moved += pages;
-            if chosen.looked_at == 0 {
+            if looked.all() == 0 {
                 break;
             }
         }
@@ -303,8 +393,9 @@ impl<P: Platform> Memory<P> {
         while left > 0 && round.done.freed < goal {
             let room = usize::try_from(goal - round.done.freed).unwrap_or(BATCH).min(BATCH);
             let chosen = self.choose(aim, List::Inactive, (left, room));
-            let looked_at = chosen.looked_at;
-            left = left.saturating_sub(looked_at);
+            let looked = chosen.looked;
+            left = left.saturating_sub(looked.all());
+            round.looked_at += looked.at;
             let mut activated = 0;
             let idle = chosen.pages().filter_map(|page| match self.fate(&page) {
                 Fate::Leaves => Some(page),
@@ -323,9 +414,10 @@ impl<P: Platform> Memory<P> {
             });
             let done = self.swap_out(idle);
             round.done += done;
-            self.count(aim.who, looked_at, done.freed);
+            self.count(aim.who, looked.at, done.freed);
+            self.count_passed(&looked);
             self.counters().pgactivate.add(activated);
-            if looked_at == 0 {
+            if looked.all() == 0 {
                 break;
             }
         }
@@ -346,16 +438,25 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    fn count_passed(&self, looked: &Looked) {
+        let [low, normal, movable] = looked.passed;
+        let counters = self.counters();
+        counters.pgskip_dma32.add(low);
+        counters.pgskip_normal.add(normal);
+        counters.pgskip_movable.add(movable);
+    }
+
     /// Isolates the last pages of a list, no more than there is room for.
     fn choose(&self, aim: &Aim, list: List, (most, room): (u64, usize)) -> Chosen<'_, P> {
-        let mut chosen = Chosen { mem: self, list, pages: [Pfn(0); BATCH], used: 0, looked_at: 0 };
+        let (pages, looked) = ([Pfn(0); BATCH], Looked::default());
+        let mut chosen = Chosen { mem: self, list, pages, used: 0, looked };
         let take = |pfn| {
             chosen.pages[chosen.used] = pfn;
             chosen.used += 1;
         };
-        chosen.looked_at = self.frames().isolate_last(
+        chosen.looked = self.frames().isolate_last(
             (aim.node, list),
-            (aim.zone, most.min(MOST_LOOKED_AT), room.min(BATCH)),
+            (aim.zones, most.min(MOST_LOOKED_AT), room.min(BATCH)),
             take,
         );
         chosen
@@ -446,7 +547,7 @@ struct Chosen<'m, P: Platform> {
     list: List,
     pages: [Pfn; BATCH],
     used: usize,
-    looked_at: u64,
+    looked: Looked,
 }
 
 impl<'m, P: Platform> Chosen<'m, P> {
@@ -465,7 +566,9 @@ impl Tries {
     pub(crate) fn relieve<P: Platform>(&mut self, mem: &Memory<P>) -> bool {
         let tries = self.0;
         self.0 += 1;
-        mem.frames().has_lists() && tries < RETRIES && mem.stall(mem.wanted(tries), Reach::Any)
+        mem.frames().has_lists()
+            && tries < RETRIES
+            && mem.stall(mem.wanted(tries), mem.everywhere())
     }
 }
 

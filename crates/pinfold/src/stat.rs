@@ -111,6 +111,18 @@ stats! {
     pgdeactivate,
     /// Operations that had to reclaim before they went on.
     allocstall,
+    /// Those of them that wanted memory below 4 GiB ([`crate::Zone::Low32`]).
+    allocstall_dma32,
+    /// Those that wanted memory for what does not move, or had taken pages that may out in vain.
+    allocstall_normal,
+    /// Those that wanted memory for what can move.
+    allocstall_movable,
+    /// Pages below 4 GiB that reclaim has passed over, as it wanted others.
+    pgskip_dma32,
+    /// Pages above that it has passed over.
+    pgskip_normal,
+    /// Pages of memory that is set apart for what can move, which it has passed over.
+    pgskip_movable,
     /// Anonymous pages that were read from swap devices after reclaim had taken them out, where
     /// there are lists ([`crate::Tuning::lru_batch`]).
     workingset_refault_anon,

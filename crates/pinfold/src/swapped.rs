@@ -13,11 +13,11 @@ use crate::pte::{Format, Swap};
 use crate::rules::{SwapCache, Writeback};
 use crate::store::Store;
 use crate::swap::{
-    Asked, DEVICES, Idle, Keeper, SWAP_OFF_WAITS, Shadow, Slot, Slots, SwapError, SwapId,
-    SwapUsage, SwapWrites, Table, Unused,
+    Asked, DEVICES, Idle, Keeper, Shadow, Slot, Slots, SwapError, SwapId, SwapUsage, SwapWrites,
+    Table,
 };
 
-use crate::sync::{Inside, SpinLocked};
+mod off;
 
 /// Where the page of a slot is.
 pub(crate) enum Found {
@@ -96,87 +96,6 @@ impl<P: Platform> Memory<P> {
         let table = self.swaps().table_for(self.frames())?;
         let slots = Slots::new(slots, writes)?;
         table.install(self.platform(), store, slots).ok_or(SwapError::TooMany { most: DEVICES })
-    }
-
-    /// Takes a swap device out of use, whose slots no swap entry names any more
-    /// ([`crate::AddressSpace::swap_in`]). Pages that are in the swap cache stay in memory. From
-    /// the call on no page goes there, also after an error: [`Memory::swap_again`] undoes that.
-    ///
-    /// Sleeps while nothing but operations under way needs slots, as a migration does of a page
-    /// that is in the swap cache: the caller holds no lock that they may want.
-    ///
-    /// # Errors
-    /// When there is no such device, or swap entries name slots, those of pages that came there
-    /// until the call included; also when operations need slots again and again, or another call
-    /// is under way for the device.
-    pub fn swap_off(&self, id: SwapId) -> Result<(), SwapError> {
-        let table = self.swaps().table().ok_or(SwapError::Off)?;
-        let mut slots = table.slots(id);
-        if slots.is_off() {
-            return Err(SwapError::Off);
-        }
-        slots.set_open(false);
-        if !slots.begin_leaving() {
-            let SwapUsage { slots: all, free, .. } = slots.usage();
-            return Err(SwapError::InUse { slots: all - free });
-        }
-        drop(slots);
-        let (mut waits, mut least) = (0, u64::MAX);
-        let (mut slots, all) = loop {
-            let mut slots = self.empty_cache(table, id);
-            let SwapUsage { slots: all, free, .. } = slots.usage();
-            let used = all - free;
-            if used == 0 {
-                break (slots, all);
-            }
-            if slots.is_named() || waits == SWAP_OFF_WAITS {
-                slots.end_leaving();
-                return Err(SwapError::InUse { slots: used });
-            }
-            waits = if used < least { 0 } else { waits + 1 };
-            least = used.min(least);
-            // What is left is held, and whoever lets go takes the slots' lock for that.
-            let seen = table.ended().seen();
-            drop(slots);
-            table.ended().wait(seen, self.platform());
-        };
-        let gone = core::mem::replace(&mut *slots, Slots::none());
-        drop(slots);
-        drop(gone);
-        if let Some(store) = table.remove(id, self.platform()) {
-            store.discard(self.platform(), 0..all);
-        }
-        Ok(())
-    }
-
-    /// Has pages leave the swap cache that only it wants on a device; its slots, locked.
-    fn empty_cache<'t>(&self, table: &'t Table<P>, id: SwapId) -> Inside<SpinLocked<'t, Slots>> {
-        let (mut slots, mut from) = (table.slots(id), 0);
-        loop {
-            let left = match slots.next_unused(from) {
-                Unused::Slot(slot) => {
-                    from = slot;
-                    self.free_slot(&mut slots, slot)
-                }
-                Unused::GoOn(slot) => {
-                    from = slot;
-                    Idle::No
-                }
-                Unused::None => return slots,
-            };
-            drop(slots);
-            self.after_idle(left);
-            slots = table.slots(id);
-        }
-    }
-
-    /// Undoes what [`Memory::swap_off`] has begun: pages go to the device again.
-    pub fn swap_again(&self, id: SwapId) {
-        if let Some(table) = self.swaps().table() {
-            let mut slots = table.slots(id);
-            let on = !slots.is_off();
-            slots.set_open(on);
-        }
     }
 
     /// How much of a device is in use; nothing, if there is no such device any more.

@@ -340,7 +340,7 @@ pub(crate) fn set_apart<F: Hardware>(
     (mem, space)
 }
 
-/// A machine with these frames, which begin at number 0; `marks` says who sets accessed and dirty.
+/// A machine with these frames; `marks` says who sets accessed and dirty.
 pub(crate) fn machine_of<F: Hardware>(
     marks: Marks,
     setup: FrameSetup<'_>,
@@ -348,8 +348,9 @@ pub(crate) fn machine_of<F: Hardware>(
     tuning: Tuning,
 ) -> Mem<F> {
     let frames = setup.build().unwrap();
+    let first = frames.all().next().unwrap_or(Pfn(0));
     let rig = Rig {
-        host: Host::new(frames.all().count()),
+        host: Host::starting_at(first, frames.all().count()),
         mmu: F::MMU,
         marks,
         tlb: Mutex::new(Some(Tlb::new())),

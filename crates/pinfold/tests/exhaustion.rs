@@ -29,9 +29,9 @@ use heap::{Deny, granted, with_heap};
 use pinfold::pin::Ask;
 use pinfold::{
     Access, Advice, FaultError, File, FileError, FileSharing, FrameMeta, FrameSetup, HintFilter,
-    HugeZero, LockError, NodeId, Pfn, PinError, Pins, Place, Placement, Platform, PmdMapping, Prot,
-    Refs, Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term, Tuning, UffdError,
-    UffdId, UffdMode, VirtAddr, Watermarks, X86_64, ZeroPages, Zone,
+    HugeZero, LockError, LowmemReserve, NodeId, Pfn, PinError, Pins, Place, Placement, Platform,
+    PmdMapping, Prot, Refs, Rules, Sharing, Small, SpaceError, Store, StoreError, SwapId, Term,
+    Tuning, UffdError, UffdId, UffdMode, VirtAddr, Watermarks, X86_64, ZeroPages, Zone,
 };
 use plan::Plan;
 use testing::{Audit, Mem, Rig, Space, load, machine, pages, space, spans, store};
@@ -138,6 +138,7 @@ const TUNING: Tuning = Tuning {
     huge_zero: HugeZero::Off,
     lru_batch: 0,
     watermarks: Watermarks { min: 0, low: 0, high: 0 },
+    lowmem_reserve: LowmemReserve { dma32: 0, normal: 0 },
     reclaim_batch: 32,
     swap_readahead: 0,
     max_ptes_swap: u64::MAX,

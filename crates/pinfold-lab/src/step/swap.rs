@@ -35,8 +35,8 @@ impl World {
             round += 1;
             match self.memory.swap_off(device) {
                 Ok(()) => return Ok(self.tell(|| format!("{back} back"))),
-                Err(SwapError::InUse { .. }) if round < ROUNDS => {}
-                Err(error @ SwapError::InUse { .. }) => {
+                Err(SwapError::InUse { .. } | SwapError::Leaving) if round < ROUNDS => {}
+                Err(error @ (SwapError::InUse { .. } | SwapError::Leaving)) => {
                     self.memory.swap_again(device);
                     return Err(Fault::of(Failure::Busy, error));
                 }

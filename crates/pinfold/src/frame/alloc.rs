@@ -5,13 +5,14 @@
 
 use core::fmt;
 
-use super::buddy::{self, MAX_ORDER, NodeLock};
+use super::buddy::{self, MAX_ORDER, Node, NodeLock};
 use super::counts::{EXCLUSIVE, MAP, REF};
 use super::flags::{Flags, HOME_MASK, LAST_ORDER, node_of, order_bits, order_of, zone_of};
 use super::frames::Frames;
 use super::meta::Frame;
 use super::source::{FrameSource, Placement, Request, Zone};
 use super::views::Page;
+use super::zones::{Wmark, zones_for};
 use crate::addr::{NodeId, Pfn};
 use crate::charge::{Change, Stat};
 use crate::error::OutOfFrames;
@@ -196,12 +197,29 @@ impl Frames {
         placement: Placement,
         zone: Zone,
     ) -> Result<NewFrames<'_>, OutOfFrames> {
-        let first = self.obtain(Request { order, placement, zone })?;
+        self.obtain(Request { order, placement, zone }).map(|first| self.begin_run(first, order))
+    }
+
+    /// As [`Frames::take_run`], for one who can reclaim: what is below `min` stays.
+    ///
+    /// # Errors
+    /// The same; also when there is such a run, but it is not to be taken.
+    pub(crate) fn take_run_above_min(
+        &self,
+        order: u32,
+        placement: Placement,
+        zone: Zone,
+    ) -> Result<NewFrames<'_>, OutOfFrames> {
+        let request = Request { order, placement, zone };
+        self.obtain_within(request, Wmark::Min).map(|first| self.begin_run(first, order))
+    }
+
+    fn begin_run(&self, first: Pfn, order: u32) -> NewFrames<'_> {
         if order > 0 {
             self.form_folio(first, order);
         }
         self.begin(first, Flags::empty(), order, Start::Held);
-        Ok(NewFrames { frames: self, first })
+        NewFrames { frames: self, first }
     }
 
     /// Takes a free frame, with `flags` set and the counts of `start`. Pages that can move may come
@@ -263,6 +281,9 @@ impl Frames {
         if let Some(source) = self.outside {
             return self.obtain_outside(source, request);
         }
+        if self.is_bounded {
+            return self.obtain_within(request, Wmark::None);
+        }
         let (Placement::Only(node) | Placement::Prefer(node)) = placement;
         let near = self.store.nodes().get(usize::from(node.0));
         if let Some(first) = near.and_then(|near| self.take_of(near, node, (order, zone))) {
@@ -277,7 +298,43 @@ impl Frames {
     /// A free run of the node with this lock and number.
     #[inline]
     fn take_of(&self, lock: &NodeLock, id: NodeId, what: (u32, Zone)) -> Option<Pfn> {
-        buddy::take(lock, self.metadata(), what, |node| self.recall(node, id))
+        let (order, zone) = what;
+        let usable = |_: &Node| zones_for(zone);
+        buddy::take(lock, self.metadata(), (order, usable), |node| self.recall(node, id))
+    }
+
+    /// A free run where marks and reserves are kept, no deeper than this mark: see `zones`. Stocks
+    /// are recalled where the request can go no deeper.
+    #[inline(never)]
+    pub(super) fn obtain_within(
+        &self,
+        request: Request,
+        deepest: Wmark,
+    ) -> Result<Pfn, OutOfFrames> {
+        let Request { order, placement, zone } = request;
+        if let Some(source) = self.outside {
+            return self.obtain_outside(source, request);
+        }
+        let (Placement::Only(near) | Placement::Prefer(near)) = placement;
+        let nodes = self.store.nodes();
+        let near = usize::from(near.0);
+        let (reach, wrap) = match placement {
+            Placement::Only(_) => (1, usize::MAX),
+            Placement::Prefer(_) => (nodes.len(), nodes.len().max(1)),
+        };
+        for mark in deepest.down_to() {
+            for at in (0..reach).map(|step| (near + step) % wrap) {
+                let Some(lock) = nodes.get(at) else { continue };
+                let usable = |node: &Node| node.within((order, zone), mark);
+                let recall =
+                    |node: &mut Node| mark == deepest && self.recall(node, NodeId(at as u8));
+                let taken = buddy::take(lock, self.metadata(), (order, usable), recall);
+                if let Some(first) = taken {
+                    return Ok(first);
+                }
+            }
+        }
+        Err(OutOfFrames)
     }
 
     /// A free run of another node than `node`, the next one first.

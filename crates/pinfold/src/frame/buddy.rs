@@ -22,7 +22,7 @@
 //! - INV-BUDDY-3: no two blocks in the lists are buddies of the same order below [`MAX_ORDER`]:
 //!   they would be one block.
 //! - INV-BUDDY-4: every free frame that is in no CPU's stock (`stock`) is on exactly one stack or
-//!   in exactly one block, and `free` counts them all.
+//!   in exactly one block, and its zone's `free` counts it.
 //! - INV-BUDDY-5: a stacked frame with bit 62 in its mapping word is the first of a batch that came
 //!   from a stock: the word says how many of the frames from there on it has, and which is the
 //!   last. So a batch is taken from the stack without looking at its frames.
@@ -31,6 +31,7 @@ use super::chain::{Batch, Chain, kind};
 use super::flags::{HOME_MASK, zone_of};
 use super::meta::{Frame, Metadata};
 use super::source::Zone;
+use super::zones::{Share, Wanted, Wmark, shares, zones_for};
 
 use crate::addr::Pfn;
 use crate::sync::{Inside, Masks, SpinLock, SpinLocked};
@@ -62,20 +63,15 @@ const MOST_BATCHED: u64 = (1 << 10) - 1;
 pub(super) const LOW: u32 = 0;
 pub(super) const HIGH: u32 = 1;
 pub(super) const MOVABLE: u32 = 2;
-const ZONES: usize = 3;
+pub(super) const ZONES: usize = 3;
 
-/// The zones that a request may use, in order of preference.
-const fn candidates(zone: Zone) -> &'static [u32] {
-    match zone {
-        Zone::Any => &[HIGH, LOW],
-        Zone::Low32 => &[LOW],
-        Zone::Movable => &[MOVABLE, HIGH, LOW],
-    }
-}
-
-/// Whether frames of the zone at place `at` serve such requests.
-pub(super) fn serves(zone: Zone, at: u32) -> bool {
-    candidates(zone).contains(&at)
+/// The places of these zones, the one to use first before the others.
+fn places(mut zones: u32) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        let at = zones.checked_ilog2()?;
+        zones &= !(1 << at);
+        Some(at)
+    })
 }
 
 /// The free frames of one zone.
@@ -87,6 +83,12 @@ struct Lists {
     first: [u64; MAX_ORDER as usize + 1],
     /// Bit `n`: there is a block of order `n`.
     filled: u32,
+    /// The frames on the stack and in the blocks.
+    free: u64,
+    /// The frames of the zone: INV-ZONE-2.
+    managed: u64,
+    /// What of the node's marks and reserves is the zone's.
+    share: Share,
 }
 
 /// The free frames of a node; protected by the lock around it.
@@ -95,7 +97,6 @@ pub(super) struct Node {
     zones: [Lists; ZONES],
     /// Bit `n`: zone `n` may have frames; if clear, it has none.
     stocked: u32,
-    free: u64,
     /// How many stocks are attached (`stock`).
     pub(super) attached: u32,
 }
@@ -120,21 +121,49 @@ impl NodeLock {
 
 impl Node {
     const fn new() -> Self {
-        Self { zones: [const { Lists::new() }; ZONES], stocked: 0, free: 0, attached: 0 }
+        Self { zones: [const { Lists::new() }; ZONES], stocked: 0, attached: 0 }
     }
 
     pub(super) fn free(&self) -> u64 {
-        self.free
+        self.zones.iter().map(|lists| lists.free).sum()
+    }
+
+    /// Of the zone at a place: its frames, those that are free in its lists, and its share.
+    pub(super) fn zone(&self, at: u32) -> (u64, u64, Share) {
+        let lists = &self.zones[at as usize];
+        (lists.managed, lists.free, lists.share)
+    }
+
+    /// So many frames of a zone are the node's from now on.
+    pub(super) fn gain(&mut self, zone: u32, frames: u64) {
+        self.zones[zone as usize].managed += frames;
+    }
+
+    /// So many frames of a zone are out.
+    pub(super) fn lose(&mut self, zone: u32, frames: u64) {
+        self.zones[zone as usize].managed -= frames;
+    }
+
+    /// Gives each zone its share of what the node is to have.
+    pub(super) fn share_out(&mut self, wanted: &Wanted) {
+        let sizes = core::array::from_fn(|at| self.zones[at].managed);
+        for (lists, share) in self.zones.iter_mut().zip(shares(sizes, wanted)) {
+            lists.share = share;
+        }
+    }
+
+    /// The zones from which a request may take so that a mark and their reserves stay.
+    pub(super) fn within(&self, (order, zone): (u32, Zone), mark: Wmark) -> u32 {
+        let gives = |at: &u32| {
+            let lists = &self.zones[*at as usize];
+            lists.free >= (1 << order) + lists.share.floor(zone, mark)
+        };
+        places(zones_for(zone)).filter(gives).fold(0, |zones, at| zones | 1 << at)
     }
 
     /// The zone to use first for a single frame, with at least one on its stack.
     #[inline]
-    fn stacked_zone(&mut self, frames: &Metadata, zone: Zone) -> Option<u32> {
-        let usable = match zone {
-            Zone::Any => 1 << HIGH | 1 << LOW,
-            Zone::Low32 => 1 << LOW,
-            Zone::Movable => 1 << MOVABLE | 1 << HIGH | 1 << LOW,
-        };
+    fn stacked_zone(&mut self, frames: &Metadata, usable: u32) -> Option<u32> {
         // The zone to use first has the highest number.
         while let Some(at) = (self.stocked & usable).checked_ilog2() {
             let lists = &mut self.zones[at as usize];
@@ -150,22 +179,27 @@ impl Node {
     }
 
     #[inline]
-    fn pop(&mut self, frames: &Metadata, zone: Zone) -> Option<Pfn> {
-        let at = self.stacked_zone(frames, zone)?;
-        self.free -= 1;
-        self.zones[at as usize].unstack(frames)
+    fn pop(&mut self, frames: &Metadata, usable: u32) -> Option<Pfn> {
+        let at = self.stacked_zone(frames, usable)?;
+        let lists = &mut self.zones[at as usize];
+        lists.free -= 1;
+        lists.unstack(frames)
     }
 
-    /// A single frame. `recall` brings more, if it can.
+    /// A single frame of the zones that may be used. `recall` brings more, if it can.
     #[inline]
     pub(super) fn single(
         &mut self,
         frames: &Metadata,
-        zone: Zone,
+        usable: impl Fn(&Self) -> u32,
         recall: impl FnOnce(&mut Self) -> bool,
     ) -> Option<Pfn> {
-        match self.pop(frames, zone) {
-            None if recall(self) => self.pop(frames, zone),
+        let zones = usable(self);
+        match self.pop(frames, zones) {
+            None if recall(self) => {
+                let zones = usable(self);
+                self.pop(frames, zones)
+            }
             popped => popped,
         }
     }
@@ -173,12 +207,20 @@ impl Node {
     /// The newest single frames for such requests, all of one zone, at most `most`, which is not
     /// zero.
     pub(super) fn batch(&mut self, frames: &Metadata, zone: Zone, most: u64) -> Option<Batch> {
-        let at = self.stacked_zone(frames, zone)?;
-        let chain = self.zones[at as usize].unstack_chain(frames, most);
-        self.free -= chain.len;
-        let any = if at == MOVABLE { 0 } else { kind(Zone::Any) };
-        let movable = if self.stocked >> (at + 1) == 0 { kind(Zone::Movable) } else { 0 };
-        Some(Batch { chain, serves: any | movable })
+        let gives = |at: &u32| {
+            let lists = &self.zones[*at as usize];
+            lists.share.gives(zone, lists.free, most)
+        };
+        let usable = places(zones_for(zone)).filter(gives).fold(0, |zones, at| zones | 1 << at);
+        let at = self.stacked_zone(frames, usable)?;
+        let lists = &mut self.zones[at as usize];
+        let chain = lists.unstack_chain(frames, most);
+        lists.free -= chain.len;
+        let share = lists.share;
+        let first = self.stocked >> (at + 1) == 0 || zone == Zone::Movable;
+        let serves = |zone, fits| if fits && share.reserve(zone) == 0 { kind(zone) } else { 0 };
+        let any = serves(Zone::Any, at != MOVABLE);
+        Some(Batch { chain, serves: any | serves(Zone::Movable, first) })
     }
 
     /// Takes back single free frames of one zone.
@@ -193,23 +235,25 @@ impl Node {
             let mark = BATCHED | chain.len << LEN_SHIFT | chain.last;
             frames.frame(Pfn(chain.first)).mapping.init(mark);
         }
+        lists.free += chain.len;
         self.stocked |= 1 << zone;
-        self.free += chain.len;
     }
 
-    fn take(&mut self, frames: &Metadata, order: u32, zone: Zone) -> Option<Pfn> {
-        let take = |at: &u32| self.zones[*at as usize].take(frames, order);
-        let pfn = candidates(zone).iter().find_map(take)?;
-        self.free -= 1 << order;
-        Some(pfn)
+    fn take(&mut self, frames: &Metadata, order: u32, usable: u32) -> Option<Pfn> {
+        places(usable).find_map(|at| {
+            let lists = &mut self.zones[at as usize];
+            let pfn = lists.take(frames, order)?;
+            lists.free -= 1 << order;
+            Some(pfn)
+        })
     }
 
     /// Merges stacked frames that may serve a request of `order`, until there is a block for it.
     /// Returns how many frames were merged.
-    fn merge(&mut self, frames: &Metadata, order: u32, zone: Zone) -> u64 {
+    fn merge(&mut self, frames: &Metadata, order: u32, usable: u32) -> u64 {
         let mut merged = 0;
-        for at in candidates(zone) {
-            let lists = &mut self.zones[*at as usize];
+        for at in places(usable) {
+            let lists = &mut self.zones[at as usize];
             while merged < BATCH {
                 let Some(pfn) = lists.unstack(frames) else { break };
                 merged += 1;
@@ -227,15 +271,16 @@ impl Node {
         let lists = &mut self.zones[zone as usize];
         frame.index.write_once(lists.top);
         lists.top = pfn.0;
+        lists.free += 1;
         self.stocked |= 1 << zone;
-        self.free += 1;
     }
 
     /// Takes back a free run.
     pub(super) fn give(&mut self, frames: &Metadata, first: Pfn, order: u32, zone: u32) {
-        self.zones[zone as usize].insert_merged(frames, first, order);
+        let lists = &mut self.zones[zone as usize];
+        lists.insert_merged(frames, first, order);
+        lists.free += 1 << order;
         self.stocked |= 1 << zone;
-        self.free += 1 << order;
     }
 
     /// Puts `first..end`, which is free and of one zone, into the lists as the largest blocks that
@@ -265,7 +310,7 @@ impl Node {
         while pfn < end {
             let (start, next, order) = block_of(frames, pfn, first)?;
             self.zones[zone].remove(frames, Pfn(start), order);
-            self.free -= 1 << order;
+            self.zones[zone].free -= 1 << order;
             self.fill(frames, start, pfn);
             self.fill(frames, end.min(next), next);
             pfn = next;
@@ -293,7 +338,7 @@ impl Node {
                 continue;
             };
             self.zones[zone].remove(frames, Pfn(start), order);
-            self.free -= 1 << order;
+            self.zones[zone].free -= 1 << order;
             self.fill(frames, start, pfn);
             self.fill(frames, end.min(next), next);
             (pfn..end.min(next)).map(Pfn).for_each(&mut taken);
@@ -318,26 +363,26 @@ fn block_of(frames: &Metadata, pfn: u64, of: u64) -> Result<(u64, u64, u32), Pfn
     Ok((start(order), start(order) + (1 << order), order))
 }
 
-/// Takes a run from `node`. `recall` brings more free frames, if it can, into the lists of the
-/// locked node.
+/// Takes a run from those zones of `node` that may be used as it is. `recall` brings more free
+/// frames, if it can, into the lists of the locked node.
 #[inline]
 pub(super) fn take(
     node: &NodeLock,
     frames: &Metadata,
-    (order, zone): (u32, Zone),
+    (order, usable): (u32, impl Fn(&Node) -> u32),
     recall: impl Fn(&mut Node) -> bool,
 ) -> Option<Pfn> {
     if order > 0 {
-        return take_block(node, frames, (order, zone), &recall);
+        return take_block(node, frames, (order, &usable), &recall);
     }
-    node.lock().single(frames, zone, recall)
+    node.lock().single(frames, usable, recall)
 }
 
 #[inline(never)]
 fn take_block(
     node: &NodeLock,
     frames: &Metadata,
-    (order, zone): (u32, Zone),
+    (order, usable): (u32, &dyn Fn(&Node) -> u32),
     recall: &dyn Fn(&mut Node) -> bool,
 ) -> Option<Pfn> {
     if order > MAX_ORDER {
@@ -347,11 +392,12 @@ fn take_block(
     let mut left = u64::MAX;
     loop {
         let mut node = node.lock();
-        if let Some(first) = node.take(frames, order, zone) {
+        let zones = usable(&node);
+        if let Some(first) = node.take(frames, order, zones) {
             return Some(first);
         }
-        left = left.min(node.free);
-        let merged = node.merge(frames, order, zone);
+        left = left.min(node.free());
+        let merged = node.merge(frames, order, zones);
         if merged == 0 || left == 0 {
             if !recall(&mut node) {
                 return None;
@@ -365,7 +411,8 @@ fn take_block(
 
 impl Lists {
     const fn new() -> Self {
-        Self { top: NONE, first: [NONE; MAX_ORDER as usize + 1], filled: 0 }
+        let first = [NONE; MAX_ORDER as usize + 1];
+        Self { top: NONE, first, filled: 0, free: 0, managed: 0, share: Share::NONE }
     }
 
     /// Stacks the first frames of the lowest block among the lists' heads, at most as many as

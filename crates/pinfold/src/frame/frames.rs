@@ -16,6 +16,7 @@ use super::span::NodeSpan;
 use super::stock::Stocks;
 use super::store::Store;
 use super::views::{Folio, Page, Table};
+use super::zones::Wanted;
 use crate::addr::{NodeId, Pfn, Vpn};
 use crate::charge::{Charges, Counted, GroupId, Tally};
 use crate::error::NoMemory;
@@ -44,6 +45,10 @@ pub struct Frames {
     pub(super) forgets: bool,
     /// Whether memory is set apart for what can move.
     pub(super) movable: bool,
+    /// What all nodes are to keep free.
+    pub(super) wanted: Wanted,
+    /// Whether that is anything.
+    pub(super) is_bounded: bool,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.

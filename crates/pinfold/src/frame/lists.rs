@@ -1,15 +1,31 @@
 //! What is done to the lists that reclaim chooses from, and to the batches before them: the
 //! protocol of `lru`.
 
-use super::buddy::serves;
+use super::buddy::ZONES;
 use super::flags::{HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
 use super::lru::{
     ACTIVE, APART, Batched, Drained, Entered, List, Lru, ON, REFERENCED, Settled, Turns, USED, Used,
 };
-use super::source::Zone;
+use super::zones::Zones;
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
+
+/// What a look at the end of a list has met.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Looked {
+    /// Pages of the zones that were wanted.
+    pub(crate) at: u64,
+    /// Those of the others, by zone, the lowest first.
+    pub(crate) passed: [u64; ZONES],
+}
+
+impl Looked {
+    /// All of them.
+    pub(crate) fn all(&self) -> u64 {
+        self.at + self.passed.iter().sum::<u64>()
+    }
+}
 
 impl Frames {
     /// Has lists of pages, with batches of so many for `cpus` CPUs; none, if that is zero.
@@ -131,24 +147,28 @@ impl Frames {
     }
 
     /// Isolates pages from the end of a list, at most as many as there is room for, after a look at
-    /// no more than `most`: each gets a reference, which is the caller's, as the page is. Those
-    /// whose frames do not serve `zone` go to the list's other end. How many were looked at.
+    /// no more than `most`: each gets a reference, which is the caller's, as the page is. Those of
+    /// other zones are passed over: they go to the list's other end (facts 7.17).
     pub(crate) fn isolate_last(
         &self,
         (node, list): (NodeId, List),
-        (zone, most, mut room): (Zone, u64, usize),
+        (zones, most, mut room): (Zones, u64, usize),
         mut take: impl FnMut(Pfn),
-    ) -> u64 {
+    ) -> Looked {
         let lru = self.lists();
         let mut lens = lru.lock(node);
         let own = lru.own(node, list);
         let most = most.min(lens.on[list as usize]);
-        let mut looked_at = 0;
-        while looked_at < most && room > 0 {
-            looked_at += 1;
+        let mut looked = Looked::default();
+        while looked.all() < most && room > 0 {
             let place = lru.links(own).before;
             let pfn = lru.pfn(place);
-            let helps = serves(zone, zone_of(self.frame(pfn).flags.fixed(HOME_MASK)));
+            let zone = zone_of(self.frame(pfn).flags.fixed(HOME_MASK));
+            let helps = zones.0 >> zone & 1 != 0;
+            match helps {
+                true => looked.at += 1,
+                false => looked.passed[zone as usize] += 1,
+            }
             if !helps || self.frame(pfn).try_gain(1, i32::MAX as u32).is_err() {
                 // Another zone's, or about to be freed.
                 lru.cut(place);
@@ -164,7 +184,7 @@ impl Frames {
                 take(pfn);
             }
         }
-        looked_at
+        looked
     }
 
     /// The nodes that have lists.

@@ -54,6 +54,7 @@ mod stock;
 mod store;
 mod tails;
 mod views;
+mod zones;
 
 pub(crate) use alloc::Start;
 pub use alloc::{NewFrame, NewFrames};
@@ -65,6 +66,7 @@ pub use frames::Frames;
 pub use large::FolioView;
 pub(crate) use large::{Large, MIN_ORDER};
 pub(crate) use last::FaultedBy;
+pub(crate) use lists::Looked;
 pub use lru::MOST_BATCHED;
 pub(crate) use lru::{Batched, Entered, List, Settled, Used};
 pub(crate) use meta::{Dropped, Grab, Miss, Put};
@@ -79,6 +81,8 @@ pub use span::{NodeSpan, SpanError};
 pub use store::FrameMeta;
 pub(crate) use tails::Parted;
 pub(crate) use views::{Isolation, MapCount, MapsLeft, Page, Sizes};
+pub(crate) use zones::Zones;
+pub use zones::{LowmemReserve, Watermarks, ZoneInfo, ZoneKind};
 
 #[cfg(test)]
 mod tests;

@@ -63,7 +63,12 @@ impl Frames {
     pub(crate) fn take_out_free(&self, span: &NodeSpan) -> u64 {
         let mut node = self.store.nodes()[usize::from(span.node.0)].lock();
         self.recall(&mut node, span.node);
-        node.cut_free(self.metadata(), (span.first.0, span.end()), |pfn| self.set_aside(pfn))
+        let range = (span.first.0, span.end());
+        let out = node.cut_free(self.metadata(), range, |pfn| self.set_aside(pfn));
+        node.lose(zone_of(self.home(span.first)), out);
+        drop(node);
+        self.share_out(span.node);
+        out
     }
 
     /// A frame that has just left the lists is reserved, and keeps its home.
@@ -79,8 +84,11 @@ impl Frames {
             let home = self.home(pfn);
             self.frame(pfn).flags.write_once(home);
             node.give(self.metadata(), pfn, 0, zone_of(home));
+            node.gain(zone_of(home), 1);
             brought += 1;
         }
+        drop(node);
+        self.share_out(span.node);
         brought
     }
 }

@@ -1,12 +1,13 @@
 //! Frames between the CPUs' stocks and the nodes' lists: the protocol of `stock`.
 
-use super::buddy::{Node, NodeLock};
+use super::buddy::{Node, NodeLock, ZONES};
 use super::chain::{Batch, Chain};
 use super::flags::{HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
 use super::meta::Frame;
 use super::source::Zone;
 use super::stock::{NOWHERE, Push, Stock, StockLock, Stocks};
+use super::zones::zones_for;
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
 
@@ -47,7 +48,12 @@ impl Frames {
                 return Some(pfn);
             }
         }
-        node.single(self.metadata(), zone, |node| stocks.recall(node, id, self.metadata()))
+        if self.is_bounded {
+            // Whose marks are to be looked at: as any request.
+            return None;
+        }
+        let recall = |node: &mut Node| stocks.recall(node, id, self.metadata());
+        node.single(self.metadata(), |_| zones_for(zone), recall)
     }
 
     /// Gives a stock another batch in place of what it has.
@@ -111,7 +117,8 @@ impl Frames {
     /// The free frames of a node, those of stocks included.
     pub(super) fn free_of(&self, lock: &NodeLock, id: NodeId) -> u64 {
         let node = lock.lock();
-        node.free() + self.stocks.as_ref().map_or(0, |stocks| stocks.held(&node, id))
+        let held = |zone| self.stocks.as_ref().map_or(0, |stocks| stocks.held(&node, id, zone));
+        node.free() + (0..ZONES as u32).map(held).sum::<u64>()
     }
 }
 

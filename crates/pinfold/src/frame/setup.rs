@@ -4,7 +4,7 @@ use core::fmt;
 use core::mem::MaybeUninit;
 
 use super::buddy;
-use super::flags::{Flags, home_bits};
+use super::flags::{Flags, HOME_MASK, home_bits, zone_of};
 use super::frames::Frames;
 use super::meta::Frame;
 use super::pool::Pool;
@@ -12,6 +12,7 @@ use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
+use super::zones::Wanted;
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
 use crate::charge::Charges;
 use crate::sync::{self, CellName};
@@ -129,6 +130,8 @@ impl<'a> FrameSetup<'a> {
             last_faults: None,
             forgets: false,
             movable: movable.iter().any(|span| span.frames > 0),
+            wanted: Wanted::default(),
+            is_bounded: false,
         };
         frames.queue.label();
         frames.pool.label();
@@ -274,6 +277,9 @@ impl Frames {
         self.recall(&mut node, id);
         node.cut(self.metadata(), first.0, end).map_err(MemoryMapError::NotFree)?;
         (first.0..end).for_each(|pfn| self.set_aside(Pfn(pfn)));
+        node.lose(zone_of(self.frame(first).flags.fixed(HOME_MASK)), count);
+        drop(node);
+        self.share_out(id);
         Ok(())
     }
 
@@ -290,13 +296,12 @@ impl Frames {
                 self.frame(pfn).flags.init(home_bits(span.node, zone));
             }
             if self.outside.is_none() && first < end {
-                self.store.nodes()[usize::from(span.node.0)].lock().fill(
-                    self.metadata(),
-                    first,
-                    end,
-                );
+                let mut node = self.store.nodes()[usize::from(span.node.0)].lock();
+                node.gain(zone, end - first);
+                node.fill(self.metadata(), first, end);
             }
         }
+        self.share_out(span.node);
     }
 
     fn label(&self, pfn: Pfn) {

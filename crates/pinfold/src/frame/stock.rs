@@ -180,16 +180,16 @@ impl Stocks {
         any
     }
 
-    /// The frames in stocks of a node, whose lock the caller holds.
-    pub(super) fn held(&self, node: &Node, id: NodeId) -> u64 {
+    /// The frames in stocks of a zone of a node, whose lock the caller holds.
+    pub(super) fn held(&self, node: &Node, id: NodeId, zone: u32) -> u64 {
         if node.attached == 0 {
             return 0;
         }
         self.of
             .iter()
             .map(|stock| stock.lock())
-            .filter(|stock| stock.is_at(id))
-            .map(|s| s.len())
+            .filter(|stock| stock.is_at(id) && zone_of(stock.home) == zone)
+            .map(|stock| stock.len())
             .sum()
     }
 }

@@ -5,9 +5,9 @@ use crate::testing::{
     space, store,
 };
 use crate::{
-    Access, Advice, FaultError, FrameSetup, ListSizes, NodeId, NodeSpan, Pfn, PinError, Prot,
-    Reclaimed, Reclaimer, Remap, SwapId, SwapWrites, Term, Tuning, UffdId, UffdMode, VirtAddr, Vpn,
-    Watermarks, X86_64, Zone,
+    Access, Advice, FaultError, FrameSetup, ListSizes, NodeId, NodeSpan, Pfn, PinError, Placement,
+    Prot, Reclaimed, Reclaimer, Remap, SwapId, SwapWrites, Term, Tuning, UffdId, UffdMode,
+    VirtAddr, Vpn, Watermarks, X86_64, Zone,
 };
 use std::boxed::Box;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use std::sync::mpsc::channel;
 use std::thread::spawn;
 use std::time::Duration;
 use std::vec::Vec;
+
+mod zones;
 
 const RW: Prot = Prot::READ_WRITE;
 const NODE: NodeId = NodeId(0);
@@ -346,8 +348,10 @@ fn below_min_only_the_near_node_gives_while_another_has_frames() {
     }
     // Nothing of the near node can leave.
     run_on(0);
-    let near = mem.frames().free_frames(NODE) - 4;
+    let near = mem.frames().free_frames(NODE) - 8;
     let pins = space.pin(pages(24, near), Access::Write, Term::Short).unwrap();
+    let take = || mem.frames().take(Placement::Only(NODE)).unwrap();
+    let held: Vec<_> = (0..4).map(|_| take()).collect();
     store(&space, 90, 1).unwrap();
     assert_eq!((mem.stats().allocstall, mem.stats().pswpout), (1, 0));
     // A node without memory has nothing to be kept.
@@ -362,6 +366,7 @@ fn below_min_only_the_near_node_gives_while_another_has_frames() {
     run_on(0);
     store(&space, 92, 1).unwrap();
     assert!(mem.stats().pswpout > 0, "no node has so many");
+    drop(held);
     Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
 

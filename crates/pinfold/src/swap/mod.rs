@@ -27,8 +27,8 @@
 //! Who takes a device away closes it first: no page gets a slot there from then on. Then pages that
 //! only the swap cache wants there leave it. What is left is named by swap entries, whose processes
 //! have to bring the pages back, or held by operations, such as a migration of a page in the swap
-//! cache: for these he waits, a hold at a time, and looks again, [`SWAP_OFF_WAITS`] times at most.
-//! (Linux goes on until a signal comes; facts 7.2.)
+//! cache: for these he waits, a hold at a time, and looks again, until none is left or his caller
+//! wants to stop. (Linux goes on until a signal comes; facts 7.2.)
 //!
 //! The contents of a free slot are not discarded one by one: the next page overwrites them, as on a
 //! kernel's swap that was not made with `--discard`. All of them are when the device is taken away.
@@ -70,10 +70,6 @@ pub use slots::{SwapUsage, SwapWrites};
 /// How many devices there may be: numbers that a swap entry can hold, without the one that says
 /// that a page is lost ([`crate::Pte`]).
 pub(crate) const DEVICES: usize = 31;
-
-/// How often who takes a device away waits for a hold on one of its slots to end without fewer
-/// slots being in use then: more often than a migration makes passes, each with a hold.
-pub(crate) const SWAP_OFF_WAITS: u32 = 32;
 
 /// A swap device that is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -118,6 +114,14 @@ pub enum SwapError {
         /// How many slots.
         slots: u64,
     },
+    /// Another call takes the device out of use.
+    Leaving,
+    /// It was to stop ([`crate::Memory::swap_off_unless`]), while operations under way needed
+    /// slots.
+    Interrupted {
+        /// How many slots.
+        slots: u64,
+    },
     /// There is no such device any more.
     Off,
     /// The heap is exhausted.
@@ -136,6 +140,14 @@ impl fmt::Display for SwapError {
             Self::InUse { slots } => {
                 write!(f, "{slots} slots are in use: bring the pages of all address spaces back")
             }
+            Self::Leaving => {
+                f.write_str("another call takes the swap device out of use: wait for that one")
+            }
+            Self::Interrupted { slots } => write!(
+                f,
+                "interrupted while operations needed {slots} slots: try again, or let the device \
+                 take pages again"
+            ),
             Self::Off => f.write_str("the swap device was taken out of use"),
             Self::NoMemory => NoMemory.fmt(f),
         }

@@ -41,6 +41,11 @@ impl EventCount {
 
     /// Waits until something has happened since the count was `seen`.
     pub(crate) fn wait(&self, seen: u32, sleep: &impl Park) {
+        self.wait_unless(seen, sleep, || false);
+    }
+
+    /// The same, or until `stop` says so, which is asked before each sleep.
+    pub(crate) fn wait_unless(&self, seen: u32, sleep: &impl Park, mut stop: impl FnMut() -> bool) {
         #[cfg(feature = "explore")]
         if grant::by_explorer() {
             let at = core::ptr::from_ref(&self.0) as usize;
@@ -48,7 +53,7 @@ impl EventCount {
             let _ = hook::wait_until(at, now, order, &mut |count| count != u64::from(seen));
             return;
         }
-        while self.0.load_acquire() == seen {
+        while self.0.load_acquire() == seen && !stop() {
             sleep.park(self.0.native(), seen);
         }
     }
@@ -66,6 +71,12 @@ mod tests {
         count.advance(&Awake);
         count.wait(seen, &Awake);
         assert_ne!(count.seen(), seen);
+    }
+
+    #[test]
+    fn who_is_to_stop_does_not_sleep() {
+        let count = EventCount::new();
+        count.wait_unless(count.seen(), &Awake, || true);
     }
 
     #[test]
