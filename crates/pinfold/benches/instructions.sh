@@ -42,8 +42,8 @@ row pin-one "pin of one" "$(count pin-one pin)" "a page" 471
 row unpin-one "unpin of one" "$(count pin-one unpin)" "a page" 85
 row fork fork "$(count fork fork)" "a page" 119
 row zap zap "$(count zap zap)" "a page" 193
-row move-alone "move alone" "$(count move-alone migrate)" "a page" 4709 2825 1648
-row move-beside "beside 10,000 children" "$(count move-beside migrate)" "a page" 4709 2825 1648
+row move-alone "move alone" "$(count move-alone migrate)" "a page"
+row move-beside "beside 10,000 children" "$(count move-beside migrate)" "a page"
 row zero "zero page" "$(count zero fault_all)" "a page" 891 534 311
 row touch "first touch" "$(count touch fault_all)" "a page" 1758 1054 615
 row populate populate "$(count populate populate)" "a page" 1758 1054 615
@@ -59,9 +59,9 @@ row collapse collapse "$(count collapse collapse)" "a folio of 512 pages"
 row folio-split "split of a folio" "$(count folio-split split_folios)" "of 512 pages, with its entry's"
 # Setting 1 GiB up takes longer than all the rest, and zap is what an exit consists of.
 [ -n "$plain" ] || row exit "exit of 1 GiB" "$(count exit exit)" "a page"
-row swap-out "swap-out of dirty" "$(count swap-out page_out)" "a page, without the device"
-row swap-in "swap-in by a load" "$(count swap-in fault_all)" "a page, without the device"
-row swap-clean "reclaim of clean" "$(count swap-clean page_out)" "a page in the swap cache"
+row swap-out "swap-out of dirty" "$(count swap-out page_out)" "a page, without the device" 3830
+row swap-in "swap-in by a load" "$(count swap-in fault_all)" "a page, without the device" 3540
+row swap-clean "reclaim of clean" "$(count swap-clean page_out)" "a page in the swap cache" 2274
 row pair "map+unmap of 128M" "$(count pair pair)" "beside 1,000 areas"
 row exit-one "exit of one page" "$(count exit-one exit)" "a space"
 row split "split and merge" "$(count split split)" "by protect, of 1,000 areas"
