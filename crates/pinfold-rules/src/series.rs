@@ -15,10 +15,10 @@ use core::fmt;
 
 use super::switches::{
     ClearRefsPinned, CollapseSync, CowPublish, FastRecheck, FaultLock, ForceWrite, ForkPin,
-    ForkRace, GupNuma, GupStack, HeadRecheck, LargeCow, LazyFree, MemcgLock, MigrationKind,
-    NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup, RemapFlush, SwapInReuse,
-    SwapInWrite, SwapPinned, Switch, TailRefs, ThpNuma, UffdContinue, UffdWpFlush, WriteUpgrade,
-    ZapRmap, ZeroPin,
+    ForkRace, GupNuma, GupStack, HeadRecheck, LargeCow, LazyFree, LongtermZone, MemcgLock,
+    MigrationKind, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup,
+    RemapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch, TailRefs, ThpNuma, UffdContinue,
+    UffdWpFlush, WriteUpgrade, ZapRmap, ZeroPin,
 };
 use super::{Release, VariantInfo};
 
@@ -288,6 +288,14 @@ const SERIES: &[Series] = &[
         },
     },
     Series {
+        name: "6.0.y",
+        base: release("6.0"),
+        read: None,
+        findings: findings! {
+            CollapseSync::Interrupt 13 Found "2ba99c5e0812, reviewed, facts 0.4, 7.4; its point: M";
+        },
+    },
+    Series {
         name: "6.1.y",
         base: release("6.1"),
         read: Some(192),
@@ -301,6 +309,8 @@ const SERIES: &[Series] = &[
             ForceWrite::Exclusive 0 Read "facts 3.4";
             GupNuma::Honor 0 Read "facts 3.8";
             GupStack::Refuse 37 Found "8d7071af8907, seen in 192, facts 3.13; its point: M";
+            LongtermZone::MovesIsolated 129 Found "1aaf8c122918, announced, facts 0.4, 3.10";
+            LongtermZone::Moves 155 Found "517f496e1e61 took it back, announced, facts 0.4, 3.10";
             WriteUpgrade::ExclusiveDirty 0 Read "facts 7.5";
             FastRecheck::On 0 Read "70cbc3cc78a9, facts 3.5";
             ZapRmap::WithEntry 0 Read "facts 6.2";
@@ -325,7 +335,15 @@ const SERIES: &[Series] = &[
             GupStack::Refuse 1 Memory "8d7071af8907, CVE-2023-3269, facts 3.13";
         },
     },
-    Series { name: "6.6.y", base: release("6.6"), read: None, findings: &[] },
+    Series {
+        name: "6.6.y",
+        base: release("6.6"),
+        read: None,
+        findings: findings! {
+            LongtermZone::MovesIsolated 79 Found "1aaf8c122918, named so by its revert, facts 0.4";
+            LongtermZone::Moves 109 Found "517f496e1e61, reviewed, facts 0.4; its point: by date";
+        },
+    },
     Series { name: "6.8.y", base: release("6.8"), read: None, findings: &[] },
     Series {
         name: "6.12.y",
@@ -335,6 +353,8 @@ const SERIES: &[Series] = &[
             LargeCow::Never 0 Read "facts 1.6";
             NumaSkip::PinnedOrLikelyShared 0 Read "facts 4.2";
             NumaSkipPmd::ZeroPage 0 Read "facts 4.2";
+            LongtermZone::MovesIsolated 14 Found "1aaf8c122918, reviewed, facts 0.4; its point: M";
+            LongtermZone::Moves 36 Found "517f496e1e61, in the list of 36-rc1, facts 0.4";
             FaultLock::Area 0 Read "facts 7.11";
             MemcgLock::Mover 0 Read "facts 6.6";
             SwapInReuse::ExclusiveOrRefCount 0 Read "facts 1.8";

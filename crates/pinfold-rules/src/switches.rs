@@ -444,7 +444,7 @@ switches! {
         /// moment, for the same look, makes it fail. facts 3.10
         Moves = "moves" ["5.13", "6.16"],
         /// The same, but if none of the pages that lie there can be isolated they stay pinned
-        /// there, commit 1aaf8c122918, which was reverted (both M). Hazard: as stays, while another
+        /// there, commit 1aaf8c122918, which was reverted. Hazard: as stays, while another
         /// moves the page. facts 3.10
         MovesIsolated = "moves-isolated" ["6.14"],
     }
@@ -490,9 +490,9 @@ switches! {
         /// one (3.18, x86 later: M) may have relied on the flush's interrupts instead; the fact
         /// sheet is silent. facts 3.5, 7.4, 12.12
         Entry = "entry" [always],
-        /// That, and the entry above, by which it has found the table, commit 70cbc3cc78a9 (6.1 at
-        /// the latest). facts 3.5
-        On = "on" ["6.1"],
+        /// That, and the entry above, by which it has found the table, commit 70cbc3cc78a9, in
+        /// the last week of 6.0. facts 3.5
+        On = "on" ["6.0"],
         /// It does not. Hazard: the page may have been freed and reused in between, and the pin
         /// holds a stranger's page. facts 9
         Off = "off" [never],

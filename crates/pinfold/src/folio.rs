@@ -46,7 +46,7 @@ impl<P: Platform> AddressSpace<P> {
     /// Pages that are on a swap device are brought back first.
     ///
     /// Children that share pages keep them. By the rules `collapse-sync` and `fast-recheck` of up
-    /// to 6.0 a lock-free pin that runs at the same time may take a page that is then left.
+    /// to 5.19 a lock-free pin that runs at the same time may take a page that is then left.
     ///
     /// # Errors
     /// For the last run that could not be collapsed, if one could not: it is as it was, but that

@@ -110,6 +110,23 @@ fn a_backport_is_there_from_its_point_on() {
     ] {
         assert_eq!(kernel(name).rules().get("numa-skip"), Ok(rule), "{name}");
     }
+    for (name, rule) in [
+        ("6.1.128", "moves"),
+        ("6.1.129", "moves-isolated"),
+        ("6.1.154", "moves-isolated"),
+        ("6.1.155", "moves"),
+        ("6.6.78", "moves"),
+        ("6.6.79", "moves-isolated"),
+        ("6.6.109", "moves"),
+        ("6.12.13", "moves"),
+        ("6.12.14", "moves-isolated"),
+        ("6.12.36", "moves"),
+        ("6.12.y", "moves"),
+    ] {
+        assert_eq!(kernel(name).rules().get("longterm-zone"), Ok(rule), "{name}");
+    }
+    assert_eq!(kernel("6.0.12").rules().get("collapse-sync"), Ok("flush"));
+    assert_eq!(kernel("6.0.13").rules().get("collapse-sync"), Ok("interrupt"));
     let rules = kernel("5.10.262").rules().to_string();
     assert_eq!(
         rules,
@@ -179,14 +196,19 @@ fn inv_series_1_findings_are_in_order_and_have_their_sources() {
     }
 }
 
-/// A finding that says what the base says is only worth a line if mainline went on.
+/// A finding changes what the series had before it: the base, or the finding above.
 #[test]
 fn what_was_taken_up_is_what_mainline_has_later() {
     for series in Series::ALL {
-        for finding in series.findings.iter().filter(|finding| finding.from > 0) {
+        for (at, finding) in series.findings.iter().enumerate() {
+            if finding.from == 0 {
+                continue;
+            }
             let name = finding.switch.name();
+            let above = series.findings[..at].iter().rfind(|above| above.switch == finding.switch);
             let base = Rules::at(series.base).get(name).unwrap();
-            assert_ne!(base, finding.variant().name, "{} {name}", series.name);
+            let before = above.map_or(base, |above| above.variant().name);
+            assert_ne!(before, finding.variant().name, "{} {name}", series.name);
             let mut later = Release::all().filter(|release| *release > series.base);
             let there = later.any(|at| Rules::at(at).get(name) == Ok(finding.variant().name));
             assert!(there, "{} {name}", series.name);

@@ -95,12 +95,11 @@ fn each_release_changes_what_the_matrix_says() {
              fork-pin=copy-if-exclusive hugetlb-fork=copy-guarded \
              migration-kind=exclusive uffd=wp-shared swap-in-reuse=exclusive-or-ref-count",
         ),
-        ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty"),
+        ("5.19", "6.0", "force-write=exclusive write-upgrade=exclusive-dirty fast-recheck=on"),
         (
             "6.0",
             "6.1",
-            "migration-ad=carried share-order=barriers fast-recheck=on collapse-sync=interrupt \
-             break-hole=refuse",
+            "migration-ad=carried share-order=barriers collapse-sync=interrupt break-hole=refuse",
         ),
         (
             "6.1",
