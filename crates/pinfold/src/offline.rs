@@ -11,7 +11,9 @@
 //! Invariants:
 //! - INV-OFFLINE-1: a frame that is out was free, under the lock of its node's lists: it has no
 //!   reference, and nothing maps it.
-//! - INV-OFFLINE-2: an attempt that fails brings all frames back that it has taken out; what has
+//! - INV-OFFLINE-2: one call takes memory out at a time, so that what is out of its span, of which
+//!   all was in use or free when it began, is its own.
+//! - INV-OFFLINE-3: an attempt that fails brings all frames back that it has taken out; what has
 //!   moved meanwhile stays where it is now.
 
 use core::fmt;
@@ -53,7 +55,7 @@ impl fmt::Display for Obstacle {
 #[non_exhaustive]
 pub enum OfflineError {
     /// The span is not one of memory that can be taken out: of one node and one zone, not out
-    /// already, and not an outside owner's.
+    /// already, and not an outside owner's; or another call takes memory out.
     Span(MemoryMapError),
     /// So many frames stay in use.
     Stays(u64),
@@ -79,10 +81,9 @@ impl<P: Platform> Memory<P> {
     /// [`Frames::add`]. `tell` learns of each frame that stays, and why, if one does; it may not
     /// call the manager.
     ///
-    /// Whoever adds, reserves or takes out memory does so one at a time.
-    ///
     /// # Errors
-    /// When the span is not of one node and one zone, and when a frame stays: then none is out.
+    /// When the span is not of one node and one zone, when another call takes memory out at the same
+    /// time, and when a frame stays: then none is out.
     ///
     /// [`Frames::add`]: crate::Frames::add
     pub fn offline(
@@ -94,6 +95,7 @@ impl<P: Platform> Memory<P> {
             return Ok(());
         }
         let frames = this.frames();
+        let _alone = frames.begin_leaving(span.first).map_err(OfflineError::Span)?;
         frames.check_span(span, Wanted::Present).map_err(OfflineError::Span)?;
         let mut out = frames.take_out_free(span);
         while out < span.frames {

@@ -21,7 +21,7 @@ use crate::addr::{NodeId, Pfn, Vpn};
 use crate::charge::{Charges, Counted, GroupId, Tally};
 use crate::error::NoMemory;
 use crate::rmap::Home;
-use crate::sync::{AtomicU32, Class};
+use crate::sync::{AtomicU32, Class, SpinLock};
 
 /// All frames of a machine.
 pub struct Frames {
@@ -49,6 +49,8 @@ pub struct Frames {
     pub(super) wanted: Wanted,
     /// Whether that is anything.
     pub(super) is_bounded: bool,
+    /// Whether somebody is taking memory out: see `offline`.
+    pub(super) leaving: SpinLock<bool>,
 }
 
 /// Takes no lock: the numbers that the table covers, holes included.

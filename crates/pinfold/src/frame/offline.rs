@@ -3,8 +3,8 @@
 //!
 //! Protocol: under the lock of the node's lists, into which its stocks' frames come first, what is
 //! free of a span leaves the lists and is reserved. It keeps its home, by which it goes back to
-//! where it was; a frame that was never added has none. Frames in use are not touched. Whoever
-//! takes out or brings back does so alone, as who adds and reserves memory.
+//! where it was; a frame that was never added has none. Frames in use are not touched. One takes
+//! memory out at a time ([`Leaving`]): what is out of his span is his, and he may bring it back.
 
 use super::flags::{Flags, HOME_MASK, NO_ZONE, node_of, zone_of};
 use super::frames::Frames;
@@ -21,7 +21,26 @@ pub(crate) enum Wanted {
     Out,
 }
 
+/// Holds the right to take memory out; given back on drop.
+pub(crate) struct Leaving<'a>(&'a Frames);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        *self.0.leaving.lock() = false;
+    }
+}
+
 impl Frames {
+    /// Begins to take memory out, `first` as the first frame, unless somebody else does so.
+    pub(crate) fn begin_leaving(&self, first: Pfn) -> Result<Leaving<'_>, MemoryMapError> {
+        let mut leaving = self.leaving.lock();
+        if *leaving {
+            return Err(MemoryMapError::Leaving(first));
+        }
+        *leaving = true;
+        Ok(Leaving(self))
+    }
+
     /// Checks that the frames of a span are of its node and of one zone, and what is wanted.
     pub(crate) fn check_span(&self, span: &NodeSpan, wanted: Wanted) -> Result<(), MemoryMapError> {
         let outside = MemoryMapError::Outside(span.first);
@@ -54,7 +73,7 @@ impl Frames {
         self.frame(pfn).flags.fixed(HOME_MASK)
     }
 
-    /// Whether a frame is reserved: whoever changes that does so alone.
+    /// Whether a frame is reserved.
     pub(crate) fn is_out(&self, pfn: Pfn) -> bool {
         self.frame(pfn).flags.fixed(Flags::RESERVED.bits()) != 0
     }

@@ -15,7 +15,7 @@ use super::store::{self, FrameMeta, Store};
 use super::zones::Wanted;
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
 use crate::charge::Charges;
-use crate::sync::{self, CellName};
+use crate::sync::{self, CellName, SpinLock};
 
 /// One past the last frame below 4 GiB.
 const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
@@ -132,6 +132,7 @@ impl<'a> FrameSetup<'a> {
             movable: movable.iter().any(|span| span.frames > 0),
             wanted: Wanted::default(),
             is_bounded: false,
+            leaving: SpinLock::new(false),
         };
         frames.queue.label();
         frames.pool.label();
@@ -187,6 +188,8 @@ pub enum MemoryMapError {
     NeverAdded(Pfn),
     /// The frame lies on another node than the span says, or in another zone than its first.
     Elsewhere(Pfn),
+    /// Another call is taking memory out, perhaps this frame.
+    Leaving(Pfn),
 }
 
 impl fmt::Display for MemoryMapError {
@@ -207,6 +210,9 @@ impl fmt::Display for MemoryMapError {
                 "{pfn} lies on another node than named or in another zone than the first frame: \
                  name each part by itself"
             ),
+            Self::Leaving(pfn) => {
+                write!(f, "{pfn} stays: another call is taking memory out: try again after it")
+            }
         }
     }
 }
@@ -259,8 +265,8 @@ impl Frames {
     /// No frames (`count` 0) can be taken out anywhere.
     ///
     /// # Errors
-    /// When the frames are not of one node and one zone, when one of them is not free, or when they
-    /// are an outside owner's. Nothing has changed then.
+    /// When the frames are not of one node and one zone, when one of them is not free, when they are
+    /// an outside owner's, or while another call takes memory out. Nothing has changed then.
     pub fn reserve(&self, first: Pfn, count: u64) -> Result<(), MemoryMapError> {
         if count == 0 {
             return Ok(());
@@ -272,6 +278,7 @@ impl Frames {
         if self.has_outside_owner() {
             return Err(MemoryMapError::OthersOwn(first));
         }
+        let _alone = self.begin_leaving(first)?;
         let id = self.node(first);
         let mut node = self.store.nodes()[usize::from(id.0)].lock();
         self.recall(&mut node, id);

@@ -103,6 +103,26 @@ fn tables_stay_and_shared_pages_go() {
     Audit::of(&mem).space(&space).check();
 }
 
+/// `tell` comes while what has left is out: of that nobody else may say that it is his.
+#[test]
+fn one_takes_memory_out_at_a_time() {
+    let (mem, space) = world("pinfold");
+    let pfn = store(&space, 16, 1).unwrap();
+    let held = space.get(pages(16, 1), Access::Write).unwrap();
+    let (mut stays, first) = (0, APART.first);
+    let result = Memory::offline(&mem, &APART, |_, _| {
+        stays += 1;
+        let error = MemoryMapError::Leaving(first);
+        assert_eq!(offline(&mem, &APART).0, Err(OfflineError::Span(error)));
+        assert_eq!(mem.frames().reserve(first, 1), Err(error));
+    });
+    assert_eq!((result, stays), (Err(OfflineError::Stays(1)), 1));
+    assert!((APART.first.0..APART.end()).contains(&pfn.0));
+    drop(held);
+    assert_eq!(offline(&mem, &APART).0, Ok(()), "the right was given back");
+    Audit::of(&mem).space(&space).check();
+}
+
 #[test]
 fn without_room_elsewhere_it_stays() {
     let (mem, space) = world("pinfold");
