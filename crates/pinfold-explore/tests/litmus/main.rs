@@ -115,6 +115,49 @@ fn coherence() {
     check("stores come after updates", &[&add, &[st(X, 5, RLX)]], "[[0], []] [5", ALWAYS);
 }
 
+/// Facts T22 with a page's entry, references and mark in three words, as Linux has them: merging
+/// takes the entry away, finds no reference, takes the mark away (0 is marked) and puts the same
+/// entry back; a pin finds the entry, takes a reference, and finds entry and mark as they were. Of
+/// the barriers that 6.1 brought each is needed, and 5.19 had but the pin's own.
+#[test]
+fn a_mark_apart_from_the_references() {
+    const REFS: usize = 1;
+    const MARK: usize = 2;
+    let merged_and_pinned = |barriers: [bool; 4]| {
+        let [cleared, unmarked, referred, looked] = barriers;
+        let when = |there: bool, ins: Ins| there.then_some(ins);
+        let merging = [
+            Some(Ins::Add(X, 1, RLX)),
+            when(cleared, MB()),
+            Some(ld(REFS, RLX)),
+            Some(st(MARK, 1, RLX)),
+            when(unmarked, MB()),
+            Some(st(X, 0, RLX)),
+        ];
+        let pinning = [
+            Some(ld(X, RLX)),
+            Some(Ins::Add(REFS, 1, RLX)),
+            when(referred, MB()),
+            Some(ld(X, RLX)),
+            when(looked, fence(ACQ)),
+            Some(ld(MARK, RLX)),
+        ];
+        let lanes = [merging, pinning].map(|lane| lane.into_iter().flatten().collect());
+        let program = Program { vars: 3, lanes: lanes.into() };
+        [Model::Sc, Model::Tso, Model::Weak].map(|model| {
+            let both = |seen: &String| seen.starts_with("[[0, 0], [0, 0, 0, 0]]");
+            outcomes(&program, model).iter().any(both)
+        })
+    };
+    assert_eq!(merged_and_pinned([true; 4]), NEVER, "6.1");
+    assert_eq!(merged_and_pinned([false, false, true, false]), WEAK, "5.19 and 6.0");
+    for missing in 0..4 {
+        let mut barriers = [true; 4];
+        barriers[missing] = false;
+        assert_eq!(merged_and_pinned(barriers), WEAK, "without barrier {missing}");
+    }
+}
+
 #[test]
 fn a_failed_exchange_has_its_failure_ordering() {
     let lanes = |failure| [Ins::Cas(Y, 9, 9, Order::Full, failure), ld(X, RLX)];
