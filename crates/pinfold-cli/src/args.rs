@@ -114,10 +114,10 @@ impl Command {
             Self::Pressure(args) => args.format.into(),
             Self::Soak(args) => args.format.into(),
             Self::Import(args) => args.format().into(),
+            Self::Rules(args) => args.format.into(),
+            Self::Calls(args) => args.format.into(),
             Self::Fuzz(_)
             | Self::Identify(_)
-            | Self::Rules(_)
-            | Self::Calls(_)
             | Self::Fmt(_)
             | Self::New(_)
             | Self::Completions(_)
@@ -404,6 +404,9 @@ pub(crate) struct RulesArgs {
     /// two rule sets to compare
     #[arg(value_name = "SET", num_args = 0..=2)]
     pub(crate) sets: Vec<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// `pinfold calls`
@@ -412,6 +415,9 @@ pub(crate) struct CallsArgs {
     /// The call to show: a name of the list, or what it is called in programs
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// `pinfold fmt`

@@ -73,10 +73,37 @@ impl Call {
     /// Every call, in the order of the page.
     pub(crate) const ALL: &'static [Self] = CALLS;
 
-    /// The call of that name.
+    /// The call of that name, whatever the case, and whether with `-`, `_` or a blank.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
-        CALLS.iter().find(|call| call.name == name || call.also.contains(&name))
+        let name = folded(name);
+        CALLS.iter().find(|call| call.names().any(|known| folded(known) == name))
     }
+
+    /// The name that is most like one that is unknown, if one is near enough to be meant.
+    pub(crate) fn meant(name: &str) -> Option<&'static str> {
+        let name = folded(name);
+        let all = CALLS.iter().flat_map(Self::names);
+        let alike = all.map(|known| {
+            let known_folded = folded(known);
+            let part = name.len() > 2 && known_folded.contains(&name);
+            let near = strsim::normalized_damerau_levenshtein(&name, &known_folded);
+            (if part { near.max(ALIKE) } else { near }, known)
+        });
+        let near = alike.filter(|(likeness, _)| *likeness >= ALIKE);
+        near.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, known)| known)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.also.iter().copied())
+    }
+}
+
+/// How similar a name must be to be suggested, from 0 to 1.
+const ALIKE: f64 = 0.6;
+
+/// A name as it is compared.
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase().replace(['_', ' '], "-")
 }
 
 /// A row of a call's history.
@@ -96,7 +123,7 @@ const CALLS: &[Call] = &[
     Call {
         name: "io-uring-buffers",
         title: "io_uring: fixed buffers, IORING_REGISTER_BUFFERS",
-        also: &["io-uring", "io_uring", "io_uring_register"],
+        also: &["io-uring", "io-uring-register", "uring", "IORING_REGISTER_BUFFERS"],
         eras: &[
             era("5.1", Get, "long, slow, for writing", "M"),
             era("5.6", Pin, "long, slow (later fast first), for writing", "M; seen in 6.18"),
@@ -109,7 +136,7 @@ const CALLS: &[Call] = &[
     Call {
         name: "rdma",
         title: "RDMA: ibv_reg_mr, a memory region that is pinned",
-        also: &["ibv_reg_mr", "ibv-reg-mr", "infiniband"],
+        also: &["ibv_reg_mr", "infiniband", "verbs", "mlx5", "gdr"],
         eras: &[
             era("3.1", Get, "long, slow, for writing, or forced where the region is read", "M"),
             era("5.6", Pin, "long, fast then slow, for writing, or forced where it is read", "M"),
@@ -154,7 +181,7 @@ const CALLS: &[Call] = &[
     Call {
         name: "gpu",
         title: "GPU drivers: memory of the process for the device (userptr, SVM)",
-        also: &["userptr", "svm", "hmm"],
+        also: &["userptr", "svm", "hmm", "amdgpu", "i915", "nouveau", "xe", "drm"],
         eras: &[
             era("3.16", Get, "while a job runs, with a notifier that takes it back", "M"),
             era("5.4", Follow, "amdgpu and nouveau: hmm_range_fault, no reference", "M"),
@@ -169,7 +196,7 @@ const CALLS: &[Call] = &[
     Call {
         name: "o-direct",
         title: "O_DIRECT: read(2), write(2), libaio and io_uring without fixed buffers",
-        also: &["O_DIRECT", "odirect", "aio", "direct-io"],
+        also: &["odirect", "aio", "libaio", "direct-io", "dio", "io_submit"],
         eras: &[
             era("3.1", Get, "short, fast then slow; for writing where the file is read", "T"),
             era("6.5", Pin, "short, fast then slow; the same (block layer, iomap)", "T"),
@@ -197,7 +224,7 @@ const CALLS: &[Call] = &[
     Call {
         name: "msg-zerocopy",
         title: "MSG_ZEROCOPY: send(2) without a copy",
-        also: &["MSG_ZEROCOPY", "zerocopy"],
+        also: &["zerocopy", "SO_ZEROCOPY"],
         eras: &[era("4.14", Get, "until the completion is told, fast then slow, read", "M")],
         words: &["get A read as h0", "put h0"],
         fork: "The device only reads, so nothing of the process is lost. What is written before \
@@ -209,7 +236,7 @@ const CALLS: &[Call] = &[
     Call {
         name: "process-vm",
         title: "process_vm_readv(2), process_vm_writev(2)",
-        also: &["process_vm_readv", "process_vm_writev", "process_vm"],
+        also: &["process_vm_readv", "process_vm_writev"],
         eras: &[
             era("3.2", Get, "short, slow, as the call reads or writes, never forced", "M"),
             era("5.6", Pin, "short, slow, as the call reads or writes, never forced", "C; start M"),
@@ -261,7 +288,7 @@ const CALLS: &[Call] = &[
     Call {
         name: "posix-spawn",
         title: "posix_spawn(3), system(3) and popen(3) of the C library",
-        also: &["posix_spawn", "system", "popen"],
+        also: &["system", "popen", "spawn"],
         eras: &[era("3.1", Borrow, "vfork by clone: glibc from 2.24, musl; before: fork", "M")],
         words: &["vfork C", "exec"],
         fork: "As vfork where the library does it so; system and popen of glibc from 2.30 (M). An \

@@ -1,6 +1,7 @@
 //! What keeps the command from answering. Each failure says where it occurred and suggests a
 //! remedy.
 
+use crate::calls::Call;
 use crate::show;
 use pinfold::rules::{Named, RuleError};
 use pinfold_lab::campaign::CampaignError;
@@ -240,11 +241,13 @@ impl fmt::Display for Failure {
                 "`{name}` is a switch, and two rule sets are compared\n\
                  help: `pinfold rules {name}` shows its variants"
             ),
-            Self::NoCall(name) => write!(
-                f,
-                "no system call `{}` is in the table\nhelp: `pinfold calls` lists them",
-                show::word(name)
-            ),
+            Self::NoCall(name) => {
+                write!(f, "no system call `{}` is in the table", show::word(name))?;
+                if let Some(meant) = Call::meant(name) {
+                    write!(f, " (did you mean `{meant}`?)")?;
+                }
+                f.write_str("\nhelp: `pinfold calls` lists them")
+            }
             Self::Import(why) => write!(f, "{why}"),
             Self::Expectation { path, line, why } => write!(f, "{path}:{line}: {why}"),
             Self::NothingExpected(path) => write!(
@@ -302,7 +305,7 @@ mod tests {
         let meant = |text: &str| meant(&Rules::parse(text).expect_err("no rule set"));
         assert_eq!(meant("lates"), Some("latest"));
         assert_eq!(meant("linux5.9"), Some("5.9"));
-        assert_eq!(meant("v5.19"), Some("5.19"));
+        assert_eq!(meant("w5.19"), Some("5.19"));
         assert_eq!(meant("numa-skp=never"), Some("numa-skip"));
         assert_eq!(meant("swap-in-resue=x"), Some("swap-in-reuse"));
         assert_eq!(meant("pte-cow=refcount"), Some("ref-count"));

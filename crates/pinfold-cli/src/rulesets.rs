@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use pinfold::Rules;
-use pinfold::rules::PRESETS;
+use pinfold::rules::{Kernel, PRESETS};
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +20,21 @@ pub(crate) struct RuleSet {
     pub(crate) name: String,
     /// What it means.
     pub(crate) rules: Rules,
+}
+
+impl RuleSet {
+    /// The kernel that it was named by, unless that is a mainline release or a preset of another
+    /// kind.
+    pub(crate) fn kernel(&self) -> Option<Kernel> {
+        let base = self.name.split(',').next().unwrap_or(&self.name).trim();
+        Kernel::parse(base).ok().filter(|kernel| !kernel.is_mainline())
+    }
+
+    /// Whether it was given a variant of this switch.
+    pub(crate) fn overrides(&self, switch: &str) -> bool {
+        let mut given = self.name.split(',').filter_map(|item| item.split_once('='));
+        given.any(|(name, _)| name.trim() == switch)
+    }
 }
 
 /// Reads one rule set.

@@ -86,6 +86,14 @@ fn every_command_has_a_manual_page() {
     let mut wanted: BTreeSet<String> =
         listed().into_iter().map(|name| format!("pinfold-{name}.1")).collect();
     wanted.insert("pinfold.1".to_owned());
+    // What a page names as another is there, whatever it is the page of.
+    for page in &pages {
+        let text = fs::read_to_string(here.join("pages").join(page)).unwrap();
+        let named = text.split("pinfold\\-").skip(1).filter_map(|rest| rest.split_once("(1)"));
+        let below = named.map(|(name, _)| format!("pinfold-{}.1", name.replace('\\', "")));
+        wanted.extend(below.filter(|name| !name.contains(char::is_whitespace)));
+    }
+    assert!(wanted.contains("pinfold-import-strace.1"), "{wanted:?}");
     assert_eq!(pages, wanted);
     let check = fs::read_to_string(here.join("pages/pinfold-check.1")).unwrap();
     assert!(check.contains(".SH OPTIONS") && check.contains("executions"), "{check}");

@@ -93,9 +93,11 @@ pub fn rules_of(release: &str) -> Result<(Rules, String), String> {
 fn took_up(standing: Standing) -> bool {
     match standing {
         Standing::Taken(_) => true,
-        Standing::Kept(_) | Standing::Later(_) | Standing::Unchanged | Standing::Guess { .. } => {
-            false
-        }
+        Standing::Kept(_)
+        | Standing::Later(_)
+        | Standing::Open(_)
+        | Standing::Unchanged
+        | Standing::Guess { .. } => false,
     }
 }
 

@@ -4,10 +4,13 @@
 //! how far the kernel has come in the series. The rules are those of the base with every finding
 //! that the point has reached; a point that a name does not tell has reached none but those that
 //! the series began with. What is neither found nor unchanged in mainline is a guess, and said to
-//! be one ([`Standing::Guess`]).
+//! be one ([`Standing::Guess`]); what the name leaves open is said to be that ([`Standing::Open`]).
+//! [`Kernel::doubts`] lists both with what the kernel may have instead, for who can ask both ways.
 //!
 //! - INV-KERNEL-1: every name of a mainline release is a kernel at point 0 with the rules of the
 //!   release, so that nothing changes for who names one.
+//! - INV-KERNEL-2: a doubt is about what the kernel is not taken to have, and there is none about a
+//!   switch of which its standing is known.
 //!
 //! facts 0.4
 
@@ -15,6 +18,10 @@ use super::error::RuleError;
 use super::series::{Distribution, Evidence, Finding, Maker, Series};
 use super::switches::{Switch, TABLE};
 use super::{Release, Rules, SwitchInfo, VariantInfo};
+
+mod doubt;
+
+pub use doubt::{Doubt, Unknown};
 
 /// More point releases than any series has had.
 const MOST_POINTS: u16 = 511;
@@ -28,9 +35,18 @@ pub enum Point {
     Newest,
     /// This point release, or this build of a distribution; 0 is the mainline release.
     Exact(u16),
-    /// At least this point release: the name has a package number, and the table of packages
-    /// leads here.
+    /// At least this point release, and nobody says how much more: the name has a package number
+    /// beyond the last that is known, or is that of a vendor who keeps the number.
     AtLeast(u16, Evidence),
+    /// The name has a package number that lies between two that are known.
+    Between {
+        /// What the lower package holds: the kernel has this at least.
+        from: u16,
+        /// What the higher one holds: the kernel has less.
+        below: u16,
+        /// What the lower number rests on.
+        evidence: Evidence,
+    },
     /// The name does not tell.
     Unknown,
 }
@@ -56,6 +72,9 @@ pub struct Kernel {
     pub distribution: Option<&'static Distribution>,
     /// How far it has come.
     pub point: Point,
+    /// Who made it of a stable release and keeps that number, if the name tells and nobody looked
+    /// at what else it has: `SUSE`.
+    pub vendor: Option<&'static str>,
 }
 
 /// What is known of one switch in one kernel.
@@ -65,9 +84,12 @@ pub enum Standing {
     Taken(&'static Finding),
     /// It is known to have kept what its base has.
     Kept(&'static Finding),
-    /// The series takes it up at a point that this kernel has not reached, or may not have; it has
-    /// what the base has.
+    /// The series takes it up at a point that this kernel has not reached; it has what the base
+    /// has.
     Later(&'static Finding),
+    /// The series takes it up at a point that this kernel may have reached or not: the name does
+    /// not tell. It is taken to have what it has for certain.
+    Open(&'static Finding),
     /// Mainline has not changed it since the base, so there is nothing to take up.
     Unchanged,
     /// Mainline changed it after the base, and nobody looked whether this kernel took that up: that
@@ -83,7 +105,8 @@ pub enum Standing {
 impl Kernel {
     /// Reads a release (`5.15`), a point release (`5.15.133`), the newest of a series (`5.15.y`), a
     /// series or release of a distribution (`el9`, `bookworm`), or a name as `uname -r` prints it
-    /// (`6.1.0-18-amd64`, `5.14.0-427.el9.x86_64`).
+    /// (`6.1.0-18-amd64`, `5.14.0-427.el9.x86_64`). A `v` may stand before a number, and `debian12`
+    /// and `ubuntu22.04` for their names.
     ///
     /// # Errors
     /// When it is none of these, or there are no rules for its release, or no such point release.
@@ -95,18 +118,20 @@ impl Kernel {
                 series,
                 distribution: Some(known),
                 point: Point::Newest,
+                vendor: None,
             });
         }
         if let Some(series) = Series::named(text) {
             return Ok(Self::of(series, Point::Newest));
         }
         let number = text.strip_prefix("linux-").unwrap_or(text);
+        let number = number.strip_prefix('v').unwrap_or(number);
         let Some((release, rest)) = Release::split(number.as_bytes()) else {
             return Err(RuleError::unknown_base(text));
         };
         release.checked()?;
         let series = Series::stable(release);
-        let at = |point| Self { base: release, series, distribution: None, point };
+        let at = |point| Self { base: release, series, distribution: None, point, vendor: None };
         let kernel = match rest {
             [] => at(Point::Exact(0)),
             b".y" => at(Point::Newest),
@@ -131,7 +156,7 @@ impl Kernel {
 
     /// A kernel of a series.
     const fn of(series: &'static Series, point: Point) -> Self {
-        Self { base: series.base, series: Some(series), distribution: None, point }
+        Self { base: series.base, series: Some(series), distribution: None, point, vendor: None }
     }
 
     /// The kernel of a package, from what follows `x.y.0-` in its name.
@@ -149,13 +174,20 @@ impl Kernel {
         let ours = |known: &&Distribution| known.base == self.base && known.maker == maker;
         let Some(known) = Distribution::ALL.iter().find(ours) else { return self };
         let held = if number < CLOUD_PACKAGES { known.point(number) } else { None };
-        let point =
-            held.map_or(Point::Unknown, |(point, evidence)| Point::AtLeast(point, evidence));
+        let point = match (held, known.next(number)) {
+            (None, _) => Point::Unknown,
+            (Some((point, evidence)), None) => Point::AtLeast(point, evidence),
+            (Some((from, evidence)), Some(below)) => Point::Between { from, below, evidence },
+        };
         Self { distribution: Some(known), point, ..self }
     }
 
-    /// The kernel of a point release, with the distribution that its name ends with.
+    /// The kernel of a point release, with the distribution that its name ends with, or the vendor.
     fn flavoured(self, tail: &[u8]) -> Self {
+        if let (Some(vendor), Point::Exact(point)) = (vendor(tail), self.point) {
+            let point = Point::AtLeast(point, Evidence::Found);
+            return Self { vendor: Some(vendor), point, ..self };
+        }
         let Some(tail) = tail.strip_prefix(b"+deb") else { return self };
         // A backport to an older release names that one, and is of no distribution here.
         let ours = |known: &&Distribution| {
@@ -176,7 +208,7 @@ impl Kernel {
         let newest = self.series.map_or(0, Series::newest);
         match self.point {
             Point::Exact(point) | Point::AtLeast(point, _) => (point > newest).then_some(newest),
-            Point::Newest | Point::Unknown => None,
+            Point::Newest | Point::Between { .. } | Point::Unknown => None,
         }
     }
 
@@ -184,9 +216,21 @@ impl Kernel {
     const fn reached(&self) -> u16 {
         match self.point {
             Point::Newest => u16::MAX,
-            Point::Exact(point) | Point::AtLeast(point, _) => point,
+            Point::Exact(point) | Point::AtLeast(point, _) | Point::Between { from: point, .. } => {
+                point
+            }
             Point::Unknown => 0,
         }
+    }
+
+    /// Whether the name leaves open if it has come to a point that lies beyond what it has reached.
+    fn may_have_reached(&self, point: u16) -> bool {
+        let limit = match self.point {
+            Point::Newest | Point::Exact(_) => return false,
+            Point::Between { below, .. } => below,
+            Point::AtLeast(..) | Point::Unknown => u16::MAX,
+        };
+        point > self.reached() && point < limit
     }
 
     fn findings(&self) -> &'static [Finding] {
@@ -207,6 +251,9 @@ impl Kernel {
         let entry = &TABLE[switch as usize];
         let base = (entry.get)(&Rules::at(self.base));
         let mut about = self.findings().iter().filter(|finding| finding.switch == switch);
+        if let Some(open) = about.clone().find(|finding| self.may_have_reached(finding.from)) {
+            return Standing::Open(open);
+        }
         let reached = about.clone().rfind(|finding| finding.from <= self.reached());
         if let Some(finding) = reached {
             let kept = finding.variant == base;
@@ -227,6 +274,57 @@ impl Kernel {
     pub fn standings(&self) -> impl Iterator<Item = (&'static SwitchInfo, Standing)> + '_ {
         let switches = Switch::ALL.iter().zip(TABLE);
         switches.map(|(&switch, entry)| (&entry.info, self.standing(switch)))
+    }
+}
+
+impl Kernel {
+    /// What is not known of its switches, in historic order; of each, the variants that it may have
+    /// instead, oldest first.
+    pub fn doubts(&self) -> impl Iterator<Item = Doubt> + '_ {
+        Switch::ALL.iter().flat_map(move |&switch| {
+            let guess = matches!(self.standing(switch), Standing::Guess { .. });
+            let later = Release::all().filter(move |release| guess && *release > self.base);
+            let findings = self.findings().iter().filter(move |finding| {
+                finding.switch == switch && self.may_have_reached(finding.from)
+            });
+            self.guesses(switch, later).chain(
+                findings.map(move |finding| {
+                    self.doubt(switch, finding.variant, Unknown::Open(finding))
+                }),
+            )
+        })
+    }
+
+    /// What mainline has had of a switch in these releases, each variant as it comes.
+    fn guesses(
+        &self,
+        switch: Switch,
+        releases: impl Iterator<Item = Release>,
+    ) -> impl Iterator<Item = Doubt> {
+        let entry = &TABLE[switch as usize];
+        let held = (entry.get)(&self.rules());
+        let believed = self.believed(switch);
+        let mut seen = 1_u32 << held;
+        releases.filter_map(move |since| {
+            let variant = (entry.get)(&Rules::at(since));
+            let new = seen & (1 << variant) == 0;
+            seen |= 1 << variant;
+            let believed = believed == Some(variant);
+            new.then(|| self.doubt(switch, variant, Unknown::Guess { since, believed }))
+        })
+    }
+
+    fn doubt(&self, switch: Switch, variant: usize, why: Unknown) -> Doubt {
+        let entry = &TABLE[switch as usize];
+        let variants = entry.info.variants;
+        let held = &variants[(entry.get)(&self.rules())];
+        Doubt { switch: &entry.info, held, other: &variants[variant], why }
+    }
+
+    /// The variant that its series is believed to have by now, from memory alone.
+    fn believed(&self, switch: Switch) -> Option<usize> {
+        let series = self.series.map_or(&[][..], Series::believed);
+        series.iter().find(|finding| finding.switch == switch).map(|finding| finding.variant)
     }
 }
 
@@ -255,6 +353,21 @@ fn marks(rest: &[u8], name: &[u8]) -> bool {
         let next = rest.get(at + word.len());
         word[0] == b'.' && &word[1..] == name && !next.is_some_and(u8::is_ascii_alphanumeric)
     })
+}
+
+/// Who keeps the number of a stable release for a kernel with more in it: from what follows that
+/// number. SUSE's packages have a number with dots before the flavour, Oracle's an `uek`.
+fn vendor(tail: &[u8]) -> Option<&'static str> {
+    let package = tail.strip_prefix(b"-")?;
+    let numbers = package.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let (numbers, flavour) = package.split_at(numbers);
+    if package.windows(3).any(|word| word == b"uek") {
+        return Some("Oracle");
+    }
+    const FLAVOURS: &[&[u8]] =
+        &[b"-default", b"-azure", b"-rt", b"-preempt", b"-64kb", b"-kvmsmall"];
+    let suse = numbers.contains(&b'.') && FLAVOURS.iter().any(|name| flavour.starts_with(name));
+    suse.then_some("SUSE")
 }
 
 /// Who makes a kernel of this flavour: Debian's are named for the architecture.

@@ -271,7 +271,7 @@ pub use error::{Named, RuleError};
 pub use given::Given;
 pub use info::{Difference, PRESETS, Status, SwitchInfo, VariantInfo};
 pub use interface::Interface;
-pub use kernel::{Kernel, Point, Standing};
+pub use kernel::{Doubt, Kernel, Point, Standing, Unknown};
 pub use release::{Base, Release};
 pub use series::{Distribution, Evidence, Finding, Series};
 pub use snapshot::{

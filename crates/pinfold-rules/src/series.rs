@@ -15,8 +15,8 @@ use core::fmt;
 
 use super::switches::{
     ClearRefsPinned, CollapseSync, CowPublish, FastRecheck, FaultLock, ForceWrite, ForkPin,
-    ForkRace, GupNuma, GupStack, HeadRecheck, LargeCow, LazyFree, LongtermZone, MemcgLock,
-    MigrationKind, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup,
+    ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LazyFree, LongtermZone,
+    MemcgLock, MigrationKind, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup,
     RemapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch, TailRefs, ThpNuma, UffdContinue,
     UffdWpFlush, WriteUpgrade, ZapRmap, ZeroPin,
 };
@@ -95,9 +95,20 @@ impl Series {
         SERIES.iter().find(|series| series.base == base && series.name.ends_with(".y"))
     }
 
-    /// The series of that name.
+    /// The series of that name; `rhel9` is el9.
     pub fn named(name: &str) -> Option<&'static Self> {
-        SERIES.iter().find(|series| series.name == name)
+        let number = name.strip_prefix("rhel").unwrap_or_default();
+        let same = |series: &&Self| {
+            series.name == name || series.name.strip_prefix("el").is_some_and(|el| el == number)
+        };
+        SERIES.iter().find(same)
+    }
+
+    /// What its newer builds are believed to have, from memory and without a build: no preset rests
+    /// on it, but who asks about one is told.
+    pub fn believed(&self) -> &'static [Finding] {
+        let of = BELIEVED.iter().find(|(name, _)| *name == self.name);
+        of.map_or(&[], |(_, findings)| findings)
     }
 
     /// The last point release that anything here rests on: 0 if nothing has a number.
@@ -117,7 +128,7 @@ pub struct Distribution {
     /// The mainline release in the names of its kernels.
     pub base: Release,
     /// Package numbers, the N of `6.1.0-N-amd64`, and the point release that each holds. Those
-    /// between two of them hold at least what the lower one does.
+    /// between two of them hold at least what the lower one does, and less than the higher one.
     pub packages: &'static [(u16, u16, Evidence)],
     /// Who makes it.
     pub(super) maker: Maker,
@@ -136,9 +147,15 @@ impl Distribution {
     /// Every release that is known by name.
     pub const ALL: &'static [Self] = DISTRIBUTIONS;
 
-    /// The release of that name.
+    /// The release of that name, or title: `bookworm`, `Debian 12`, `debian12`.
     pub fn named(name: &str) -> Option<&'static Self> {
-        DISTRIBUTIONS.iter().find(|known| known.name == name)
+        let letters = |text: &'static str| text.bytes().filter(|byte| *byte != b' ');
+        let given = || name.bytes().filter(|byte| !matches!(byte, b' ' | b'-'));
+        let titled = |known: &&Self| {
+            let title = letters(known.title).map(|byte| byte.to_ascii_lowercase());
+            title.eq(given().map(|byte| byte.to_ascii_lowercase()))
+        };
+        DISTRIBUTIONS.iter().find(|known| known.name == name || titled(known))
     }
 
     /// The point release that a package holds at least, and what that rests on. Nothing for a
@@ -146,6 +163,12 @@ impl Distribution {
     pub fn point(&self, package: u16) -> Option<(u16, Evidence)> {
         let held = self.packages.iter().rev().find(|(first, ..)| *first <= package);
         held.map(|&(_, point, evidence)| (point, evidence))
+    }
+
+    /// The point release of the first known package after this one: what this one holds is older.
+    pub(super) fn next(&self, package: u16) -> Option<u16> {
+        let next = self.packages.iter().find(|(first, ..)| *first > package);
+        next.map(|&(_, point, _)| point)
     }
 }
 
@@ -235,7 +258,7 @@ const SERIES: &[Series] = &[
             HeadRecheck::Again 50 Read "c24d37322548, facts 0.1; its point: M";
             ForkPin::Copy 0 Read "facts 2.3";
             ForkRace::SeqCount 4 Read "57efa1fe5957, facts 2.5; its point: M";
-            NumaSkip::RefCount 102 Found "CVE-2022-48797, read in 262, facts 4.2";
+            NumaSkip::RefCount 102 Found "80d47f5de5e3, CVE-2022-48797, read in 262, facts 4.2";
             NumaFault::RestoreFirst 0 Read "facts 4.4";
             ThpNuma::Alone 0 Read "facts 4.4";
             ForceWrite::DirtyCow 0 Read "facts 3.4";
@@ -370,6 +393,12 @@ const SERIES: &[Series] = &[
         },
     },
     Series { name: "el9", base: release("5.14"), read: None, findings: &[] },
+];
+
+/// What series are believed to have by now (facts 0.4).
+const BELIEVED: &[(&str, &[Finding])] = &[
+    ("el8", findings! { Interfaces::PinUserPages 0 Memory "eddb1c228f79, facts 0.4"; }),
+    ("el9", findings! { PteCow::Exclusive 0 Memory "6c287605fd56, facts 0.4"; }),
 ];
 
 use Evidence::{Found, Memory};

@@ -31,7 +31,8 @@ impl LocksArg {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("seeded").multiple(true))]
 pub(crate) struct SearchArgs {
-    /// The memory model [default: weak; for `matrix` tso, or that of the table given to --expect]
+    /// The memory model [default: weak; for `matrix`, `when`, `cure` and `import` tso, or that of
+    /// the table given to --expect]
     #[arg(long, value_enum, value_name = "MODEL")]
     pub(crate) model: Option<ModelArg>,
     /// What the manager's own locks are [default: object]

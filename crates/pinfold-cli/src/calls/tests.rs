@@ -72,6 +72,27 @@ fn inv_calls_1_the_table_says_what_the_rules_say() {
 }
 
 #[test]
+fn a_call_is_found_however_it_is_written() {
+    let named = |name: &str| Call::named(name).map(|call| call.name);
+    for (written, name) in [
+        ("RDMA", "rdma"),
+        ("o_direct", "o-direct"),
+        ("O_DIRECT", "o-direct"),
+        ("libaio", "o-direct"),
+        ("amdgpu", "gpu"),
+        ("i915", "gpu"),
+        ("io_uring", "io-uring-buffers"),
+        ("process_vm_readv", "process-vm"),
+    ] {
+        assert_eq!(named(written), Some(name), "{written}");
+    }
+    assert_eq!(named("read"), None);
+    assert_eq!(Call::meant("vmsplic"), Some("vmsplice"));
+    assert_eq!(Call::meant("rmda"), Some("rdma"));
+    assert_eq!(Call::meant("quite-another"), None);
+}
+
+#[test]
 fn histories_are_in_order_and_names_are_unique() {
     let mut names: Vec<&str> = Vec::new();
     for call in Call::ALL {
@@ -81,6 +102,7 @@ fn histories_are_in_order_and_names_are_unique() {
             call.eras.iter().map(|era| era.from.parse().expect("a release")).collect();
         assert!(!from.is_empty() && from.is_sorted_by(|a, b| a < b), "{}", call.name);
     }
+    let mut names: Vec<String> = names.into_iter().map(super::folded).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();

@@ -1,12 +1,13 @@
 //! `pinfold check`: one search, or several one after another.
 
 use super::campaign::{self, Searched};
-use super::{Answer, kernel, load, warn_of_fewer, worst};
+use super::{Answer, doubts, kernel, load, warn_of_fewer, worst};
 use crate::args::{CheckArgs, TestFormat};
 use crate::console::Console;
 use crate::failure::{EXIT, Failure};
 use crate::find::{Loaded, Ready};
 use crate::progress::{Meter, Rate, searched, stop_flag};
+use crate::render::doubts::{Doubted, Doubts};
 use crate::render::kernel::outcomes;
 use crate::render::ktap::{self, Outcome, Test};
 use crate::render::summary::{self, Columns};
@@ -48,6 +49,7 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     let columns = Columns::new(names, shown.iter().map(String::as_str), console.look());
     let several = scenarios.len() * sets.len() > 1;
     let mut reports: Vec<Report> = Vec::new();
+    let mut unknown: Vec<Option<Doubts>> = Vec::new();
     let mut lost: Option<Failure> = None;
     let mut document = ktap::Document::default();
     if args.format == TestFormat::Ktap {
@@ -93,6 +95,11 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             let ends = (prepared.as_ref().ok().filter(|_| wanted))
                 .map(|prepared| prepared.ends(&options))
                 .inspect(|ends| found.take_outcomes(ends));
+            let about = (&loaded.scenario, loaded.path.as_str());
+            let doubts =
+                doubts::doubts(set, about, &found, (&options.config, &stop), &mut |one, other| {
+                    meter.show(|| format!("{name} under {}, {one}={other}", set.name));
+                });
             drop(meter);
             if let Some(file) = rest {
                 let argument = show::quoted(&file);
@@ -102,15 +109,26 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
             let place = single.then(|| keep(args, loaded, set, &found, console)).flatten();
             if args.format == TestFormat::Human {
                 let look = console.look();
+                let doubted = |doubts: &Option<Doubts>| {
+                    doubts.as_ref().map_or_else(Vec::new, |doubts| doubts.section(look))
+                };
                 let text = match (several, look.detail) {
-                    (true, Detail::Screen) => columns.line(&found, look),
-                    (true, Detail::All) => report::draw(&found, look) + "\n",
-                    (false, _) => report::draw_saved(&found, place.as_ref(), look),
+                    (true, Detail::Screen) => {
+                        let doubt = doubts.as_ref().map(|doubts| doubts.draw(look));
+                        columns.line(&found, look) + &doubt.unwrap_or_default()
+                    }
+                    (true, Detail::All) => {
+                        report::draw_doubted(&found, None, doubted(&doubts), look) + "\n"
+                    }
+                    (false, _) => {
+                        report::draw_doubted(&found, place.as_ref(), doubted(&doubts), look)
+                    }
                 };
                 let all = ends.map_or_else(String::new, |ends| outcomes(&ends, look));
                 console.print(&(text + &all))?;
             }
             reports.push(found);
+            unknown.push(doubts);
         }
         if args.format == TestFormat::Ktap {
             let begun = reports.get(row * sets.len()..).unwrap_or_default();
@@ -120,7 +138,12 @@ pub(crate) fn check(args: &CheckArgs, console: &mut Console) -> Answer {
     }
     let asked = scenarios.len() * sets.len();
     match args.format {
-        TestFormat::Json => console.print(&json::reports(&reports, asked)?)?,
+        TestFormat::Json => {
+            let pairs = reports.iter().zip(&unknown);
+            let doubted: Vec<Doubted<'_>> =
+                pairs.map(|(report, doubts)| Doubted::new(report, doubts.as_ref())).collect();
+            console.print(&json::reports(&doubted, asked)?)?;
+        }
         TestFormat::Human if several => {
             console.print(&summary::total(&reports, asked, console.look()))?;
         }

@@ -1,11 +1,12 @@
 //! `pinfold when` and `pinfold cure`: what turned a scenario's verdict, and what would.
 
-use super::{Answer, load};
+use super::{Answer, doubts, load};
 use crate::args::{CELL_EXECUTIONS, CureArgs, Format, ModelArg, SearchArgs, WhenArgs};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::find::Loaded;
 use crate::progress::{Meter, stop_flag};
+use crate::render::doubts::Doubts;
 use crate::render::history::{Asked, cured, history};
 use crate::render::json;
 use crate::rulesets;
@@ -66,9 +67,15 @@ pub(crate) fn cure(args: &CureArgs, console: &mut Console) -> Answer {
         question.goes_on()
     });
     drop(meter);
+    let about = (&question.loaded.scenario, question.loaded.path.as_str());
+    let how = (&question.options.config, &question.stop);
+    let unknown = doubts::doubts(&set, about, &base, how, &mut |_, _| {});
     let text = match args.format {
-        Format::Human => cured(&question.asked(Some(&base)), &found, console.look()),
-        Format::Json => json::document(&Cured::of(&question, &base, &found))?,
+        Format::Human => {
+            let doubt = unknown.as_ref().map(|unknown| unknown.draw(console.look()));
+            cured(&question.asked(Some(&base)), &found, console.look()) + &doubt.unwrap_or_default()
+        }
+        Format::Json => json::document(&Cured::of(&question, &base, &found, unknown.as_ref()))?,
     };
     console.print(&text)?;
     let verdict = match (base.verdict, found.found.is_empty()) {
@@ -214,6 +221,9 @@ struct Cured<'a> {
     tried: u64,
     size: usize,
     ended: bool,
+    /// What is not known of the kernel, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<&'a Doubts>,
 }
 
 #[derive(Serialize)]
@@ -223,7 +233,12 @@ struct CuredBy {
 }
 
 impl<'a> Cured<'a> {
-    fn of(question: &'a Question, base: &'a Report, cures: &Cures) -> Self {
+    fn of(
+        question: &'a Question,
+        base: &'a Report,
+        cures: &Cures,
+        kernel: Option<&'a Doubts>,
+    ) -> Self {
         let by =
             |cure: &Cure| CuredBy { released: cure.is_released(), changes: changes(&cure.changes) };
         Self {
@@ -238,6 +253,7 @@ impl<'a> Cured<'a> {
             tried: cures.tried,
             size: cures.size,
             ended: cures.ended,
+            kernel,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `pinfold import strace`: a recording of a program as a scenario, and whether the program is
 //! safe.
 
-use super::Answer;
+use super::{Answer, doubts};
 use crate::args::{CELL_EXECUTIONS, Format, ImportArgs, ModelArg, Recorder, StraceArgs};
 use crate::calls::{Call, Hold};
 use crate::console::Console;
@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::files::{self, Output};
 use crate::find::{self, Source};
 use crate::progress::{Meter, stop_flag};
+use crate::render::doubts::Doubts;
 use crate::render::{json, report};
 use crate::rulesets::{self, RuleSet};
 use crate::show;
@@ -160,6 +161,13 @@ fn ask(
     let loaded = find::parse(source, console.error_style())?;
     meter.show(|| format!("{} under {}", loaded.scenario.name.as_str(), set.name));
     let found = pinfold_lab::check(&loaded.scenario, &path, &set.rules, &options, &mut |_| {});
+    let about = (&loaded.scenario, path.as_str());
+    let unknown =
+        doubts::doubts(set, about, &found, (&options.config, &stop), &mut |one, other| {
+            meter.show(|| {
+                format!("{} under {}, {one}={other}", loaded.scenario.name.as_str(), set.name)
+            });
+        });
     options.detail = Detail::Verdict;
     let name = name(&args.files);
     let eras = history(recording, &name, &options, &stop, &mut meter)?;
@@ -169,11 +177,14 @@ fn ask(
     match args.format {
         Format::Json => {
             let (left_out, releases) = (made.left.as_slice(), eras.as_slice());
-            let document = Document { report: &found, answer: verdict, left_out, releases };
+            let kernel = unknown.as_ref();
+            let document = Document { report: &found, answer: verdict, left_out, releases, kernel };
             console.print(&json::document(&document)?)?;
         }
         Format::Human => {
-            let drawn = report::draw(&found, console.look());
+            let look = console.look();
+            let doubts = unknown.as_ref().map_or_else(Vec::new, |unknown| unknown.section(look));
+            let drawn = report::draw_doubted(&found, None, doubts, look);
             let summary = summary(set, &found, absent, &eras, made);
             console.print(&format!("{drawn}\n{summary}"))?;
         }
@@ -205,6 +216,9 @@ struct Document<'a> {
     answer: Verdict,
     left_out: &'a [String],
     releases: &'a [Era],
+    /// What is not known of the kernel, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<&'a Doubts>,
 }
 
 /// What a verdict about a scenario says of the program: nothing found in a part of it is PARTIAL.

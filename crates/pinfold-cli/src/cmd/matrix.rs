@@ -4,13 +4,14 @@
 //! counter and send their results to the main thread; only the main thread writes.
 
 use super::expect::{Expected, agrees};
-use super::{Answer, load, mends, warn_of_fewer};
+use super::{Answer, doubts, load, mends, warn_of_fewer};
 use crate::args::{CELL_EXECUTIONS, LocksArg, MatrixArgs, ModelArg, TestFormat};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
 use crate::find::{self, Loaded};
 use crate::progress::{Meter, stop_flag};
+use crate::render::doubts::Doubts;
 use crate::render::html::history::{History, Run, history};
 use crate::render::json;
 use crate::render::ktap::{self, Outcome, Test};
@@ -115,8 +116,8 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         put(page, &table, (&runs, mended), console)?;
     }
     let text = match args.format {
-        TestFormat::Human => draw(&table, console.look()),
-        TestFormat::Json => json::document(&document(&table, &reports))?,
+        TestFormat::Human => draw(&table, console.look()) + &doubts::note(&sets, console.look()),
+        TestFormat::Json => json::document(&document(&table, &reports, &sets))?,
         TestFormat::Ktap => {
             let (text, code) = tested(&table, &reports);
             console.print(&text)?;
@@ -333,6 +334,9 @@ struct Document<'a> {
     rules: &'a [String],
     seconds: f64,
     cells: Vec<DocumentCell<'a>>,
+    /// How much is not known of the kernels among the rule sets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kernels: Vec<Doubts>,
 }
 
 #[derive(Serialize)]
@@ -345,7 +349,7 @@ struct DocumentCell<'a> {
     report: &'a Report,
 }
 
-fn document<'a>(table: &'a Matrix, reports: &'a [Report]) -> Document<'a> {
+fn document<'a>(table: &'a Matrix, reports: &'a [Report], sets: &[RuleSet]) -> Document<'a> {
     let cells = table.rows.iter().flat_map(|row| &row.cells).zip(reports);
     let cells = cells
         .map(|(cell, report)| DocumentCell {
@@ -356,5 +360,5 @@ fn document<'a>(table: &'a Matrix, reports: &'a [Report]) -> Document<'a> {
         })
         .collect();
     let Matrix { rules, model, seconds, .. } = table;
-    Document { pinfold: FORMAT, model, rules, seconds: *seconds, cells }
+    Document { pinfold: FORMAT, model, rules, seconds: *seconds, cells, kernels: doubts::of(sets) }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod campaign;
 pub(crate) mod check;
+mod doubts;
 mod expect;
 pub(crate) mod explain;
 pub(crate) mod fmt;

@@ -1,14 +1,16 @@
 //! `pinfold rules`: lists the rule sets and switches, shows one of them, or compares two. Of a
 //! kernel with backports it shows what that is taken for, and what is known of it.
 
+mod document;
+
 use super::Answer;
-use crate::args::RulesArgs;
+use crate::args::{Format, RulesArgs};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::render::{Look, kernels as of_kernel, rules as render};
 use crate::rulesets;
-use pinfold::Rules;
-use pinfold::rules::{Kernel, SwitchInfo};
+use document::{document, set, switch};
+use pinfold::rules::Kernel;
 use pinfold_lab::report::Verdict;
 
 /// Lists, shows or compares.
@@ -17,6 +19,10 @@ use pinfold_lab::report::Verdict;
 /// When a name is neither a rule set nor, if it is the only one, a switch; or the result cannot be
 /// written.
 pub(crate) fn rules(args: &RulesArgs, console: &mut Console) -> Answer {
+    if args.format == Format::Json {
+        console.print(&document(&args.sets)?)?;
+        return Ok(Verdict::Pass.exit_code());
+    }
     let look = console.look();
     let text = match args.sets.as_slice() {
         [left, right] => render::difference(&set(left)?, &set(right)?, look),
@@ -41,15 +47,4 @@ fn whole(name: &str, look: &Look) -> Result<String, Failure> {
         Ok(kernel) if !kernel.is_mainline() => of_kernel::kernel(&set.name, &kernel, look),
         _ => render::set(&set, look),
     })
-}
-
-fn switch(name: &str) -> Option<&'static SwitchInfo> {
-    Rules::switches().find(|switch| switch.name == name)
-}
-
-fn set(name: &str) -> Result<rulesets::RuleSet, Failure> {
-    match switch(name) {
-        Some(_) => Err(Failure::SwitchForSet(name.to_owned())),
-        None => rulesets::one(name),
-    }
 }

@@ -73,16 +73,20 @@ pub(crate) fn man(args: &ManArgs, console: &mut Console) -> Answer {
     };
     fs::create_dir_all(directory)
         .map_err(|why| Failure::Unwritable { path: show::path(directory), why })?;
-    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
-    let subs: Vec<clap::Command> = shown.cloned().collect();
-    let mut pages = vec![("pinfold".to_owned(), command)];
-    pages.extend(subs.into_iter().map(|sub| (format!("pinfold-{}", sub.get_name()), sub)));
-    for (name, command) in pages {
+    for (name, command) in pages("pinfold", command) {
         let path = directory.join(format!("{name}.{SECTION}"));
         Output::open(&path)?.put(&page(command, &name)?)?;
         console.print(&format!("{}\n", show::path(&path)))?;
     }
     Ok(Verdict::Pass.exit_code())
+}
+
+/// A command and those below it, each with the name of its page.
+fn pages(name: &str, command: clap::Command) -> Vec<(String, clap::Command)> {
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let below: Vec<_> =
+        shown.flat_map(|sub| pages(&format!("{name}-{}", sub.get_name()), sub.clone())).collect();
+    [vec![(name.to_owned(), command)], below].concat()
 }
 
 /// The manual page of a command.

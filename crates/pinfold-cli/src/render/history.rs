@@ -1,5 +1,6 @@
 //! The history of a scenario by release, and the sets of switches that would have saved it.
 
+use super::matrix::other_model;
 use super::report::word;
 use super::summary::story;
 use super::text::{clean, counted, fold, pad, pad_left, seconds, thousands, width};
@@ -33,6 +34,12 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// What other machines may do.
+    fn other_machines(&self, look: &Look) -> Vec<String> {
+        let text = other_model(self.model.name()).map(|told| format!("{}: {told}", self.model));
+        text.map_or_else(Vec::new, |text| fold(&text, look.width, 2))
+    }
+
     fn head(&self, what: &str, facts: &[String], look: &Look) -> Vec<String> {
         let subject = clean(format!("{}  {}", self.name, self.title).trim_end(), look);
         let path = clean(self.path, look);
@@ -80,6 +87,7 @@ pub(crate) fn history(asked: &Asked<'_>, eras: &[Era], look: &Look) -> String {
         doubt("interrupted: later releases were not searched", look, &mut lines);
     }
     lines.extend(next(asked, eras, look));
+    lines.extend(asked.other_machines(look));
     finish(&lines)
 }
 
@@ -144,6 +152,7 @@ pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
             _ => format!("{word} under {rules}: there is nothing to cure"),
         };
         lines.extend(fold(&clean(&text, look), look.width, 0));
+        lines.extend(asked.other_machines(look));
         return finish(&lines);
     }
     let (released, never): (Vec<&Cure>, Vec<&Cure>) =
@@ -175,6 +184,7 @@ pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
         );
         lines.extend(fold(&text, look.width, 0));
     }
+    lines.extend(asked.other_machines(look));
     finish(&lines)
 }
 

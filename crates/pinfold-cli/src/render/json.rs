@@ -3,16 +3,16 @@
 
 use crate::failure::{Failure, ToldError};
 use pinfold_lab::pressure::PressureReport;
-use pinfold_lab::report::{FORMAT, Report, Verdict};
+use pinfold_lab::report::{FORMAT, Verdict};
 use pinfold_lab::soak::SoakReport;
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Several<'a> {
+struct Several<'a, R> {
     pinfold: u32,
     /// How many reports there would be if nothing had ended the command before.
     asked: usize,
-    reports: &'a [Report],
+    reports: &'a [R],
 }
 
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ struct Told<'a> {
 ///
 /// # Errors
 /// When the serializer refuses.
-pub(crate) fn reports(reports: &[Report], asked: usize) -> Result<String, Failure> {
+pub(crate) fn reports(reports: &[impl Serialize], asked: usize) -> Result<String, Failure> {
     match reports {
         [report] if asked == 1 => document(report),
         reports => document(&Several { pinfold: FORMAT, asked, reports }),

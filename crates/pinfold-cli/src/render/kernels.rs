@@ -11,7 +11,9 @@ pub(crate) fn kernel(name: &str, kernel: &Kernel, look: &Look) -> String {
     let mut lines = head(name, kernel, look);
     lines.push(String::new());
     lines.extend(differences(kernel, &told, look));
-    lines.extend(later(kernel, &told, look));
+    let may = "what its series took up at a point that it may have reached or not";
+    lines.extend(later(kernel, may, &told.open, look));
+    lines.extend(later(kernel, "what its series took up after it", &told.later, look));
     lines.extend(kept(kernel, &told, look));
     lines.extend(guesses(kernel, &told, look));
     lines.push(String::new());
@@ -25,6 +27,7 @@ struct Told {
     taken: Vec<&'static Finding>,
     kept: Vec<&'static Finding>,
     later: Vec<&'static Finding>,
+    open: Vec<&'static Finding>,
     unchanged: usize,
     /// The switch, and what mainline has had since when.
     guesses: Vec<(&'static SwitchInfo, String)>,
@@ -38,6 +41,7 @@ impl Told {
                 Standing::Taken(finding) => told.taken.push(finding),
                 Standing::Kept(finding) => told.kept.push(finding),
                 Standing::Later(finding) => told.later.push(finding),
+                Standing::Open(finding) => told.open.push(finding),
                 Standing::Unchanged => told.unchanged += 1,
                 Standing::Guess { changed, to } => {
                     told.guesses.push((switch, format!("{} {changed}", to.name)));
@@ -98,6 +102,14 @@ fn taken_for(kernel: &Kernel) -> String {
             }
         },
         (Point::Exact(point), None) => format!("{base}.{point}, a stable release{of}"),
+        (Point::AtLeast(point, _), None) if kernel.vendor.is_some() => format!(
+            "a kernel of {}, which keeps the number {base}.{point}: a vendor's kernel, not looked at",
+            kernel.vendor.unwrap_or_default()
+        ),
+        (Point::Between { from, below, evidence }, None) => format!(
+            "a package{of} that holds {base}.{from} or later and less than {base}.{below}: which is \
+             not known ({evidence})"
+        ),
         (Point::AtLeast(point, evidence), None) => {
             format!("a package{of} that holds {base}.{point} or a later point release ({evidence})")
         }
@@ -125,19 +137,13 @@ fn differences(kernel: &Kernel, told: &Told, look: &Look) -> Vec<String> {
     lines
 }
 
-/// What came to the series later.
-fn later(kernel: &Kernel, told: &Told, look: &Look) -> Vec<String> {
-    if told.later.is_empty() {
+/// What came to the series later, or perhaps later.
+fn later(kernel: &Kernel, head: &str, of: &[&'static Finding], look: &Look) -> Vec<String> {
+    if of.is_empty() {
         return Vec::new();
     }
-    let head = match kernel.point {
-        Point::Unknown | Point::AtLeast(..) => {
-            "what its series took up at a point that it may have reached or not"
-        }
-        _ => "what its series took up after it",
-    };
     let mut lines = vec![String::new(), look.paint(Tone::Head, head)];
-    lines.extend(table(kernel, &told.later, look));
+    lines.extend(table(kernel, of, look));
     lines
 }
 

@@ -379,7 +379,7 @@ impl<'a> Drawing<'a> {
 }
 
 /// What the machines of the other models may do beside this one.
-fn other_model(model: &str) -> Option<&'static str> {
+pub(super) fn other_model(model: &str) -> Option<&'static str> {
     match model {
         "tso" => Some("the model of x86; a weakly ordered machine may break more: `--model weak`"),
         "weak" => Some("a weakly ordered machine; x86 may break less: `--model tso`"),

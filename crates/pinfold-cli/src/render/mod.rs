@@ -7,6 +7,7 @@
 mod accesses;
 pub(crate) mod calls;
 mod choose;
+pub(crate) mod doubts;
 mod evidence;
 pub(crate) mod explain;
 pub(crate) mod history;

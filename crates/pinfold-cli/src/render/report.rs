@@ -28,6 +28,7 @@ const WHY_LEAST: usize = 4;
 /// [`TRACE_LEAST`] leave of it, but at least [`WHY_LEAST`]; the picture what is left then.
 mod cap {
     pub(super) const HEAD: usize = 4;
+    pub(super) const DOUBT: usize = 6;
     pub(super) const WHAT: usize = 6;
     pub(super) const ENDS: usize = 6;
     pub(super) const COST: usize = 1;
@@ -44,8 +45,19 @@ pub(crate) fn draw(report: &Report, look: &Look) -> String {
 
 /// Draws a report whose execution may have been saved.
 pub(crate) fn draw_saved(report: &Report, place: Option<&Place>, look: &Look) -> String {
+    draw_doubted(report, place, Vec::new(), look)
+}
+
+/// Draws a report about a kernel of which something may not be known: `doubts` says what.
+pub(crate) fn draw_doubted(
+    report: &Report,
+    place: Option<&Place>,
+    doubts: Vec<String>,
+    look: &Look,
+) -> String {
     let mut page = Page { look, sections: Vec::new(), hidden: 0 };
     page.add(cap::HEAD, head(report, look));
+    page.add(cap::DOUBT, doubts);
     page.add(cap::WHAT, report.broken.as_ref().map_or_else(Vec::new, |broken| what(broken, look)));
     let story_at = page.sections.len();
     page.add(cap::ENDS, evidence::ends(report, look));
@@ -298,7 +310,12 @@ pub(super) fn section(word: &str, lines: &[String], look: &Look) -> Vec<String> 
     section_painted(word, Tone::Head, lines, look)
 }
 
-fn section_painted(word: &str, tone: Tone, lines: &[String], look: &Look) -> Vec<String> {
+pub(super) fn section_painted(
+    word: &str,
+    tone: Tone,
+    lines: &[String],
+    look: &Look,
+) -> Vec<String> {
     let blanks = WORD.saturating_sub(width(word));
     let word = format!("{}{:blanks$}", look.paint(tone, word), "");
     let front = |position: usize| if position == 0 { word.clone() } else { " ".repeat(WORD) };

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::{Evidence, PRESETS};
-use super::{Distribution, Kernel, Point, Release, Rules, Series, Standing, Switch};
+use super::{Distribution, Kernel, Point, Release, Rules, Series, Standing, Switch, Unknown};
 
 fn kernel(name: &str) -> Kernel {
     Kernel::parse(name).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -22,6 +22,7 @@ fn refused(name: &str) -> String {
 #[test]
 fn names_of_every_kind_are_read() {
     let (found, memory) = (Evidence::Found, Evidence::Memory);
+    let between = |from, below, evidence| Point::Between { from, below, evidence };
     let table = [
         ("5.15", "5.15", Some("5.15.y"), None, Point::Exact(0)),
         ("5.15.0", "5.15", Some("5.15.y"), None, Point::Exact(0)),
@@ -36,16 +37,24 @@ fn names_of_every_kind_are_read() {
         ("5.14.0-427.13.1.el9_4.x86_64", "5.14", Some("el9"), None, Point::Exact(427)),
         ("3.10.0-1160.el7.x86_64", "3.10", None, None, Point::Unknown),
         ("bookworm", "6.1", Some("6.1.y"), Some("bookworm"), Point::Newest),
-        ("5.10.0-28-amd64", "5.10", Some("5.10.y"), Some("bullseye"), Point::AtLeast(209, found)),
-        ("6.1.0-18-amd64", "6.1", Some("6.1.y"), Some("bookworm"), Point::AtLeast(76, found)),
-        ("6.1.0-22-cloud-arm64", "6.1", Some("6.1.y"), Some("bookworm"), Point::AtLeast(76, found)),
+        ("5.10.0-28-amd64", "5.10", Some("5.10.y"), Some("bullseye"), between(209, 223, found)),
+        ("6.1.0-18-amd64", "6.1", Some("6.1.y"), Some("bookworm"), between(76, 106, found)),
+        ("6.1.0-40-amd64", "6.1", Some("6.1.y"), Some("bookworm"), Point::AtLeast(140, memory)),
+        ("v5.15.133", "5.15", Some("5.15.y"), None, Point::Exact(133)),
+        ("debian12", "6.1", Some("6.1.y"), Some("bookworm"), Point::Newest),
+        ("Ubuntu 22.04", "5.15", Some("5.15.y"), Some("jammy"), Point::Newest),
+        ("rhel9", "5.14", Some("el9"), None, Point::Newest),
+        ("5.14.21-150500.55.19-default", "5.14", None, None, Point::AtLeast(21, found)),
+        ("5.4.17-2136.el8uek", "5.4", Some("5.4.y"), None, Point::AtLeast(17, found)),
+        ("6.9.1-1-default", "6.9", None, None, Point::Exact(1)),
+        ("6.1.0-22-cloud-arm64", "6.1", Some("6.1.y"), Some("bookworm"), between(76, 106, found)),
         ("6.1.0-3-amd64", "6.1", Some("6.1.y"), Some("bookworm"), Point::Unknown),
         ("6.12.43+deb13-amd64", "6.12", Some("6.12.y"), Some("trixie"), Point::Exact(43)),
         ("6.12.95+deb12-cloud-amd64", "6.12", Some("6.12.y"), None, Point::Exact(95)),
-        ("5.15.0-91-generic", "5.15", Some("5.15.y"), Some("jammy"), Point::AtLeast(131, found)),
+        ("5.15.0-91-generic", "5.15", Some("5.15.y"), Some("jammy"), between(131, 148, found)),
         ("5.15.0-1051-aws", "5.15", Some("5.15.y"), Some("jammy"), Point::Unknown),
         ("5.4.0-150-lowlatency", "5.4", Some("5.4.y"), Some("focal"), Point::AtLeast(233, memory)),
-        ("6.8.0-31-generic", "6.8", Some("6.8.y"), Some("noble"), Point::AtLeast(1, memory)),
+        ("6.8.0-31-generic", "6.8", Some("6.8.y"), Some("noble"), between(1, 4, memory)),
         ("6.5.0-14-generic", "6.5", None, None, Point::Unknown),
         ("6.18.0-arch1-1", "6.18", None, None, Point::Unknown),
     ];
@@ -169,6 +178,75 @@ fn what_nobody_looked_at_is_a_guess_with_its_date() {
     assert_eq!(kernel("5.15.133").newer_than(), Some(83));
     assert_eq!(kernel("5.15.60").newer_than(), None);
     assert_eq!(kernel("5.13.19").newer_than(), Some(0));
+}
+
+/// INV-KERNEL-2, and that a doubt names what can be looked for.
+#[test]
+fn inv_kernel_2_doubts_are_about_what_is_not_known() {
+    for name in ["el8", "el9", "5.15.0-1034-azure", "5.10.0-12-amd64", "6.8.0-31-generic", "6.1.3"]
+    {
+        let kernel = kernel(name);
+        let rules = kernel.rules();
+        let mut doubted = BTreeSet::new();
+        for doubt in kernel.doubts() {
+            let place = format!("{name} {}={}", doubt.switch.name, doubt.other.name);
+            assert_eq!(rules.get(doubt.switch.name), Ok(doubt.held.name), "{place}");
+            assert_ne!(doubt.held.name, doubt.other.name, "{place}");
+            assert!(doubted.insert((doubt.switch.name, doubt.other.name)), "{place} twice");
+        }
+        for (switch, standing) in kernel.standings() {
+            let unknown = matches!(standing, Standing::Guess { .. } | Standing::Open(_));
+            let doubted = doubted.iter().any(|(name, _)| *name == switch.name);
+            assert_eq!(doubted, unknown, "{name} {}", switch.name);
+        }
+    }
+    assert_eq!(kernel("6.18").doubts().filter(|doubt| doubt.switch.name == "pte-cow").count(), 1);
+}
+
+/// What lies between two packages is open, what lies before and behind them is not.
+#[test]
+fn a_gap_between_packages_leaves_open_what_came_in_it() {
+    let of = |name: &str| kernel(name).standing(Switch::NumaSkip);
+    assert!(matches!(of("5.10.0-12-amd64"), Standing::Open(cure) if cure.from == 102));
+    assert!(matches!(of("5.10.0-13-amd64"), Standing::Taken(_)));
+    assert!(matches!(of("5.10.101"), Standing::Later(_)));
+    assert!(matches!(of("5.15.0-1034-azure"), Standing::Open(_)));
+    let gap = kernel("5.10.0-12-amd64");
+    assert!(matches!(gap.standing(Switch::CollapseSync), Standing::Later(_)), "159 is beyond 106");
+    let numa = gap.doubts().find(|doubt| doubt.switch.name == "numa-skip").unwrap();
+    assert_eq!((numa.held.name, numa.other.name), ("map-count", "ref-count"));
+    assert!(matches!(numa.why, Unknown::Open(finding) if finding.from == 102));
+    assert_eq!(numa.commit(), Some("80d47f5de5e3"));
+}
+
+#[test]
+fn a_guess_tells_the_commit_and_what_is_believed() {
+    let el9 = kernel("el9");
+    let numa = el9.doubts().find(|doubt| doubt.switch.name == "numa-skip").unwrap();
+    assert_eq!((numa.other.name, numa.commit()), ("ref-count", Some("80d47f5de5e3")));
+    assert!(matches!(numa.why, Unknown::Guess { believed: false, .. }));
+    let believed = |name: &str, switch: &str| {
+        let kernel = kernel(name);
+        let found = kernel.doubts().find(|doubt| {
+            doubt.switch.name == switch
+                && matches!(doubt.why, Unknown::Guess { believed: true, .. })
+        });
+        found.map(|doubt| doubt.other.name)
+    };
+    assert_eq!(believed("el9", "pte-cow"), Some("exclusive"));
+    assert_eq!(believed("el8", "interfaces"), Some("pin-user-pages"));
+    assert_eq!(believed("el8", "numa-skip"), None);
+}
+
+#[test]
+fn a_vendor_who_keeps_a_number_is_named() {
+    let vendor = |name: &str| kernel(name).vendor;
+    assert_eq!(vendor("5.14.21-150500.55.19-default"), Some("SUSE"));
+    assert_eq!(vendor("5.4.17-2136.el8uek"), Some("Oracle"));
+    assert_eq!(vendor("5.4.17-2136.300.7.el8uek.x86_64"), Some("Oracle"));
+    for stable in ["5.15.133", "6.9.1-1-default", "6.12.43+deb13-amd64", "5.10.0-28-amd64"] {
+        assert_eq!(vendor(stable), None, "{stable}");
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn an_unknown_base_has_the_presets_as_candidates() {
         ["no rules are called `lates` (did you mean `latest`?): ", remedy].concat()
     );
     assert!(corrected("bookwurm", "bookworm").contains("did you mean `bookworm`?"));
-    assert!(corrected("v5.19", "5.19").contains("`v5.19` (did you mean `5.19`?)"));
+    assert!(corrected("w5.19", "5.19").contains("`w5.19` (did you mean `5.19`?)"));
 }
 
 #[test]

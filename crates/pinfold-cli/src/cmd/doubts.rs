@@ -1,0 +1,123 @@
+//! What a verdict about a kernel by name depends on that is not known of that kernel: each switch
+//! of which it is not known is decided the other way, too, by a search of its own.
+//!
+//! Of a failure only the switches that WHY names are asked, where it is told; of everything else
+//! all of them, which costs a search only for those that the scenario asks for (INV-ANSWERS-1).
+
+use super::mends;
+use crate::render::Look;
+use crate::render::doubts::{Doubts, Turn};
+use crate::render::explain::deciding;
+use crate::rulesets::RuleSet;
+use pinfold::rules::{Doubt, Unknown};
+use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::scenario::Scenario;
+use pinfold_lab::{Answers, Config};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The executions after which such a search says no more than that nothing broke.
+const EXECUTIONS: u64 = 2_000;
+
+/// What the verdict of `found` depends on, if its rule set is that of a kernel of which something
+/// is not known; `tell` hears of the switch and the variant before each search.
+pub(super) fn doubts(
+    set: &RuleSet,
+    (scenario, path): (&Scenario, &str),
+    found: &Report,
+    (config, stop): (&Config, &Arc<AtomicBool>),
+    tell: &mut dyn FnMut(&str, &str),
+) -> Option<Doubts> {
+    let kernel = set.kernel()?;
+    let asked = |doubt: &Doubt| !set.overrides(doubt.switch.name);
+    let all: Vec<Doubt> = kernel.doubts().filter(asked).collect();
+    let answered =
+        found.verdict != Verdict::Error && (found.verdict != Verdict::Skip || found.is_absent());
+    if all.is_empty() || !answered {
+        return None;
+    }
+    let mut told = Doubts::new(&set.name, found.verdict, &all);
+    let blamed = deciding(found);
+    let matters = |doubt: &&Doubt| match found.verdict {
+        Verdict::Fail if !blamed.is_empty() => {
+            blamed.iter().any(|(switch, _)| switch.name == doubt.switch.name)
+        }
+        Verdict::Skip => doubt.switch.name == "interfaces",
+        _ => true,
+    };
+    let options = mends::options(config.model, config.locks, EXECUTIONS, stop);
+    let answers = Answers::new(scenario, path, &options);
+    // What is asked for under its own rules: a switch that is not needs no search.
+    let base = answers.under(&set.rules, &mut |_| {});
+    for doubt in all.iter().filter(matters) {
+        if told.turns.iter().any(|turn| turn.switch == doubt.switch.name) {
+            continue;
+        }
+        if stop.load(Ordering::Relaxed) {
+            told.interrupted = true;
+            break;
+        }
+        let mut rules = set.rules;
+        if rules.set(doubt.switch.name, doubt.other.name).is_err() {
+            continue;
+        }
+        tell(doubt.switch.name, doubt.other.name);
+        let report = answers.under(&rules, &mut |_| {});
+        told.tried += 1;
+        let turned = match (found.verdict, report.verdict) {
+            (Verdict::Skip, _) => !report.is_absent(),
+            (_, Verdict::Partial) => {
+                // Not to the end, as the search under its own rules was not, says nothing.
+                told.undecided += u64::from(base.verdict != Verdict::Partial);
+                false
+            }
+            (Verdict::Fail, now) => now == Verdict::Pass,
+            (_, now) => now == Verdict::Fail,
+        };
+        if turned {
+            told.turns.push(turn(doubt, report.verdict));
+        }
+    }
+    let said = |name: &str| told.turns.iter().any(|turn| turn.switch == name);
+    let mut kept: Vec<&'static str> = Vec::new();
+    for doubt in all.iter().filter(|doubt| !blamed.is_empty() && matters(doubt)) {
+        if !said(doubt.switch.name) && !kept.contains(&doubt.switch.name) {
+            kept.push(doubt.switch.name);
+        }
+    }
+    told.kept = kept;
+    Some(told)
+}
+
+/// What is not known of the kernels among rule sets, before anything is decided.
+pub(super) fn of(sets: &[RuleSet]) -> Vec<Doubts> {
+    let known = |set: &RuleSet| {
+        let kernel = set.kernel()?;
+        let all: Vec<Doubt> =
+            kernel.doubts().filter(|doubt| !set.overrides(doubt.switch.name)).collect();
+        (!all.is_empty()).then(|| Doubts::new(&set.name, Verdict::Pass, &all))
+    };
+    sets.iter().filter_map(known).collect()
+}
+
+/// The lines below a table that say so.
+pub(super) fn note(sets: &[RuleSet], look: &Look) -> String {
+    of(sets).iter().map(|doubts| doubts.note(look)).collect()
+}
+
+fn turn(doubt: &Doubt, verdict: Verdict) -> Turn {
+    let (standing, from, believed) = match doubt.why {
+        Unknown::Guess { since, believed } => ("guess", since.to_string(), believed),
+        Unknown::Open(finding) => ("open", finding.from.to_string(), false),
+    };
+    Turn {
+        switch: doubt.switch.name,
+        held: doubt.held.name,
+        other: doubt.other.name,
+        standing,
+        from,
+        commit: doubt.commit(),
+        believed,
+        verdict,
+    }
+}

@@ -1,0 +1,205 @@
+//! What a verdict about a kernel depends on that is not known of it: the section DOUBT, and the
+//! part of a document.
+
+use super::report::{section_painted, word};
+use super::text::{clean, counted, fold};
+use super::{Look, Tone};
+use pinfold::rules::{Doubt, Unknown};
+use pinfold_lab::report::{Report, Verdict};
+use serde::Serialize;
+
+/// Columns of the word in front of the section.
+const WORD: usize = 6;
+
+/// What is not known of a kernel, and what of that decides a verdict.
+#[derive(Serialize)]
+pub(crate) struct Doubts {
+    /// The kernel as it was named.
+    name: String,
+    /// The verdict that is in doubt.
+    #[serde(skip)]
+    verdict: Verdict,
+    /// The switches that nobody looked at.
+    guesses: usize,
+    /// The switches that its series took up at a point that it may have reached or not.
+    open: usize,
+    /// How many variants were asked about, and how many of the searches were not done.
+    #[serde(skip_serializing_if = "none")]
+    pub(crate) tried: u64,
+    #[serde(skip_serializing_if = "none")]
+    pub(crate) undecided: u64,
+    /// What turns the verdict, alone.
+    #[serde(rename = "depends_on", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) turns: Vec<Turn>,
+    /// Switches that decided and are not known, of which no other variant turns it alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kept: Vec<&'static str>,
+    /// Whether the rest was not asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) interrupted: bool,
+}
+
+/// A switch that is not known and decides.
+#[derive(Serialize)]
+pub(crate) struct Turn {
+    pub(crate) switch: &'static str,
+    /// What the kernel is taken to have.
+    pub(crate) held: &'static str,
+    /// What it may have.
+    pub(crate) other: &'static str,
+    /// `guess`: nobody looked; `open`: its series has it from some point on.
+    pub(crate) standing: &'static str,
+    /// The release of mainline, or the point of the series, that has it first.
+    pub(crate) from: String,
+    /// The commit that brought it.
+    pub(crate) commit: Option<&'static str>,
+    /// Whether it is believed from memory that newer builds have it.
+    pub(crate) believed: bool,
+    /// The verdict with it.
+    pub(crate) verdict: Verdict,
+}
+
+/// A report, and what is not known of its kernel.
+#[derive(Serialize)]
+pub(crate) struct Doubted<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<&'a Doubts>,
+}
+
+impl<'a> Doubted<'a> {
+    pub(crate) const fn new(report: &'a Report, kernel: Option<&'a Doubts>) -> Self {
+        Self { report, kernel }
+    }
+}
+
+/// Whether there is nothing to count.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn none(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Doubts {
+    /// Those of a kernel, none of which is decided.
+    pub(crate) fn new(name: &str, verdict: Verdict, all: &[Doubt]) -> Self {
+        let (mut guesses, mut open): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for doubt in all {
+            let of = match doubt.why {
+                Unknown::Guess { .. } => &mut guesses,
+                Unknown::Open(_) => &mut open,
+            };
+            // Those of one switch follow each other.
+            if of.last() != Some(&doubt.switch.name) {
+                of.push(doubt.switch.name);
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            verdict,
+            guesses: guesses.len(),
+            open: open.len(),
+            tried: 0,
+            undecided: 0,
+            turns: Vec::new(),
+            kept: Vec::new(),
+            interrupted: false,
+        }
+    }
+
+    /// The line below a table.
+    pub(crate) fn note(&self, look: &Look) -> String {
+        let name = &self.name;
+        let text = format!(
+            "{}; `pinfold check NAME --rules {name}` says on which of them a verdict depends",
+            self.count()
+        );
+        let lines = fold(&clean(&text, look), look.width, 2);
+        lines.iter().map(|line| look.paint(Tone::Doubt, line) + "\n").collect()
+    }
+
+    /// How much is not known, in words.
+    fn count(&self) -> String {
+        let switches = |number: usize| counted(number as u64, "switch", "switches");
+        match (self.guesses, self.open) {
+            (guesses, 0) => format!("guessed of {}: {}", self.name, switches(guesses)),
+            (0, open) => format!("not known of {}: {}", self.name, switches(open)),
+            (guesses, open) => format!(
+                "guessed of {}: {}; perhaps taken up, perhaps not: {open} more",
+                self.name,
+                switches(guesses)
+            ),
+        }
+    }
+
+    /// The sentences.
+    fn sentences(&self) -> Vec<String> {
+        let mut said: Vec<String> =
+            self.turns.iter().map(|turn| turn.sentence(&self.name, self.verdict)).collect();
+        if !self.kept.is_empty() {
+            let names = self.kept.join(", ");
+            said.push(format!("not known of {}, too, and turns nothing alone: {names}", self.name));
+        }
+        if said.is_empty() {
+            let asked = match self.verdict {
+                Verdict::Fail => "none of them decided this",
+                _ => "none of those that were asked for changes this verdict alone",
+            };
+            said.push(format!("{}; {asked}", self.count()));
+        }
+        if self.undecided > 0 {
+            let searches = counted(self.undecided, "search", "searches");
+            said.push(format!("{searches} of other variants ended at a bound: nothing broke yet"));
+        }
+        if self.interrupted {
+            said.push("interrupted: not all were asked".to_owned());
+        }
+        said
+    }
+
+    /// The lines of a section of a report.
+    pub(crate) fn section(&self, look: &Look) -> Vec<String> {
+        let room = look.width.saturating_sub(WORD);
+        let lines: Vec<String> = self
+            .sentences()
+            .iter()
+            .flat_map(|sentence| fold(&clean(sentence, look), room, 2))
+            .collect();
+        section_painted("DOUBT", Tone::Doubt, &lines, look)
+    }
+
+    /// The section by itself, with a line break after each line.
+    pub(crate) fn draw(&self, look: &Look) -> String {
+        self.section(look).iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
+    }
+}
+
+impl Turn {
+    fn sentence(&self, kernel: &str, before: Verdict) -> String {
+        let Self { switch, held, other, from, .. } = self;
+        let what = match self.standing {
+            "open" => format!(
+                "{switch}={held}, but the series of {kernel} has {other} from its point {from} on"
+            ),
+            _ => format!(
+                "{switch}={held} is a guess for {kernel}: mainline has had {other} since {from}"
+            ),
+        };
+        let believed = match self.believed {
+            true => ", and this kernel has it by now, from memory (facts 0.4)",
+            false => "",
+        };
+        let on = match self.commit {
+            Some(commit) => format!("has {commit}"),
+            None => format!("has {other}"),
+        };
+        let with = match before {
+            Verdict::Skip => format!(
+                "`--rules {kernel},{switch}={other}` asks as if it had ({})",
+                word(self.verdict).0
+            ),
+            _ => format!("with that it is {}", word(self.verdict).0),
+        };
+        format!("{what}{believed}; {with}: depends on whether it {on}")
+    }
+}
