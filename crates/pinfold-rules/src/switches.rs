@@ -34,9 +34,9 @@ switches! {
     /// When a write fault on a private page may keep the page instead of copying it (facts 1).
     pte_cow: PteCow = "pte-cow" {
         /// Nobody else maps the page: mapcount plus swap count is 1; sleeps for the page lock.
-        /// References do not count, but for a merged page, which before 5.1 was always copied (left
-        /// out here: nothing merges pages). Hazard: a child that still reads the page through a
-        /// reference sees the parent's next writes (CVE-2020-29374). facts 1.1
+        /// References do not count, but for a merged page, which its last user keeps; before 5.1 it
+        /// was always copied, which is left out here. Hazard: a child that still reads the page
+        /// through a reference sees the parent's next writes (CVE-2020-29374). facts 1.1
         MapCount = "map-count" [always],
         /// The refcount is 1, commit 09854ba94c6a; a contended page lock means copy. Hazard: the
         /// owner's own pin makes the owner copy, and from then on the device and the owner use
