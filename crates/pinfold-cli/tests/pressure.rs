@@ -30,6 +30,8 @@ pages       [..]
 ...
 device      0 reads and 0 writes failed on purpose, 0 by themselves
 frames      255 free at the start, 255 at the end; slots in use at the end: 0
+zones       node 0 DMA32: 128 frames, marks 2, 8 and 16, [..]
+...
 
 "#]];
     pressure(&SHORT).assert().success().stdout_eq(told);

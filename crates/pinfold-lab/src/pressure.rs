@@ -23,6 +23,7 @@ mod devices;
 pub(crate) mod dice;
 pub(crate) mod drive;
 pub(crate) mod ended;
+mod low;
 mod plan;
 pub(crate) mod report;
 mod stamp;
@@ -38,7 +39,7 @@ use desk::{Desk, Kind, Tally, Trouble};
 use drive::Gauge;
 use ended::{Ended, Left, judged};
 use pinfold::NodeId;
-use report::{each_second, rows};
+use report::{each_second, rows, zone_rows};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -51,7 +52,7 @@ use world::{Seat, World};
 pub use desk::Hung;
 pub use drive::Transfers;
 pub use plan::{Plan, PressureError, SwapMedium};
-pub use report::{Counted, FrameRow, OperationRow, PressureReport, SwapRow};
+pub use report::{Counted, FrameRow, OperationRow, PressureReport, SwapRow, ZoneRow};
 pub use world::Wrong;
 
 /// What the background thread waits between two looks at the free frames.
@@ -227,11 +228,21 @@ impl Ended<Work> {
         world: &World,
         (medium, transfers): (&'static str, Transfers),
     ) -> PressureReport {
-        let (wrong, wrongs, unexpected) = world.findings();
+        let (wrong, wrongs, mut unexpected) = world.findings();
+        let zones =
+            zone_rows(&world.zones_at_start, self.left.as_ref().map(|left| &left.zones[..]));
+        unexpected.extend(zones.iter().filter_map(lost));
         let found = (wrongs > 0).then(|| format!("{wrongs} words are not what their writer wrote"));
         let machine = (&*world.board().bugs(), world.free_at_start);
         let failures = self.failures(found, unexpected, machine);
-        let doubts = || self.doubts_of(plan, world.most_slots(), &transfers);
+        let counted = Counted::of(&world.memory.stats());
+        let doubts = || {
+            let mut doubts = self.doubts_of(plan, world.most_slots(), &transfers);
+            if plan.low > 0 && counted.allocstall_dma32 == 0 {
+                doubts.push("nobody reclaimed below 4 GiB: give it more time".to_owned());
+            }
+            doubts
+        };
         let (verdict, reasons) = judged(failures, doubts);
         PressureReport {
             verdict,
@@ -247,6 +258,7 @@ impl Ended<Work> {
                 free_at_start: world.free_at_start,
                 free_at_end: self.left.as_ref().map(|left| left.free),
             },
+            zones,
             swap: SwapRow {
                 medium,
                 slots: plan.slots(),
@@ -261,13 +273,20 @@ impl Ended<Work> {
                 in_use_at_end: self.left.as_ref().map(|left| left.slots),
             },
             operations: rows(&self.tally, (&self.worked.tally, self.worked.seconds)),
-            counted: Counted::of(&world.memory.stats()),
+            counted,
             checked: self.tally.checked,
             wrongs,
             wrong,
             hung: self.hung,
         }
     }
+}
+
+/// What is wrong with the frames of a zone at the end, if anything is.
+fn lost(zone: &ZoneRow) -> Option<String> {
+    let ZoneRow { node, zone: name, free_at_start, .. } = zone;
+    let free = zone.free_at_end.filter(|free| free != free_at_start)?;
+    Some(format!("{free} frames of {name} of node {node} are free at the end, of {free_at_start}"))
 }
 
 /// All lanes of all pages.

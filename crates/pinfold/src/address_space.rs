@@ -186,7 +186,14 @@ impl<P: Platform> AddressSpace<P> {
     #[cold]
     #[inline(never)]
     fn fault_relieved(&self, at: VirtAddr, cause: Cause) -> Result<Fault, FaultError> {
-        self.memory().relieved(|| self.inner.fault(at, cause))
+        self.memory().relieved(|| match self.inner.fault(at, cause)? {
+            // In the same fault, as in Linux (facts 7.2): before the next one reclaim could take
+            // the page away again to make room for its copy.
+            Fault::SwappedIn if cause == Cause::Store && !cause.is_allowed_by(self.entry(at)) => {
+                self.inner.fault(at, cause)
+            }
+            fault => Ok(fault),
+        })
     }
 
     /// Says where the memory below the program break starts, as a loader does when it has placed

@@ -321,7 +321,11 @@ impl<P: Platform> Space<P> {
         if swapped > most {
             return Err(CollapseError::Swapped { at, swapped, most });
         }
-        self.swap_in_pages(&map, pages, |_| true)?;
+        if self.swap_in_pages(&map, pages, |_| true)? > 0 {
+            drop(map);
+            // They wait in this CPU's batch, which has a reference of each.
+            self.mem().lru_add_drain();
+        }
         Ok(())
     }
 

@@ -39,8 +39,8 @@
 //! The embedder takes frames for itself with [`Frames::take`], and contiguous ones with
 //! [`Frames::take_run`]: below 4 GiB for a device ([`Zone::Low32`]), or for a large buffer; by
 //! [`Memory::take_run`] if it can wait for pages to leave there. Memory comes and goes with
-//! [`Frames::add`] and [`Frames::reserve`]; while it is in use it goes with [`Memory::offline`], and
-//! comes back with [`Memory::online`].
+//! [`Frames::add`] and [`Frames::reserve`]; while it is in use it goes with [`Memory::offline`],
+//! and comes back with [`Memory::online`].
 //!
 //! # Who looks an address up
 //!
@@ -192,7 +192,8 @@ pub use pin::{
     Transfer,
 };
 pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables, Words};
-pub use pressure::{ListSizes, NoRun};
+pub use pressure::ListSizes;
+pub use pressure::run::NoRun;
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, SmallRiscv64Rsw, Sv39, Sv39Rsw, Sv48, Sv48Rsw, Swap, X86,

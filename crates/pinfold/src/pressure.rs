@@ -52,9 +52,7 @@ use crate::pte::Pte;
 use crate::reclaim::{BATCH, Reclaimed};
 use crate::table::{Next, Part};
 
-mod run;
-
-pub use run::NoRun;
+pub(crate) mod run;
 
 /// How often an operation is tried again that comes no further. Linux: 16.
 const RETRIES: u32 = 16;
@@ -151,8 +149,8 @@ impl<P: Platform> Memory<P> {
     }
 
     /// What an embedder's task in the background (Linux: kswapd) does for `node`, when it is time
-    /// or when [`Memory::is_low`]: of each zone of which that is so, takes pages out of memory until
-    /// it has its share of [`Watermarks::high`] free, or no more can leave.
+    /// or when [`Memory::is_low`]: of each zone of which that is so, takes pages out of memory
+    /// until it has its share of [`Watermarks::high`] free, or no more can leave.
     pub fn balance(&self, node: NodeId) -> Reclaimed {
         let mut done = Reclaimed::default();
         if self.frames().has_outside_owner() {

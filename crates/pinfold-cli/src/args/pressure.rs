@@ -23,6 +23,9 @@ pub(crate) struct PressureArgs {
     #[arg(long, value_name = "N", default_value_t = 4096,
           value_parser = clap::value_parser!(u64).range(256..=1 << 20))]
     pub(crate) frames: u64,
+    /// Of these, so many lie below 4 GiB, apart, and threads take runs there and give them back
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) low: u64,
     /// Threads that work, beside one that reclaims [default: one for each available core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub(crate) threads: Option<u32>,

@@ -26,6 +26,7 @@ pub(crate) fn pressure(args: &PressureArgs, console: &mut Console) -> Answer {
         threads: args.threads.unwrap_or_else(cores),
         processes: args.processes,
         frames: args.frames,
+        low: args.low,
         seed: args.seed,
         fail_every: args.fail_every,
         medium: SwapMedium::Memory,

@@ -155,6 +155,38 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
     );
     labelled("device", &device, look, lines);
     left((&report.frames, swap.in_use_at_end), look, lines);
+    zones(report, look, lines);
+}
+
+/// Each zone, and what was passed over for another.
+fn zones(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
+    for (at, zone) in report.zones.iter().enumerate() {
+        let label = if at == 0 { "zones" } else { "" };
+        let told = format!(
+            "node {} {}: {} frames, marks {}, {} and {}, keeps {} and {}; {} free at the start, \
+             {} at the end",
+            zone.node,
+            zone.zone,
+            thousands(zone.managed),
+            thousands(zone.min),
+            thousands(zone.low),
+            thousands(zone.high),
+            thousands(zone.reserve_any),
+            thousands(zone.reserve_movable),
+            thousands(zone.free_at_start),
+            at_end(zone.free_at_end)
+        );
+        labelled(label, &told, look, lines);
+    }
+    let counted = &report.counted;
+    if counted.allocstall_dma32 > 0 {
+        let told = format!(
+            "{} operations reclaimed below 4 GiB; {} pages above were passed over",
+            thousands(counted.allocstall_dma32),
+            thousands(counted.pgskip_normal)
+        );
+        labelled("", &told, look, lines);
+    }
 }
 
 /// What there was at the start, and what is left at the end.

@@ -27,6 +27,9 @@ pub(crate) type Space = AddressSpace<Board>;
 /// The nodes of a machine that is short of memory.
 pub(crate) const NODES: u8 = 2;
 
+/// One past the last frame below 4 GiB.
+pub(crate) const LOW_END: u64 = 1 << 20;
+
 /// Words of a frame.
 const WORDS: usize = 512;
 
@@ -102,8 +105,13 @@ pub(crate) struct Board {
 impl Board {
     /// A machine with so many frames, and CPUs that take turns on so many nodes.
     pub(crate) fn new(frames: usize, cpus: usize, nodes: u8) -> Self {
+        Self::starting_at(Pfn(0), frames, cpus, nodes)
+    }
+
+    /// The same, with frames from this one on.
+    pub(crate) fn starting_at(first: Pfn, frames: usize, cpus: usize, nodes: u8) -> Self {
         Self {
-            host: Host::new(frames),
+            host: Host::starting_at(first, frames),
             nodes,
             cpus: (0..cpus).map(|_| Cpu::new()).collect(),
             beds: (0..BEDS).map(|_| Bed::default()).collect(),
@@ -126,6 +134,16 @@ impl Board {
     /// Word `word` of a frame, as a device or a CPU sees it.
     pub(crate) fn word(&self, frame: Pfn, word: usize) -> &Word {
         self.host.word(frame, word)
+    }
+
+    /// A device writes a word of a frame.
+    pub(crate) fn store_word(&self, frame: Pfn, word: usize, value: u64) {
+        self.word(frame, word).store(value, Ordering::Relaxed);
+    }
+
+    /// A device reads one.
+    pub(crate) fn load_word(&self, frame: Pfn, word: usize) -> u64 {
+        self.word(frame, word).load(Ordering::Relaxed)
     }
 
     /// One instruction of the calling thread's CPU on the page at `at`, with the faults that it

@@ -54,6 +54,9 @@ kinds! {
     DontNeed = "DONTNEED of 16 pages",
     Migrate = "migration of 16 pages",
     Scan = "NUMA scan of 64 pages",
+    /// A device that reaches no further than 4 GiB gets memory, and gives it back.
+    TakeLow = "run below 4 GiB taken",
+    GiveLow = "run below 4 GiB given back",
     /// The background thread.
     Reclaim = "background reclaim",
     /// What was written is looked at once more, at the end of a process or of all.

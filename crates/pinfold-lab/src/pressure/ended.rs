@@ -6,8 +6,9 @@
 use super::board::Board;
 use super::crew::{Crew, Watched};
 use super::desk::{Hung, Tally};
+use super::world::zones;
 use crate::report::Verdict;
-use pinfold::{Bug, Memory, SwapId};
+use pinfold::{Bug, Memory, SwapId, ZoneInfo};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) fn slots_in_use(memory: &Memory<Board>, swap: Option<SwapId>) -> u64 
 pub(crate) struct Left {
     pub(crate) free: u64,
     pub(crate) slots: u64,
+    /// How the zones of the machine stand.
+    pub(crate) zones: Vec<ZoneInfo>,
     /// Why the swap device cannot be taken out of use, if it cannot.
     pub(crate) off: Option<String>,
 }
@@ -33,7 +36,7 @@ impl Left {
         memory.lru_add_drain_all();
         let (free, slots) = (memory.frames().total_free(), slots_in_use(memory, swap));
         let off = swap.and_then(|swap| memory.swap_off(swap).err());
-        Self { free, slots, off: off.map(|why| why.to_string()) }
+        Self { free, slots, zones: zones(memory), off: off.map(|why| why.to_string()) }
     }
 }
 

@@ -19,6 +19,9 @@ const MOST_FRAMES: u64 = 1 << 20;
 
 const _: () = assert!(OVER * MOST_FRAMES < MOST_PAGES, "stamps can name all pages");
 
+/// The least frames below 4 GiB, if there are any apart.
+const LEAST_LOW: u64 = 64;
+
 /// The most processes.
 const MOST_PROCESSES: u32 = 256;
 
@@ -50,6 +53,9 @@ pub struct Plan {
     pub processes: u32,
     /// The frames of the machine, on two nodes.
     pub frames: u64,
+    /// Of these, so many lie below 4 GiB, all of them on the first node, and threads take runs
+    /// there and give them back. Zero: all lie there, and nobody asks for that.
+    pub low: u64,
     /// What the threads do follows from it, but for how they are scheduled.
     pub seed: u64,
     /// Of so many transfers of the swap device the last one fails; none, if nothing is given.
@@ -67,6 +73,13 @@ pub enum PressureError {
     /// The frames are too few or too many.
     Frames {
         /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
+    /// More memory is to lie below 4 GiB than may.
+    Low {
+        /// The least, if any is to lie there.
         least: u64,
         /// The most.
         most: u64,
@@ -106,6 +119,11 @@ impl fmt::Display for PressureError {
             Self::Frames { least, most } => {
                 write!(f, "a machine has {least} to {most} frames here: choose from these")
             }
+            Self::Low { least, most } => write!(
+                f,
+                "of these frames {least} to {most} may lie below 4 GiB, or none apart: choose from \
+                 these"
+            ),
             Self::Threads { most } => write!(f, "1 to {most} threads work: choose from these"),
             Self::Processes { most } => {
                 write!(f, "there are 1 to {most} processes: choose from these")
@@ -160,6 +178,10 @@ impl Plan {
     pub fn check(&self) -> Result<(), PressureError> {
         if !(LEAST_FRAMES..=MOST_FRAMES).contains(&self.frames) {
             return Err(PressureError::Frames { least: LEAST_FRAMES, most: MOST_FRAMES });
+        }
+        let (least, most) = (LEAST_LOW, self.frames / 4);
+        if self.low > 0 && !(least..=most).contains(&self.low) {
+            return Err(PressureError::Low { least, most });
         }
         let most = MOST_THREADS as u32;
         if !(1..=most).contains(&self.threads) {

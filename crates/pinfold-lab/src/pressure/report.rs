@@ -4,7 +4,7 @@ use super::desk::{Hung, Kind, Tally};
 use super::drive::Transfers;
 use super::world::Wrong;
 use crate::report::Verdict;
-use pinfold::Stats;
+use pinfold::{Stats, ZoneInfo};
 use serde::Serialize;
 
 /// What came of one kind of operation.
@@ -66,7 +66,11 @@ pub struct Counted {
     pub pgsteal_anon: u64,
     /// How often an operation found no frame, and reclaimed.
     pub allocstall: u64,
-    /// Pages that those freed.
+    /// Those of them that wanted memory below 4 GiB.
+    pub allocstall_dma32: u64,
+    /// Pages above that reclaim passed over, as it wanted others.
+    pub pgskip_normal: u64,
+    /// Pages that those freed who found no frame.
     pub pgsteal_direct: u64,
     /// Pages that the background thread freed.
     pub pgsteal_kswapd: u64,
@@ -102,6 +106,8 @@ impl Counted {
             pgscan_anon: stats.pgscan_anon,
             pgsteal_anon: stats.pgsteal_anon,
             allocstall: stats.allocstall,
+            allocstall_dma32: stats.allocstall_dma32,
+            pgskip_normal: stats.pgskip_normal,
             pgsteal_direct: stats.pgsteal_direct,
             pgsteal_kswapd: stats.pgsteal_kswapd,
             pgactivate: stats.pgactivate,
@@ -128,6 +134,52 @@ pub struct FrameRow {
     pub free_at_end: Option<u64>,
 }
 
+/// A zone of a node.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ZoneRow {
+    /// The node.
+    pub node: u8,
+    /// Its name in /proc/zoneinfo.
+    pub zone: &'static str,
+    /// Its frames.
+    pub managed: u64,
+    /// With fewer free, those reclaim who want some.
+    pub min: u64,
+    /// With fewer, the background thread does.
+    pub low: u64,
+    /// Until there are so many.
+    pub high: u64,
+    /// What it keeps of them from what does not move, if a higher zone could serve.
+    pub reserve_any: u64,
+    /// What it keeps from pages of processes.
+    pub reserve_movable: u64,
+    /// Those that were free before the first process.
+    pub free_at_start: u64,
+    /// Those that are free when every process is gone; nothing, if that was not reached.
+    pub free_at_end: Option<u64>,
+}
+
+/// The rows of all zones.
+pub(super) fn zone_rows(at_start: &[ZoneInfo], at_end: Option<&[ZoneInfo]>) -> Vec<ZoneRow> {
+    let row = |info: &ZoneInfo| {
+        let same = |end: &&ZoneInfo| (end.node, end.zone) == (info.node, info.zone);
+        let end = at_end.and_then(|all| all.iter().find(same));
+        ZoneRow {
+            node: info.node.0,
+            zone: info.zone.name(),
+            managed: info.managed,
+            min: info.min,
+            low: info.low,
+            high: info.high,
+            reserve_any: info.reserve_any,
+            reserve_movable: info.reserve_movable,
+            free_at_start: info.free,
+            free_at_end: end.map(|end| end.free),
+        }
+    };
+    at_start.iter().map(row).collect()
+}
+
 /// Everything that came of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct PressureReport {
@@ -149,6 +201,8 @@ pub struct PressureReport {
     pub seconds: f64,
     /// The frames.
     pub frames: FrameRow,
+    /// The same by zone.
+    pub zones: Vec<ZoneRow>,
     /// The swap device.
     pub swap: SwapRow,
     /// The operations, those that came at all.

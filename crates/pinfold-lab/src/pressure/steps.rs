@@ -15,8 +15,8 @@ use std::mem;
 use std::sync::{Arc, PoisonError};
 
 /// How often each operation comes, of a hundred thousand. A process lives long enough to have
-/// written all its pages.
-const WEIGHTS: [(Kind, u64); 14] = [
+/// written all its pages. The last ones only where some memory lies below 4 GiB.
+const WEIGHTS: [(Kind, u64); 16] = [
     (Kind::Load, 39_800),
     (Kind::Store, 36_000),
     (Kind::ChildLoad, 6_000),
@@ -31,7 +31,12 @@ const WEIGHTS: [(Kind, u64); 14] = [
     (Kind::DontNeed, 100),
     (Kind::Migrate, 1_800),
     (Kind::Scan, 1_056),
+    (Kind::TakeLow, 2_000),
+    (Kind::GiveLow, 1_900),
 ];
+
+/// How many of these always come.
+const USUAL: usize = 14;
 
 /// Pages of a child that are looked at once more before it exits, all of them at the end.
 const LAST_LOOKS: u64 = 16;
@@ -40,12 +45,12 @@ const LAST_LOOKS: u64 = 16;
 const INSISTENCE: u32 = 100;
 
 /// An operation, as often as its weight says.
-fn pick(dice: &mut Dice) -> Kind {
-    let mut left = dice.roll(WEIGHTS.iter().map(|(_, weight)| weight).sum());
-    for (kind, weight) in WEIGHTS {
-        match left.checked_sub(weight) {
+fn pick(dice: &mut Dice, weights: &[(Kind, u64)]) -> Kind {
+    let mut left = dice.roll(weights.iter().map(|(_, weight)| weight).sum());
+    for (kind, weight) in weights {
+        match left.checked_sub(*weight) {
             Some(rest) => left = rest,
-            None => return kind,
+            None => return *kind,
         }
     }
     Kind::Load
@@ -54,8 +59,9 @@ fn pick(dice: &mut Dice) -> Kind {
 impl Worker {
     /// Works until all stop; then its children are looked at, and it leaves nothing behind.
     pub(super) fn work(mut self) {
+        let weights = if self.world.most_low > 0 { &WEIGHTS[..] } else { &WEIGHTS[..USUAL] };
         while !self.world.stop.is_over() {
-            let kind = pick(&mut self.dice);
+            let kind = pick(&mut self.dice, weights);
             let desk = Arc::clone(&self.desk);
             if let Err(Trouble::Other(why)) = desk.carry_out(kind, || self.step(kind)) {
                 self.world.unexpected(format!("{}: {why}", kind.name()));
@@ -63,6 +69,9 @@ impl Worker {
         }
         for held in mem::take(&mut self.held) {
             self.finish(Kind::Unpin, |worker| worker.release(held));
+        }
+        while !self.low.is_empty() {
+            self.finish(Kind::GiveLow, Self::give_last_low);
         }
         for child in mem::take(&mut self.children) {
             let looks = Looks { world: &self.world, desk: &self.desk };
@@ -117,6 +126,8 @@ impl Worker {
                 let changed = self.process(|process| process.space.numa_scan(pages(process.area)));
                 something(changed)
             }
+            Kind::TakeLow => self.take_low(),
+            Kind::GiveLow => self.give_low(),
             // Others do these.
             Kind::Reclaim
             | Kind::Verify

@@ -19,6 +19,7 @@ fn plan(rules: &str) -> Plan {
         threads: 2,
         processes: 3,
         frames: 512,
+        low: 0,
         seed: 1,
         fail_every: None,
         medium: SwapMedium::Memory,
@@ -76,6 +77,22 @@ fn a_swap_file_whose_device_fails_now_and_then_loses_nothing() {
     assert!(!Path::new(&place).exists());
 }
 
+#[test]
+fn devices_get_low_memory_and_every_zone_gets_its_frames_back() {
+    let report = pressed(Plan { low: 128, frames: 768, ..plan("pinfold") });
+    assert_eq!(report.verdict, Verdict::Pass, "{report:#?}");
+    accounted(&report);
+    let zones: Vec<_> = report.zones.iter().map(|row| (row.node, row.zone, row.managed)).collect();
+    assert_eq!(zones, [(0, "DMA32", 128), (0, "Normal", 256), (1, "Normal", 384)]);
+    for row in &report.zones {
+        assert_eq!(row.free_at_end, Some(row.free_at_start), "{row:?}");
+    }
+    assert_eq!(report.zones[0].reserve_movable, 16);
+    let taken = report.operations.iter().find(|row| row.operation == Kind::TakeLow.name());
+    assert!(taken.is_some_and(|row| row.done > 20), "{:#?}", report.operations);
+    assert!(report.counted.allocstall_dma32 > 0 && report.counted.pgskip_normal > 0);
+}
+
 /// fork shares a pinned page, and the owner's next write parts it from the device (facts 2.2).
 #[test]
 fn what_the_rules_of_5_8_lose_is_found() {
@@ -102,6 +119,8 @@ fn a_plan_that_cannot_be_is_refused_with_the_remedy() {
         assert!(run(plan, |_| ControlFlow::Continue(())).is_err());
     };
     refused(Plan { frames: 100, ..plan("pinfold") }, "256 to 1048576 frames");
+    refused(Plan { low: 8, ..plan("pinfold") }, "64 to 128 may lie below 4 GiB");
+    refused(Plan { low: 129, ..plan("pinfold") }, "64 to 128 may lie below 4 GiB");
     refused(Plan { threads: 33, ..plan("pinfold") }, "1 to 32 threads");
     refused(Plan { processes: 0, ..plan("pinfold") }, "1 to 256 processes");
     refused(Plan { fail_every: Some(1), ..plan("pinfold") }, "each second one fail");

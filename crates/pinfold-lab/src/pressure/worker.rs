@@ -3,6 +3,7 @@
 use super::board::{Board, Space};
 use super::desk::{Desk, Kind};
 use super::dice::Dice;
+use super::low::LowRun;
 use super::stamp::{By, Known, Lane};
 use super::world::{Seat, World};
 use pinfold::{Pins, VirtRange};
@@ -36,6 +37,10 @@ pub(super) struct Worker {
     pub(super) dice: Dice,
     pub(super) held: Vec<Held>,
     pub(super) children: Vec<Child>,
+    /// Runs of frames that its device has.
+    pub(super) low: Vec<LowRun>,
+    /// How many it has had.
+    pub(super) taken: u64,
     stamps: u32,
 }
 
@@ -47,8 +52,8 @@ impl Worker {
         seed: u64,
     ) -> Self {
         let dice = Dice::new(seed ^ (number as u64) << 32);
-        let (held, children) = (Vec::new(), Vec::new());
-        Self { world, seats, desk, number, dice, held, children, stamps: 0 }
+        let (held, children, low) = (Vec::new(), Vec::new(), Vec::new());
+        Self { world, seats, desk, number, dice, held, children, low, taken: 0, stamps: 0 }
     }
 
     pub(super) fn seat(&mut self) -> usize {

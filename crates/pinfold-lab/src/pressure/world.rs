@@ -5,7 +5,7 @@
 //! that no thread's knowledge is in doubt. Under it come the locks of what each thread knows, which
 //! that thread alone takes meanwhile. All locks of the manager are below.
 
-use super::board::{Board, NODES, Space, locked, sit_at};
+use super::board::{Board, LOW_END, NODES, Space, locked, sit_at};
 use super::crew::Stop;
 use super::desk::{Desk, Kind, Trouble};
 use super::drive::{Drive, Gauge, Medium};
@@ -15,8 +15,9 @@ use super::stamp::{By, Known, Lane};
 use pinfold::stores::MemoryStore;
 use pinfold::sync::Shared;
 use pinfold::{
-    AddressSpace, Cause, FaultError, Limits, Memory, NodeId, NodeSpan, Pfn, PinError, Place, Prot,
-    Sharing, SpaceError, SwapId, SwapWrites, Tuning, VirtAddr, VirtRange, Watermarks, X86_64,
+    AddressSpace, Cause, FaultError, Limits, LowmemReserve, Memory, NodeId, NodeSpan, Pfn,
+    PinError, Place, Prot, Sharing, SpaceError, SwapId, SwapWrites, Tuning, VirtAddr, VirtRange,
+    Watermarks, X86_64, ZoneInfo,
 };
 use serde::Serialize;
 use std::fmt;
@@ -28,6 +29,9 @@ const LRU_BATCH: u32 = 15;
 
 /// So many pages are read from swap together: two to this power.
 const READAHEAD: u32 = 3;
+
+/// What memory below 4 GiB, and above, keeps from pages of processes: more than on a large machine.
+const RESERVE: LowmemReserve = LowmemReserve { dma32: 16, normal: 16 };
 
 /// Findings that are kept to be shown; all are counted.
 const KEPT: usize = 16;
@@ -99,8 +103,14 @@ impl Seat {
 fn tuning(plan: &Plan) -> Tuning {
     let least = plan.node_frames().into_iter().min().unwrap_or(0);
     let watermarks = Watermarks { min: least / 64, low: least / 16, high: least / 8 };
-    let swap_readahead = READAHEAD;
-    Tuning { lru_batch: LRU_BATCH, swap_readahead, watermarks, ..Tuning::default() }
+    let (swap_readahead, lru_batch) = (READAHEAD, LRU_BATCH);
+    let lowmem_reserve = if plan.low > 0 { RESERVE } else { LowmemReserve::default() };
+    Tuning { lru_batch, swap_readahead, watermarks, lowmem_reserve, ..Tuning::default() }
+}
+
+/// How all zones of the machine stand.
+pub(super) fn zones(memory: &Memory<Board>) -> Vec<ZoneInfo> {
+    (0..NODES).flat_map(|node| memory.frames().zones(NodeId(node))).collect()
 }
 
 fn refused(why: impl fmt::Display) -> PressureError {
@@ -116,7 +126,11 @@ pub(super) struct World {
     pub(super) threads: usize,
     /// The most pages that a thread has pinned for long.
     pub(super) most_pinned: u64,
+    /// The most frames below 4 GiB that a thread's device has; none, if no memory lies there apart.
+    pub(super) most_low: u64,
     pub(super) free_at_start: u64,
+    /// All zones, when nothing had begun.
+    pub(super) zones_at_start: Vec<ZoneInfo>,
     pub(super) swap: SwapId,
     /// The most slots that were seen in use.
     most_slots: AtomicU64,
@@ -133,9 +147,9 @@ impl World {
         let threads = plan.threads as usize;
         // The last one is that of who reclaims, and of who looks at the end.
         sit_at(threads);
-        let board = Board::new(plan.frames as usize, threads + 1, NODES);
+        let mut first = if plan.low > 0 { Pfn(LOW_END - plan.low) } else { Pfn(0) };
+        let board = Board::starting_at(first, plan.frames as usize, threads + 1, NODES);
         let nodes = (0..).map(NodeId).zip(plan.node_frames());
-        let mut first = Pfn(0);
         let spans: Vec<_> = nodes
             .map(|(node, frames)| {
                 let span = NodeSpan { node, first, frames };
@@ -151,6 +165,8 @@ impl World {
         let swap = swap.map_err(refused)?;
         Ok(Self {
             free_at_start: memory.frames().total_free(),
+            zones_at_start: zones(&memory),
+            most_low: plan.low / 2 / u64::from(plan.threads),
             memory,
             stop: Stop::default(),
             pages: plan.pages(),

@@ -31,7 +31,7 @@ use super::chain::{Batch, Chain, kind};
 use super::flags::{HOME_MASK, zone_of};
 use super::meta::{Frame, Metadata};
 use super::source::Zone;
-use super::zones::{Share, Wanted, Wmark, shares, zones_for};
+use super::zones::{MOVABLE, Share, Wanted, Wmark, ZONES, shares, zones_for};
 
 use crate::addr::Pfn;
 use crate::sync::{Inside, Masks, SpinLock, SpinLocked};
@@ -58,12 +58,6 @@ const BATCHED: u64 = 1 << 62;
 const LEN_SHIFT: u32 = 52;
 /// Longer ones are not marked.
 const MOST_BATCHED: u64 = (1 << 10) - 1;
-
-/// The zones of a node, as their places in [`Node::zones`].
-pub(super) const LOW: u32 = 0;
-pub(super) const HIGH: u32 = 1;
-pub(super) const MOVABLE: u32 = 2;
-pub(super) const ZONES: usize = 3;
 
 /// The places of these zones, the one to use first before the others.
 fn places(mut zones: u32) -> impl Iterator<Item = u32> {

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::buddy::MOVABLE;
 use super::counts::{Counts, MAP};
 use super::flags::{Flags, HOME_MASK, node_of, order_of, zone_of};
 use super::last::LastFaults;
@@ -16,7 +15,7 @@ use super::span::NodeSpan;
 use super::stock::Stocks;
 use super::store::Store;
 use super::views::{Folio, Page, Table};
-use super::zones::Wanted;
+use super::zones::{MOVABLE, Wanted};
 use crate::addr::{NodeId, Pfn, Vpn};
 use crate::charge::{Charges, Counted, GroupId, Tally};
 use crate::error::NoMemory;

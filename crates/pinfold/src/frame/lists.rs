@@ -1,13 +1,12 @@
 //! What is done to the lists that reclaim chooses from, and to the batches before them: the
 //! protocol of `lru`.
 
-use super::buddy::ZONES;
 use super::flags::{HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
 use super::lru::{
     ACTIVE, APART, Batched, Drained, Entered, List, Lru, ON, REFERENCED, Settled, Turns, USED, Used,
 };
-use super::zones::Zones;
+use super::zones::{ZONES, Zones};
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
 

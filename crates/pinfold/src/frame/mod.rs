@@ -54,6 +54,7 @@ mod stock;
 mod store;
 mod tails;
 mod views;
+mod zoned;
 mod zones;
 
 pub(crate) use alloc::Start;

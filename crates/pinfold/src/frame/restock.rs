@@ -1,13 +1,13 @@
 //! Frames between the CPUs' stocks and the nodes' lists: the protocol of `stock`.
 
-use super::buddy::{Node, NodeLock, ZONES};
+use super::buddy::{Node, NodeLock};
 use super::chain::{Batch, Chain};
 use super::flags::{HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
 use super::meta::Frame;
 use super::source::Zone;
 use super::stock::{NOWHERE, Push, Stock, StockLock, Stocks};
-use super::zones::zones_for;
+use super::zones::{ZONES, zones_for};
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
 

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::mem::MaybeUninit;
 
-use super::buddy;
 use super::flags::{Flags, HOME_MASK, home_bits, zone_of};
 use super::frames::Frames;
 use super::meta::Frame;
@@ -12,7 +11,7 @@ use super::queue::Queue;
 use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
-use super::zones::Wanted;
+use super::zones::{HIGH, LOW, MOVABLE, Wanted};
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
 use crate::charge::Charges;
 use crate::sync::{self, CellName, SpinLock};
@@ -294,10 +293,8 @@ impl Frames {
     /// lists.
     fn settle(&self, span: &NodeSpan, movable: bool) {
         let border = LOW_END.clamp(span.first.0, span.end());
-        for (first, end, zone) in
-            [(border, span.end(), buddy::HIGH), (span.first.0, border, buddy::LOW)]
-        {
-            let zone = if movable { buddy::MOVABLE } else { zone };
+        for (first, end, zone) in [(border, span.end(), HIGH), (span.first.0, border, LOW)] {
+            let zone = if movable { MOVABLE } else { zone };
             for pfn in (first..end).map(Pfn) {
                 self.label(pfn);
                 self.frame(pfn).flags.init(home_bits(span.node, zone));

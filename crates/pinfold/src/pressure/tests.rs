@@ -386,6 +386,28 @@ fn a_page_not_in_use_that_is_cooled_leaves_next() {
     Audit::of(&mem).space(&space).check();
 }
 
+/// A store to a page on swap that a child shares needs two frames: that of the page, and its copy.
+/// Where there is one, reclaim must not take the page away for the copy, and so on for ever.
+#[test]
+fn a_store_that_needs_two_frames_where_there_is_one_ends() {
+    for text in crate::rules::PRESETS {
+        let (mem, space, _, _) = world_of(text, listing(1), (48, 64, 60));
+        store(&space, 16, 7).unwrap();
+        let child = space.fork().unwrap();
+        assert_eq!(mem.reclaim(NODE, 1).freed, 1, "{text}");
+        let frames = mem.frames();
+        let mut held: Vec<_> = (0..frames.total_free() - 1)
+            .map(|_| frames.take(Placement::Only(NODE)).unwrap())
+            .collect();
+        assert_eq!(store(&space, 16, 8), Err(FaultError::OutOfFrames), "{text}");
+        held.pop();
+        assert!(store(&space, 16, 8).is_ok(), "{text}");
+        assert_eq!([load(&space, 16), load(&child, 16)], [Ok(8), Ok(7)], "{text}");
+        drop(held);
+        Audit::of(&mem).space(&space).space(&child).check();
+    }
+}
+
 fn store_one_elsewhere(space: &Space<X86_64>) {
     map(space, 16, 1, RW);
     store(space, 16, 1).unwrap();

@@ -6,6 +6,7 @@
 
 mod files;
 mod folios;
+mod listed;
 mod model;
 mod monitors;
 mod ops;
@@ -30,7 +31,8 @@ use std::cell::Cell;
 use testing::{Hardware, Marks};
 
 const NO_FOLIOS: Folios = Folios { always: 0, advised: 0, by: PmdMapping::On };
-const ISOLATED: Checks = Checks { pins_in_step: false, marks: Marks::Hardware, folios: NO_FOLIOS };
+const ISOLATED: Checks =
+    Checks { pins_in_step: false, marks: Marks::Hardware, folios: NO_FOLIOS, listed: 0 };
 const IN_STEP: Checks = Checks { pins_in_step: true, ..ISOLATED };
 const BY_MANAGER: Checks = Checks { marks: Marks::Manager, ..IN_STEP };
 
@@ -59,6 +61,7 @@ fn sequences<F: Hardware>(
     };
     let (folios, splits, huge) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let (out, back, ahead) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let (reclaimed, culled) = (Cell::new(0), Cell::new(0));
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
         let stats = sequence::<F>(&ops, rules, nodes, base, checks);
         folios.set(folios.get() + stats.thp_fault_alloc);
@@ -67,6 +70,8 @@ fn sequences<F: Hardware>(
         out.set(out.get() + stats.pgsteal_anon);
         back.set(back.get() + stats.pswpin);
         ahead.set(ahead.get() + stats.swap_ra_hit);
+        reclaimed.set(reclaimed.get() + stats.pgsteal_direct + stats.pgsteal_kswapd);
+        culled.set(culled.get() + stats.unevictable_pgs_culled);
         Ok(())
     });
     if let Err(failure) = run {
@@ -76,6 +81,12 @@ fn sequences<F: Hardware>(
     let (out, back, many) = (out.get(), back.get(), cases >= 200);
     assert!(!many || out > u64::from(cases) / 8, "{out} pages went to swap");
     assert!(!many || back > u64::from(cases) / 16, "{back} came back");
+    if checks.listed > 0 && cases >= 80 {
+        let (reclaimed, culled) = (reclaimed.get(), culled.get());
+        println!("{rules}: {cases} sequences, {reclaimed} pages reclaimed, {culled} locked ones");
+        assert!(reclaimed > u64::from(cases) / 16, "{reclaimed} of {cases} sequences");
+        assert!(culled > 0, "no page was locked");
+    }
     let asked_for = ahead.get();
     assert!(!many || checks.folios.advised != 0 || asked_for > 0, "of none read ahead");
     if checks.folios.advised != 0 {

@@ -48,6 +48,8 @@ pub(crate) struct Checks {
     pub(crate) marks: Marks,
     /// The orders of folios that first touches take, as bits.
     pub(crate) folios: Folios,
+    /// Pages of a CPU's batch for the lists that reclaim chooses from; none, if it is zero.
+    pub(crate) listed: u32,
 }
 
 enum Guard<F: Format> {
@@ -124,6 +126,8 @@ impl<F: Format> World<F> {
             stock_batch: 2,
             swap_readahead,
             max_ptes_swap: 3,
+            lru_batch: checks.listed,
+            watermarks: on_swap::marks(checks.listed),
             ..Tuning::default()
         };
         let small = F::ENTRIES <= 16;
@@ -596,6 +600,7 @@ impl<F: Format> World<F> {
             file.check_store();
         }
         self.files.clear();
+        self.mem.lru_add_drain_all();
         self.check_nothing_charged();
         let total = self.mem.frames().all().count() as u64;
         let zeros = 1 + self.mem.huge_zero_page().map_or(0, |_| F::ENTRIES as u64);

@@ -4,7 +4,7 @@
 use pinfold::pin::Path;
 use pinfold::rules::Users;
 use pinfold::{
-    Access, Advice, FileSharing, MigrateMode, MoveScope, Prot, Reclaimer, Sharing, Term,
+    Access, Advice, FileSharing, MigrateMode, MoveScope, Prot, Reclaimer, Sharing, Term, Zone,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -229,6 +229,16 @@ pub(crate) enum SwapOp {
     },
     /// Brings everything back, and takes the device out of use.
     Off,
+    /// Of a node's pages those leave that are not in use.
+    Reclaim {
+        node: u8,
+        goal: u64,
+        zone: Zone,
+    },
+    /// What the background does for a node.
+    Balance {
+        node: u8,
+    },
 }
 
 /// One step on large folios.
@@ -319,6 +329,12 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         select(ways.chain(modes).chain([Move::Compact]).collect::<Vec<_>>())
     };
     let by = || select(vec![Reclaimer::Advice, Reclaimer::Pressure]);
+    let zone = select(vec![Zone::Any, Zone::Low32, Zone::Movable]);
+    let reclaim = prop_oneof![
+        3 => (0..3u8, 1..8u64, zone)
+            .prop_map(|(node, goal, zone)| SwapOp::Reclaim { node, goal, zone }),
+        1 => (0..2u8).prop_map(|node| SwapOp::Balance { node }),
+    ];
     prop_oneof![
         4 => (who(), run(), prot(), sharing())
             .prop_map(|(who, run, prot, sharing)| Op::Map { who, run, prot, sharing }),
@@ -352,6 +368,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, run, by)| Op::Swap(SwapOp::PageOut { who, run, by })),
         2 => (who(), run()).prop_map(|(who, run)| Op::Swap(SwapOp::Fill { who, run })),
         1 => Just(Op::Swap(SwapOp::Off)),
+        8 => reclaim.prop_map(Op::Swap),
         1 => (0..2u8).prop_map(|node| Op::RunOn { node }),
         2 => (who(), page()).prop_map(|(who, page)| Op::Break { who, page }),
         3 => (who(), run(), access())

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::testing::{
-    Audit, Hardware, Space, device_read, device_write, follow, machine, map, map_shared, pages,
-    space,
+    Audit, Disk, Hardware, Space, device_read, device_write, follow, machine, map, map_shared,
+    pages, space,
 };
 use pinfold::{
-    Aarch64, Access, Advice, Cause, Format, NodeId, Place, Prot, Rules, Sharing, Small, Sv39, Term,
-    Tuning, VirtAddr, X86_64,
+    Aarch64, Access, Advice, Cause, Format, NodeId, Place, Prot, Reclaimer, Rules, Sharing, Small,
+    Sv39, SwapWrites, Term, Tuning, VirtAddr, X86_64,
 };
 
 const RW: Prot = Prot::READ_WRITE;
@@ -69,8 +69,15 @@ pub(crate) fn pin_and_compare<F: Format>(space: &Space<F>, page: u64, value: u64
 }
 
 fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
-    let tuning = Tuning { gather_pages: 2, stock_batch: 4, ..Tuning::default() };
+    churn_on::<F>(rules, page, in_step, Tuning::default());
+}
+
+/// The same on a machine with this tuning, beside what all have; where there are lists, another
+/// thread reclaims all the while.
+fn churn_on<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool, tuning: Tuning) {
+    let tuning = Tuning { gather_pages: 2, stock_batch: 4, ..tuning };
     let mem = machine::<F>(rules, &[160, 64], tuning);
+    mem.swap_on(Box::new(Disk::default()), 64, SwapWrites::Any).unwrap();
     mem.platform().cache_nothing();
     mem.platform().devices.plug_in();
     let root = space(&mem);
@@ -129,9 +136,26 @@ fn churn<F: Hardware>(rules: Rules, page: fn(u64) -> u64, in_step: bool) {
             _ => changed.protect(pages(page(1), 6), RW).unwrap(),
         }
     }));
-    together(ROUNDS * u64::from(crate::soak()), workers);
+    let (short, mut dice) = (&root, Dice(9));
+    let mut rounds = ROUNDS;
+    if tuning.lru_batch > 0 {
+        rounds /= 4;
+        workers.push(Box::new(move || {
+            let (mem, node) = (short.memory(), NodeId(dice.roll(2) as u8));
+            match dice.roll(4) {
+                0 => drop(short.page_out(pages(page(1), 8), Reclaimer::Pressure)),
+                1 => mem.lru_add_drain_all(),
+                2 => drop(mem.balance(node)),
+                _ => drop(mem.reclaim(node, 2)),
+            }
+        }));
+    }
+    together(rounds * u64::from(crate::soak()), workers);
+    let stats = mem.stats();
+    assert_eq!(tuning.lru_batch > 0, stats.pgscan_direct > 0, "{stats:?}");
     Audit::of(&mem).space(&root).check();
     drop(root);
+    mem.lru_add_drain_all();
     Audit::of(&mem).check();
 }
 
@@ -147,5 +171,15 @@ fn threads_keep_every_count_and_every_pinned_page_under_todays_rules() {
 fn threads_keep_every_count_under_older_rules() {
     for text in ["5.8", "5.10", "5.17", "6.1"] {
         churn::<Small>(Rules::linux(text).unwrap(), |page| page, false);
+    }
+}
+
+#[test]
+fn threads_keep_every_count_and_every_pinned_page_while_one_reclaims() {
+    for lru_batch in [1, 6] {
+        let tuning = Tuning { lru_batch, ..Tuning::default() };
+        churn_on::<Small>(Rules::default(), |page| page, true, tuning);
+        churn_on::<X86_64>(Rules::default(), |page| page + 504, true, tuning);
+        churn_on::<Small>(Rules::linux("5.10").unwrap(), |page| page, false, tuning);
     }
 }

@@ -118,6 +118,18 @@ fn for_want_of_frames_others_leave() {
     assert!((4..8).all(|page| load(&space, page) == Ok(page)));
 }
 
+/// Facts 7.4: a batch has a reference of each page that has come back.
+#[test]
+fn pages_that_come_back_wait_in_no_batch() {
+    let (mem, space, _, _) = world_of("pinfold", Tuning { lru_batch: 8, ..Tuning::default() });
+    mem.lru_add_drain_all();
+    (4..7).for_each(|page| assert_eq!(out(&space, page).freed, 1));
+    assert_eq!(space.collapse(pages(4, 4)), Ok(1));
+    assert!(is_huge(&mem, &space, 4));
+    assert!((4..8).all(|page| load(&space, page) == Ok(page)));
+    Audit::of(&mem).space(&space).check();
+}
+
 #[test]
 fn a_child_keeps_the_page_and_its_slot() {
     for text in ALL {

@@ -7,6 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::*;
 use crate::MemoryMapError;
 use crate::addr::NodeId;
+use crate::frame::zones::{HIGH, LOW};
 use crate::frame::{FrameSetup, Frames, NewFrames, NodeSpan, Placement};
 
 /// The first frame that a device of 32 bits does not reach.

@@ -43,6 +43,8 @@ impl<F: Format> World<F> {
             return;
         }
         let span = NodeSpan { node: frames.node(first), first, frames: count };
+        // Some may have pages that nobody else has any more.
+        self.mem.lru_add_drain_all();
         let splits = || self.mem.stats().thp_migration_split;
         let (free, before) = (frames.total_free(), splits());
         let leaves = |left: u64| {
