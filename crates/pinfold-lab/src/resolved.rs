@@ -255,6 +255,8 @@ pub enum Act {
     Exit,
     /// `numa-scan`: all areas of the process unless pages are written.
     NumaScan(Option<Pages>),
+    /// `numa-tick`
+    NumaTick,
     /// `migrate`: the pages and the node.
     Migrate(Pages, u32),
     /// `compact`: the pages and the node.
@@ -510,6 +512,7 @@ impl Act {
             | Self::Fork(_)
             | Self::Exit
             | Self::NumaScan(_)
+            | Self::NumaTick
             | Self::Migrate(..)
             | Self::Compact(..)
             | Self::Signal(_)

@@ -86,6 +86,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "mprotect-flip",
     "mprotect-pin-fork",
     "munlock-delayed",
+    "numa-backoff",
     "o-direct-child",
     "o-direct-dontfork",
     "o-direct-fork",

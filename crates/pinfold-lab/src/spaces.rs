@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pinfold::sync::AtomicU64;
-use pinfold::{AddressSpace, SpaceId, VirtAddr, VirtRange};
+use pinfold::{AddressSpace, Balancer, NoMemory, ScanPace, SpaceId, VirtAddr, VirtRange};
 use pinfold_explore::hook;
 
 use crate::files::Disk;
@@ -19,17 +19,42 @@ use crate::machine::Machine;
 use crate::named::Named;
 use crate::scenario::Sharing;
 
+/// Whether a step of the scenario tells balancers the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ticks {
+    /// One does.
+    Told,
+    /// None does.
+    Untold,
+}
+
 /// An address space with the processes that are in it.
 pub(crate) struct Inhabited {
     space: AddressSpace<Machine>,
+    /// What scans it for NUMA balancing, if a step tells it the time.
+    balancer: Option<Balancer<Machine>>,
     /// How many processes are in it; counted from the first that joins on.
     users: AtomicU64,
 }
 
 impl Inhabited {
     /// With one process in it.
-    pub(crate) fn new(space: AddressSpace<Machine>) -> Rc<Self> {
-        Rc::new(Self { space, users: AtomicU64::new(1) })
+    ///
+    /// # Errors
+    /// When the heap has no room for a balancer.
+    pub(crate) fn new(space: AddressSpace<Machine>, ticks: Ticks) -> Result<Rc<Self>, NoMemory> {
+        let balancer = match ticks {
+            Ticks::Told => Some(Balancer::new(&space, ScanPace::default())?),
+            Ticks::Untold => None,
+        };
+        let this = Rc::new(Self { space, balancer, users: AtomicU64::new(1) });
+        this.balancer.iter().for_each(Balancer::label);
+        Ok(this)
+    }
+
+    /// What scans it for NUMA balancing, if a step tells it the time.
+    pub(crate) fn balancer(&self) -> Option<&Balancer<Machine>> {
+        self.balancer.as_ref()
     }
 
     /// One more process is in it.

@@ -1,6 +1,7 @@
 //! Carries out one step of a scenario on the real memory manager.
 
 mod asked;
+mod balance;
 mod direct;
 mod fault;
 mod files;
@@ -224,6 +225,9 @@ impl World {
                 let scan = |range| space.numa_scan_of(range, users);
                 let changed: u64 = ranges.into_iter().map(scan).sum();
                 Ok(self.tell(|| format!("{changed} made protnone")))
+            }
+            Action::NumaTick { now, expect } => {
+                self.tick(process, now.value, expect.map(|expect| expect.value))
             }
             Action::Migrate { pages, node } => {
                 let (space, range) = self.range(process, pages)?;

@@ -30,7 +30,7 @@ use crate::meter::Meter;
 use crate::named::Named;
 use crate::record::{Goal, Record};
 use crate::scenario::{self, Access, Behind, Numa, Runner, Scenario, Step, Thp, Verb};
-use crate::spaces::{Home, Inhabited};
+use crate::spaces::{Home, Inhabited, Ticks};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
 
@@ -195,6 +195,8 @@ pub(crate) struct World {
     limits: Limits,
     /// How many pages below a program break have names: [`Scenario::break_pages`].
     break_pages: u32,
+    /// Whether address spaces have balancers.
+    ticks: Ticks,
 }
 
 /// What an address space may use on the scenario's machine.
@@ -480,20 +482,27 @@ impl Plan {
             meter: Meter::new(&self.scenario),
             limits: limits(&self.scenario.machine),
             break_pages: self.scenario.break_pages(),
+            ticks: if self.has(Verb::NumaTick) { Ticks::Told } else { Ticks::Untold },
         };
         let space = world.new_space().map_err(|error| error.to_string())?;
-        let process =
-            Process { home: space.id(), space: Some(Inhabited::new(space)), cpu: self.first_cpu };
+        let home = space.id();
+        let space = world.inhabited(space).map_err(|error| error.to_string())?;
+        let process = Process { home, space: Some(space), cpu: self.first_cpu };
         let first = self.scenario.setup.process.name.as_str();
         {
             let mut state = world.state.borrow_mut();
             state.homes.insert(process.home, Home::empty(first));
             state.processes.insert(first, process);
         }
-        if self.scenario.steps().any(|step| step.action.verb() == Verb::Ksm) {
+        if self.has(Verb::Ksm) {
             world.merger();
         }
         Ok(world)
+    }
+
+    /// Whether the scenario has such a step.
+    fn has(&self, verb: Verb) -> bool {
+        self.scenario.steps().any(|step| step.action.verb() == verb)
     }
 }
 
@@ -523,6 +532,14 @@ impl World {
             space.place_break(self.limits.first_page.start())?;
         }
         Ok(space)
+    }
+
+    /// An address space with one process in it.
+    pub(crate) fn inhabited(
+        &self,
+        space: AddressSpace<Machine>,
+    ) -> Result<Rc<Inhabited>, SpaceError> {
+        Ok(Inhabited::new(space, self.ticks)?)
     }
 
     /// Where the memory below the program break lies: all of it that has a name.

@@ -216,6 +216,7 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Break(..) => features.no_break.clone(),
         Act::NumaScan(None) => features.no_scans.clone(),
         Act::NumaScan(Some(_)) => told("balancing scans a whole process, not some of its pages"),
+        Act::NumaTick => told("a kernel has a clock of its own, and tells nobody what is due"),
         Act::Map { pages, .. } if pages > ROOM => told("more pages than the stage has"),
         Act::Map { sharing: Sharing::File, .. } => features.no_files.clone(),
         Act::Punch(pages) if plan.files.get(pages.area).is_some_and(is_stored) => {

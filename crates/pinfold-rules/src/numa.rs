@@ -66,6 +66,13 @@ pub const fn hinted_page(rule: ThpNuma) -> HintedMove {
     }
 }
 
+/// Whether a page of a file, of which an executable mapping takes a hinting fault, stays where it
+/// is: as one that others execute, too, if so many entries that map it are several (facts 4.4).
+#[inline]
+pub const fn shared_code_stays(maps: u32) -> bool {
+    maps > 1
+}
+
 /// Why the scanner leaves the entry accessible, if it does.
 #[inline]
 pub fn numa_skip(rule: NumaSkip, mapping: Mapping, page: &PageState) -> Option<Why> {

@@ -59,7 +59,6 @@ use crate::pte::{Entry, Format, Pte};
 use crate::rules::CollapseSync;
 use crate::rules::collapse::{brings_back, waits_for_walkers};
 use crate::space::Space;
-use crate::sync::smp_rmb;
 use crate::table::{Huge, Leaf, Missing, Unlinked, table_start};
 use crate::tlb::Gather;
 
@@ -417,7 +416,8 @@ impl<'m, P: Platform> Span<'m, P> {
             busy(pfn);
             return Err(CollapseError::Locked { at, pfn });
         };
-        let counts = mem.frames().folio(pfn).counts();
+        // What those did who had a reference comes before the copy.
+        let counts = mem.frames().folio(pfn).counts_acquire();
         let (counts, cached) = match counts.refs() == counts.maps() {
             true => (counts, 0),
             false => mem.counts_with_cache(pfn),
@@ -431,8 +431,6 @@ impl<'m, P: Platform> Span<'m, P> {
                 CollapseError::Busy { at, pfn, refs, expected }
             });
         }
-        // What those did who had a reference comes before the copy.
-        smp_rmb();
         core::mem::forget(locked);
         Ok(())
     }

@@ -7,7 +7,9 @@ use crate::addr::{Pfn, SpaceId};
 use crate::charge::{Change, GroupId, Room, Stat, Table};
 use crate::error::{NoPage, OutOfFrames, OverLimit};
 use crate::event::{Bug, EventKind};
-use crate::frame::{Flags, Large, MapCount, MapsLeft, Marks, NewFolio, NewFrame, Start};
+use crate::frame::{
+    Flags, Folio, Large, MapCount, MapsLeft, Marks, NewFolio, NewFrame, Put, Start,
+};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::Exclusive;
@@ -121,6 +123,17 @@ impl<P: Platform> Memory<P> {
             self.platform().bug(Bug::MapUnderflow(pfn));
         }
         true
+    }
+
+    /// One entry, which is out, no longer maps a small page that no group is charged for and that
+    /// is not in the swap cache; its reference goes with it, and the page's mark, if it is set: in
+    /// one step. The caller holds the lock of the entry's table, and another reference.
+    #[inline]
+    pub(crate) fn drop_plain_entry(&self, page: Folio<'_>, mark: Exclusive) {
+        match page.drop_entry(mark) {
+            Put::Underflow => self.platform().bug(Bug::MapUnderflow(page.head())),
+            put => self.after_put(page.head(), put),
+        }
     }
 
     #[inline(never)]
@@ -239,6 +252,17 @@ impl<P: Platform> Memory<P> {
         self.get_small_map(pfn);
     }
 
+    /// As [`Memory::get_map`], of a page that has the mark from now on.
+    #[inline]
+    pub(crate) fn get_map_marked(&self, pfn: Pfn, space: SpaceId) {
+        let page = self.frames().page(pfn);
+        if self.charges().is_none() && !self.frames().is_large(pfn) {
+            return page.get_map_marked();
+        }
+        self.get_map(pfn, space);
+        page.mark_exclusive();
+    }
+
     /// As [`Memory::get_map`], for a page that is not part of a large folio.
     #[inline]
     pub(crate) fn get_small_map(&self, pfn: Pfn) {
@@ -309,7 +333,8 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Takes the mark off a page that has it, whose lock is held, and says that it is being
-    /// written. Full ordering.
+    /// written. Full ordering. Who does not wait for that ([`Memory::wait_page_unwritten`]) stops
+    /// waiting for the lock.
     pub(crate) fn begin_writeback(&self, pfn: Pfn) {
         let held = self.charges().map(|charges| (charges, self.hold_charge(charges, pfn)));
         let was = self.frames().begin_writeback(pfn);
@@ -318,6 +343,8 @@ impl<P: Platform> Memory<P> {
         {
             charges.count(pfn, Stat::Dirty, Change::Less);
         }
+        // INV-MIG-9.
+        self.frames().page(pfn).lock().wake(self.platform(), was.bits());
     }
 
     /// A page that nobody else knows yet is in the list of its object: before the list's lock is

@@ -31,7 +31,7 @@ use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Pte};
 use crate::rules::swap::counts_references;
 use crate::space::Space;
-use crate::sync::{smp_mb, smp_rmb};
+use crate::sync::smp_mb;
 use crate::table::{Cursor, Next, Part};
 use crate::tlb::FlushBatch;
 
@@ -146,8 +146,7 @@ impl<P: Platform> Memory<P> {
         }
         // INV-LAZY-1. Against a lock-free walk, which takes its reference and looks again.
         smp_mb();
-        let counts = self.frames().counts(pfn);
-        smp_rmb();
+        let counts = self.frames().counts_acquire(pfn);
         let kept = if self.frames().flags(pfn).contains(Flags::DIRTY) {
             Some(Kept::Dirty)
         } else if counts_references(self.rule()) && counts.refs() != 1 + counts.maps() {

@@ -521,6 +521,16 @@ impl<P: Platform> Memory<P> {
         self.after_drop(self.frames.put_large(pfn, refs, self.rule()));
     }
 
+    /// Drops the caller's reference of a small page that nothing maps, if it is the only one, and
+    /// with it the page's life; whether it is.
+    pub(crate) fn put_alone(&self, pfn: Pfn) -> bool {
+        let alone = self.frames.page(pfn).put_alone();
+        if alone {
+            self.free(pfn);
+        }
+        alone
+    }
+
     /// Drops references that this frame counts by itself: those of entries, which a head counts.
     pub(crate) fn put_own(&self, pfn: Pfn, refs: u32) {
         self.after_put(pfn, self.frames.folio(pfn).put(refs));
@@ -597,14 +607,5 @@ impl<P: Platform> Memory<P> {
         if old.is_locked() {
             self.munlock(old.pfn());
         }
-    }
-
-    /// The same; where the entry's reference is ([`Memory::drop_map_alone`]).
-    pub(crate) fn drop_mapping_alone(&self, old: Pte<P::Format>, space: SpaceId) -> Pfn {
-        let of = self.drop_map_alone(old.pfn(), space);
-        if old.is_locked() {
-            self.munlock(old.pfn());
-        }
-        of
     }
 }

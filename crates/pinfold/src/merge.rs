@@ -48,7 +48,6 @@ use crate::pte::{Entry, Pte};
 use crate::rmap::Home;
 use crate::rules::cow::sets_exclusive;
 use crate::space::Space;
-use crate::sync::smp_rmb;
 use crate::table::{Cursor, Leaf, Next, Part};
 use crate::taken::{Mark, Remembers};
 
@@ -230,8 +229,9 @@ impl<P: Platform> Space<P> {
             return Ok(pte);
         }
         let gone = mem.flush_withdrawn(self.id(), cursor.withdraw(page));
-        // The isolation's reference, and those of the entries.
-        let counts = mem.frames().counts(pfn);
+        // The isolation's reference, and those of the entries. What those did who had another comes
+        // before the comparison of contents.
+        let counts = mem.frames().counts_acquire(pfn);
         let remembers = Remembers::by(sets_exclusive(mem.rule()));
         // INV-MERGE-3.
         if counts.refs() != counts.maps() + 1 || mem.take_mark(pfn, remembers) == Mark::Kept {
@@ -239,8 +239,6 @@ impl<P: Platform> Space<P> {
             mem.tell(self.id(), page, EventKind::KsmKept(pfn));
             return Err(Stays::Busy);
         }
-        // What those did who had a reference comes before the comparison.
-        smp_rmb();
         let old = gone.pte();
         if old.is_dirty() {
             mem.mark_dirty(pfn);

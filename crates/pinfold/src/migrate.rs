@@ -3,7 +3,8 @@
 //! the old ones (facts 4.5).
 //!
 //! Protocol, per pass: locks of both folios (tried; later passes of a caller that can wait sleep
-//! for the old one's, with no lock held: [`MigrateMode`]), walk of the family with each table's
+//! for the old one's, with no lock held: [`MigrateMode`]; a new page is made with its lock held,
+//! for the first pass), walk of the family with each table's
 //! lock in turn to take the entries out, flush (with each entry, or once: rule `migrate-flush`),
 //! comparison of the references, copy, walk to restore (`vacate` has both walks), unlock. A fault
 //! that meets a migration entry waits for the old folio's lock. The caller has isolated the folio,
@@ -38,6 +39,7 @@
 
 mod alone;
 mod cached;
+mod fresh;
 mod mode;
 mod range;
 mod request;
@@ -48,21 +50,20 @@ use core::ops::{AddAssign, Range};
 
 use crate::addr::{NodeId, Pfn};
 use crate::event::EventKind;
-use crate::frame::{Flags, Isolation, List, NewFolio, NewFrame, Placement, Sizes, Start, Zone};
+use crate::frame::{Isolation, List, Placement, Sizes, Zone};
 use crate::memory::Memory;
 use crate::object::{List as PageList, Listed};
 use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::rmap::Hold;
-use crate::rules::large::{Tally, tally};
 use crate::swap::Slot;
-use crate::sync::smp_rmb;
 use crate::tlb::DeferredFlush;
 use crate::vacate::{Contents, HugeEntries, Pinned};
 
 pub use mode::MigrateMode;
 pub use status::{MoveScope, PageStatus, Strict};
 
+use fresh::Fresh;
 use mode::{Locking, TRIED};
 
 /// What became of the pages of a range.
@@ -177,6 +178,11 @@ impl<P: Platform> Isolated<'_, P> {
 
 impl<P: Platform> Drop for Isolated<'_, P> {
     fn drop(&mut self) {
+        // One that has moved, nearly always: nobody else refers to it, and its next life begins
+        // without the mark.
+        if self.pages == 1 && self.mem.put_alone(self.head) {
+            return self.mem.isolation_ended();
+        }
         self.mem.frames().page(self.head).end_isolation();
         match self.back {
             Back::AsNew => self.mem.lru_put_back(self.head),
@@ -251,21 +257,6 @@ pub(crate) enum Stays {
 enum Pass {
     Moved,
     Again,
-}
-
-/// What a folio moves to, with the reference that keeps it until entries do; goes back on drop.
-enum Fresh<'m> {
-    Page(NewFrame<'m>),
-    Folio(NewFolio<'m>),
-}
-
-impl Fresh<'_> {
-    fn pfn(&self) -> Pfn {
-        match self {
-            Self::Page(page) => page.pfn(),
-            Self::Folio(folio) => folio.head(),
-        }
-    }
 }
 
 /// Whether a folio waited to be split before it was touched.
@@ -383,30 +374,9 @@ impl<P: Platform> Memory<P> {
         let passes = mode.passes(self.tuning());
         let fresh = self.place_for(page, target).ok_or(Stays::NoFrame)?;
         let mut results =
-            (0..passes.max(1)).map(|pass| self.migrate_pass(page, fresh.pfn(), mode.locking(pass)));
+            (0..passes.max(1)).map(|pass| self.migrate_pass(page, &fresh, mode.locking(pass)));
         let moved = results.any(|pass| pass == Pass::Moved);
         if moved { Ok(()) } else { Err(Stays::Busy) }
-    }
-
-    /// Frames for a folio to move to, if it may move as a whole.
-    fn place_for(&self, page: &Isolated<'_, P>, target: Target) -> Option<Fresh<'_>> {
-        let Target { placement, zone } = target;
-        if page.pages == 1 {
-            let kind = match page.contents {
-                Contents::Private => Flags::ANON,
-                // It gets its marks when it gets its place in the list.
-                Contents::Listed => Flags::empty(),
-            };
-            let fresh = self.frames().alloc_from(placement, zone, kind, Start::Held);
-            return fresh.ok().map(Fresh::Page);
-        }
-        match tally(self.rule()) {
-            Tally::Head => {
-                let fresh = self.frames().alloc_folio_held((placement, zone), page.pages.ilog2());
-                fresh.ok().map(Fresh::Folio)
-            }
-            Tally::HeadAndTail | Tally::HeadAndMapcount => None,
-        }
     }
 
     /// Whether a folio that finds no place as a whole may find some in parts: not on a node that
@@ -481,28 +451,38 @@ impl<P: Platform> Memory<P> {
         moved
     }
 
-    fn migrate_pass(&self, page: &Isolated<'_, P>, to: Pfn, locking: Locking) -> Pass {
-        if page.contents == Contents::Listed && locking != Locking::Try {
-            return self.migrate_pass_closed(page, to, locking);
+    fn migrate_pass<'m>(
+        &'m self,
+        page: &Isolated<'m, P>,
+        to: &Fresh<'m, P>,
+        locking: Locking,
+    ) -> Pass {
+        if locking != Locking::Try {
+            // Nobody sleeps for one page with another's lock.
+            drop(to.take_lock());
+            if page.contents == Contents::Listed {
+                return self.migrate_pass_closed(page, to, locking);
+            }
         }
         let mut deferred = DeferredFlush::new();
-        let taken = self.take_out(page, to, locking, &mut deferred);
+        let taken = self.take_out((page, to), locking, &mut deferred, None);
         deferred.finish(self);
         taken.map_or(Pass::Again, |taken| self.bring_back(&taken, None))
     }
 
     /// Locks both folios and takes the entries of the old one out; what `deferred` has recorded is
-    /// to be flushed before [`Memory::bring_back`].
-    fn take_out(
-        &self,
-        page: &Isolated<'_, P>,
-        to: Pfn,
+    /// to be flushed before [`Memory::bring_back`]. `last` is the family of a folio that is brought
+    /// back before this one.
+    fn take_out<'m>(
+        &'m self,
+        (page, fresh): (&Isolated<'m, P>, &Fresh<'m, P>),
         locking: Locking,
         deferred: &mut DeferredFlush,
-    ) -> Option<TakenOut<'_, P>> {
-        let (from, pages) = (page.head, page.pages);
+        last: Option<&mut Hold<'m>>,
+    ) -> Option<TakenOut<'m, P>> {
+        let (from, to, pages) = (page.head, fresh.pfn(), page.pages);
         let locked_from = self.lock_as(from, locking)?;
-        let locked_to = self.try_lock_page(to)?;
+        let locked_to = fresh.take_lock().or_else(|| self.try_lock_page(to))?;
         let _locks = (locked_to, locked_from);
         if page.contents == Contents::Listed {
             // One that was taken out of its object is of no use to anybody.
@@ -517,7 +497,7 @@ impl<P: Platform> Memory<P> {
         let large = if pages > 1 { self.frames().large(from) } else { None };
         let waits = large.is_some_and(|folio| self.frames().is_queued(folio));
         let queued = if waits { Queued::Before } else { Queued::Not };
-        let family = self.hold_family(from);
+        let family = self.hold_family_after(from, last);
         let slot = self.hold_slot_of(from).map(|(slot, _)| slot);
         let vacated = self.vacate(family.as_ref(), (from, pages), HugeEntries::Kept, deferred);
         let mapped = MappedBy::Family(family);
@@ -565,7 +545,11 @@ impl<P: Platform> Memory<P> {
     fn replace_private(&self, (from, to): (Pfn, Pfn), pages: u64, slot: Option<Slot>) -> bool {
         // The isolation's reference, and the swap cache's.
         let (busy, expected) = match slot {
-            None => (Some(self.frames().counts(from)).filter(|counts| counts.refs() != 1), 1),
+            None => {
+                // What those did who had a reference comes before the copy.
+                let counts = self.frames().counts_acquire(from);
+                (Some(counts).filter(|counts| counts.refs() != 1), 1)
+            }
             Some(slot) => (self.replace_swapped((from, to), slot).err(), 2),
         };
         if let Some(counts) = busy {
@@ -573,8 +557,6 @@ impl<P: Platform> Memory<P> {
             self.tell_frame(EventKind::MigrationBusy { pfn: from, refs, expected });
             return false;
         }
-        // What those did who had a reference comes before the copy.
-        smp_rmb();
         self.copy_frames(from, to, pages);
         self.inherit_charges(from, to, pages);
         true

@@ -40,6 +40,11 @@ impl<P: Platform> Memory<P> {
         self.frames().page(pfn).lock().wait(self.platform());
     }
 
+    /// As [`Memory::wait_page`], but no longer than until the page is being written.
+    pub(crate) fn wait_page_unwritten(&self, pfn: Pfn) {
+        self.frames().page(pfn).lock().wait_or(self.platform(), Flags::WRITEBACK.bits());
+    }
+
     /// As [`Memory::wait_page`], of the page's folio, whatever that is. While a large folio is
     /// split its lock and those of the pages that it becomes are held until the last of their
     /// entries is back, whichever of them is waited for (INV-SPLIT-3).

@@ -46,7 +46,6 @@ use crate::rules::swap::{
 use crate::space::{Looked, Space};
 use crate::swap::{Keeper, Slot};
 use crate::swapped::Transfer;
-use crate::sync::smp_rmb;
 use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
@@ -404,7 +403,8 @@ impl<P: Platform> Memory<P> {
 
     /// Whether nothing maps a page any more, and nobody else refers to it.
     fn may_go(&self, pfn: Pfn) -> bool {
-        let counts = self.frames().counts(pfn);
+        // What those did who had a reference comes before the look at the page.
+        let counts = self.frames().counts_acquire(pfn);
         if counts.maps() != 0 {
             return false;
         }
@@ -418,8 +418,6 @@ impl<P: Platform> Memory<P> {
             self.tell_frame(EventKind::SwapBusy { pfn, refs, expected });
             return false;
         }
-        // What those did who had a reference comes before the look at the page.
-        smp_rmb();
         true
     }
 

@@ -31,7 +31,8 @@
 //! Locks: a family's lock sleeps; it lies below the address spaces' locks and the page lock, above
 //! the page-table locks. A walk holds it for reading, joining and leaving for writing. The lists of
 //! free slots have spinning locks below it. Migration, which must find the family again when it has
-//! taken all entries out, holds a reference ([`AnonRegistry::hold`]).
+//! taken all entries out, holds a reference ([`AnonRegistry::hold`]); pages that move together hand
+//! it on from one to the next of their family.
 //!
 //! A page changes its home when a write fault finds that it is nobody else's, under the page's lock
 //! and the table's. The new home is a descendant of the old one, in the same family: a walker that
@@ -92,6 +93,8 @@ pub(crate) struct Hold<'a> {
     root: u32,
     /// The CPU of the one who has it, if he knows.
     cpu: Option<usize>,
+    /// It has gone on to a [`Hold`] that is dropped later.
+    handed_on: bool,
 }
 
 /// Joining and leaving. All of these are given the homes of areas, which keep their members listed.
@@ -184,7 +187,9 @@ impl AnonRegistry {
         let left = Tree::write(&self.slots, root, park).leave(seat.home.slot());
         match left {
             Left::Some => {}
-            Left::None => drop(Hold { slots: &self.slots, root, cpu: Some(cpu) }),
+            Left::None => {
+                drop(Hold { slots: &self.slots, root, cpu: Some(cpu), handed_on: false });
+            }
         }
     }
 
@@ -249,11 +254,17 @@ impl AnonRegistry {
     }
 
     /// A reference on the family of a page: the kernel's `folio_get_anon_vma`. `None` if the page
-    /// is not mapped (any more).
+    /// is not mapped (any more). For one of several pages, `last` is what was made for the one
+    /// before: a reference on the same family is handed on, and no other is taken. So they are to
+    /// be dropped in that order.
     ///
     /// # Errors
     /// As [`AnonRegistry::lock`].
-    pub(crate) fn hold<M: Fn() -> bool>(&self, page: &Lookup<M>) -> Result<Option<Hold<'_>>, Lost> {
+    pub(crate) fn hold<'a, M: Fn() -> bool>(
+        &'a self,
+        page: &Lookup<M>,
+        last: Option<&mut Hold<'a>>,
+    ) -> Result<Option<Hold<'a>>, Lost> {
         if !page.begins() {
             return Ok(None);
         }
@@ -261,14 +272,25 @@ impl AnonRegistry {
         if place.root == NONE {
             return page.lost(Lost::Freed);
         }
-        let Some(hold) = self.hold_root(place.root) else { return page.lost(Lost::Freed) };
+        let same = last.filter(|last| last.root == place.root && !last.handed_on);
+        let own = match &same {
+            Some(_) => {
+                // As the reference does: the look at the page comes after that at the slot.
+                smp_rmb();
+                None
+            }
+            None => match self.hold_root(place.root) {
+                Some(hold) => Some(hold),
+                None => return page.lost(Lost::Freed),
+            },
+        };
         if !page.still() {
             return Ok(None);
         }
         if !place.covers(page.home) {
             return page.lost(Lost::Reused);
         }
-        Ok(Some(hold))
+        Ok(own.or_else(|| same.map(Hold::hand_on)))
     }
 
     fn is_free(&self, home: Home) -> bool {
@@ -282,7 +304,7 @@ impl AnonRegistry {
             smp_rmb();
             return None;
         }
-        Some(Hold { slots: &self.slots, root, cpu: None })
+        Some(Hold { slots: &self.slots, root, cpu: None, handed_on: false })
     }
 }
 
@@ -291,11 +313,17 @@ impl<'a> Hold<'a> {
     pub(crate) fn lock<W: Park>(&self, park: &'a W) -> Members<'a, W> {
         Members { tree: Tree::read(self.slots, self.root, park) }
     }
+
+    /// The same reference, for one that is dropped later.
+    fn hand_on(&mut self) -> Self {
+        self.handed_on = true;
+        Hold { handed_on: false, ..*self }
+    }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        if self.slots.node(self.root).refs.fetch_sub(1) == 1 {
+        if !self.handed_on && self.slots.node(self.root).refs.fetch_sub(1) == 1 {
             match self.cpu {
                 Some(cpu) => self.slots.give_on(self.root, cpu),
                 None => self.slots.give(self.root),

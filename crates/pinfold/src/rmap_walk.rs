@@ -65,9 +65,18 @@ impl<P: Platform> Memory<P> {
     /// A reference on the family of an anonymous page, if it is mapped: for a walk when it no
     /// longer is.
     pub(crate) fn hold_family(&self, pfn: Pfn) -> Option<Hold<'_>> {
+        self.hold_family_after(pfn, None)
+    }
+
+    /// As [`Memory::hold_family`], after the one for another page, which is dropped before.
+    pub(crate) fn hold_family_after<'m>(
+        &'m self,
+        pfn: Pfn,
+        last: Option<&mut Hold<'m>>,
+    ) -> Option<Hold<'m>> {
         let (home, folio) = (self.frames().place(pfn).0, self.frames().folio(pfn));
         let lookup = Lookup::new(home, self.rule(), || folio.is_mapped());
-        match self.anon().hold(&lookup) {
+        match self.anon().hold(&lookup, last) {
             Ok(hold) => hold,
             Err(lost) => {
                 self.tell_lost(pfn, lost);

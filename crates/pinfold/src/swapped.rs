@@ -266,14 +266,14 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn counts_with_cache(&self, pfn: Pfn) -> (Counts, u32) {
         let folio = self.frames().folio(pfn);
         if !self.is_swap_cached(pfn) {
-            return (folio.counts(), 0);
+            return (folio.counts_acquire(), 0);
         }
         let slot = self.swap_table().slot_of(pfn);
         // Who takes the page out of the cache does so under this lock, and drops the reference
         // afterwards.
         let slots = self.swap_table().slots(slot.device);
         let cached = slots.page(slot.number) == Some(pfn);
-        (folio.counts(), u32::from(cached))
+        (folio.counts_acquire(), u32::from(cached))
     }
 
     /// The page of the slot that a swap entry names, with a reference, if it is in memory. The

@@ -10,6 +10,7 @@ use crate::frame::Counts;
 use crate::memory::Memory;
 use crate::platform::{Invalidate, Platform};
 use crate::pte::{Format, Pte};
+use crate::rules::Exclusive;
 use crate::rules::migrate::brings_barriers;
 use crate::sync::smp_mb_after_atomic;
 use crate::table::{Cursor, Flushed, Next, Part, Withdrawn};
@@ -134,13 +135,31 @@ impl<P: Platform> Memory<P> {
     /// remember it, if the page may be pinned.
     #[inline]
     pub(crate) fn take_mark(&self, pfn: Pfn, remembers: Remembers) -> Mark {
-        if !self.frames().counts_as(pfn, Counts::is_exclusive) {
-            return Mark::None;
-        }
-        match remembers {
-            Remembers::Mark => self.try_share(pfn),
-            Remembers::Nothing => {
+        self.take_mark_by(pfn, remembers, |mark| {
+            if mark == Exclusive::Marked {
                 self.frames().page(pfn).clear_exclusive();
+            }
+        })
+    }
+
+    /// As [`Memory::take_mark`]; `clear` clears the mark, with what goes in the same step. It runs
+    /// if the page has none, too, and not if the page keeps it.
+    #[inline]
+    pub(crate) fn take_mark_by(
+        &self,
+        pfn: Pfn,
+        remembers: Remembers,
+        clear: impl FnOnce(Exclusive),
+    ) -> Mark {
+        let marked = self.frames().counts_as(pfn, Counts::is_exclusive);
+        match (marked, remembers) {
+            (true, Remembers::Mark) => self.try_share(pfn, || clear(Exclusive::Marked)),
+            (true, Remembers::Nothing) => {
+                clear(Exclusive::Marked);
+                Mark::None
+            }
+            (false, _) => {
+                clear(Exclusive::Unmarked);
                 Mark::None
             }
         }
@@ -151,7 +170,7 @@ impl<P: Platform> Memory<P> {
     /// [`ShareOrder::Flush`](crate::rules::ShareOrder::Flush) the flush that followed is the only
     /// other thing that orders. Both barriers stand behind a read-modify-write: the exchange, and
     /// the one that clears the mark.
-    fn try_share(&self, pfn: Pfn) -> Mark {
+    fn try_share(&self, pfn: Pfn, clear: impl FnOnce()) -> Mark {
         let barriers = brings_barriers(self.rule());
         if barriers {
             smp_mb_after_atomic();
@@ -159,7 +178,7 @@ impl<P: Platform> Memory<P> {
         if self.maybe_pinned(pfn) {
             return Mark::Kept;
         }
-        self.frames().page(pfn).clear_exclusive();
+        clear();
         if barriers {
             smp_mb_after_atomic();
         }

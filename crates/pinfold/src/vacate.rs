@@ -3,9 +3,10 @@
 //!
 //! Protocol: the caller has the folio's lock and a reference, and holds its family. The first walk
 //! replaces each entry by a migration entry under the lock of its table, and stops at a page that
-//! may be pinned and keeps its mark (rule `migration-kind`); a fault that meets such an entry waits
-//! for the folio's lock. The second walk puts back what the first has replaced and nobody has
-//! unmapped since, so that none is left.
+//! may be pinned and keeps its mark (rule `migration-kind`): with the entry out, the mark, the
+//! mapping and the reference of the entry go in one step, where nothing else counts them. A fault
+//! that meets such an entry waits for the folio's lock. The second walk puts back what the first
+//! has replaced and nobody has unmapped since, so that none is left.
 //!
 //! A huge entry becomes one migration entry if the caller wants to keep it so, and is flushed at
 //! once whatever the rule `migrate-flush` says. Whoever needs a part of it splits it, as any other.
@@ -114,7 +115,7 @@ impl<P: Platform> Memory<P> {
         let flush = if batches_flushes(self.rule()) { Flush::Deferred } else { Flush::Now };
         let gone = self.take_entry((mm, page), cursor, flush);
         let old = gone.pte();
-        let mark = self.take_mark_of(old.pfn());
+        let mark = self.count_off(old.pfn(), mm.id);
         if mark == Mark::Kept {
             gone.put_back(cursor);
             return Err(self.kept(mm, page, old.pfn()));
@@ -126,10 +127,26 @@ impl<P: Platform> Memory<P> {
             self.frames().mark_dirty(entry.pfn);
         }
         self.replace_gone(gone, (mm, page), cursor, Pte::migration(entry), deferred);
-        let counted = self.drop_mapping_alone(old, mm.id);
+        if old.is_locked() {
+            self.munlock(entry.pfn);
+        }
         self.tell(mm.id, page, EventKind::MigrationEntry { pfn: entry.pfn, kind: entry.kind });
-        self.put_own(counted, 1);
         Ok(())
+    }
+
+    /// Takes the mark of a page whose entry is out, and unless the page keeps it, counts the
+    /// mapping off with its reference: in one step, where nothing else counts it.
+    fn count_off(&self, pfn: Pfn, space: SpaceId) -> Mark {
+        let remembers = Remembers::by(remembers_mark(self.rule()));
+        if let Some(page) = self.frames().plain_folio(pfn) {
+            return self.take_mark_by(pfn, remembers, |mark| self.drop_plain_entry(page, mark));
+        }
+        let mark = self.take_mark(pfn, remembers);
+        if mark != Mark::Kept {
+            let counted = self.drop_map_alone(pfn, space);
+            self.put_own(counted, 1);
+        }
+        mark
     }
 
     /// Replaces a huge entry, if it still maps the folio.
@@ -142,7 +159,7 @@ impl<P: Platform> Memory<P> {
         if old.is_present() {
             self.flush(mm.id, FlushScope::Range(huge.range()));
         }
-        let mark = self.take_mark_of(head);
+        let mark = self.take_mark(head, Remembers::by(remembers_mark(self.rule())));
         if mark == Mark::Kept {
             cursor.set(old);
             return Err(self.kept(mm, first, head));
@@ -185,11 +202,6 @@ impl<P: Platform> Memory<P> {
             uffd_wp: old.is_uffd_wp(),
             soft_dirty: old.is_soft_dirty(),
         }
-    }
-
-    #[inline]
-    fn take_mark_of(&self, pfn: Pfn) -> Mark {
-        self.take_mark(pfn, Remembers::by(remembers_mark(self.rule())))
     }
 
     /// Turns the migration entries of so many pages from `from` on into entries of those from `to`
@@ -246,10 +258,11 @@ impl<P: Platform> Memory<P> {
         entry: Migration,
         (pfn, contents): (Pfn, Contents),
     ) {
-        // A mark, if there is one, stays.
-        self.get_map(pfn, space);
         if entry.kind != MigrationKind::Read && contents == Contents::Private {
-            self.frames().page(pfn).mark_exclusive();
+            self.get_map_marked(pfn, space);
+        } else {
+            // A mark, if there is one, stays.
+            self.get_map(pfn, space);
         }
         let mut pte = restored(entry, pfn);
         if entry.locked {

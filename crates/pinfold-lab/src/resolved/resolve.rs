@@ -383,6 +383,7 @@ impl Names {
                 Some(pages) => Some(self.pages(own()?, pages)?),
                 None => None,
             }),
+            Action::NumaTick { .. } => Act::NumaTick,
             Action::Migrate { pages, node } => Act::Migrate(self.pages(own()?, pages)?, node.value),
             Action::Compact { pages, node } => Act::Compact(self.pages(own()?, pages)?, node.value),
             Action::Signal { signal } => Act::Signal(self.signal(signal)?),

@@ -222,6 +222,7 @@ impl<'a> Checker<'a> {
             Action::SplitDeferred
             | Action::Swapoff
             | Action::ClearRefs
+            | Action::NumaTick { .. }
             | Action::LruDrain { .. }
             | Action::Ksm { .. } => {}
             Action::Reclaim { node, .. } => self.node(*node),

@@ -408,6 +408,10 @@ impl Display for Action {
             | Self::ClearRefs
             | Self::NumaScan { pages: None } => Ok(()),
             Self::NumaScan { pages: Some(pages) } => write!(f, " {pages}"),
+            Self::NumaTick { now, expect } => {
+                write!(f, " {now}")?;
+                expect.map_or(Ok(()), |expect| write!(f, " expect {expect}"))
+            }
             Self::Migrate { pages, node } | Self::Compact { pages, node } => {
                 write!(f, " {pages} to node {node}")
             }

@@ -53,7 +53,7 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
             | Advice::Unmerge => Vec::new(),
         },
         Action::Pin { .. } | Action::Unpin { .. } => vec![Interface::PinUserPages],
-        Action::NumaScan { .. } => vec![Interface::NumaBalancing],
+        Action::NumaScan { .. } | Action::NumaTick { .. } => vec![Interface::NumaBalancing],
         Action::ClearRefs => vec![Interface::SoftDirty],
         Action::Populate { .. } => vec![Interface::Populate],
         Action::UffdRegister { pages, modes } => {

@@ -118,6 +118,8 @@ vocabulary! {
         Exit = "exit",
         /// Makes entries inaccessible as NUMA balancing does.
         NumaScan = "numa-scan",
+        /// One tick of what scans a process for NUMA balancing, at a time of its clock.
+        NumaTick = "numa-tick",
         /// Moves pages to another node as move_pages does.
         Migrate = "migrate",
         /// Moves pages to another node as compaction does.
@@ -256,6 +258,7 @@ impl Verb {
             | Self::Fork
             | Self::Exit
             | Self::NumaScan
+            | Self::NumaTick
             | Self::Migrate
             | Self::Compact
             | Self::ClearRefs
@@ -406,6 +409,16 @@ vocabulary! {
         Merge = "merge",
         /// Undo `merge`, and what was merged.
         Unmerge = "unmerge",
+    }
+}
+
+vocabulary! {
+    /// What a tick of NUMA balancing leads to.
+    pub enum Ticked {
+        /// A scan was due, and was made.
+        Scan = "scan",
+        /// None was due, or another task is making it.
+        Rest = "rest",
     }
 }
 

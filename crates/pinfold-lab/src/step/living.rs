@@ -13,7 +13,7 @@ impl World {
     /// A child with a copy of the address space.
     pub(super) fn fork(&self, parent: &str, child: &str) -> Done {
         let space = self.live(parent)?;
-        let forked = Inhabited::new(space.fork()?);
+        let forked = self.inhabited(space.fork()?)?;
         let born = self.state.borrow_mut().fork();
         let mut home = self.at_home(parent, |home| home.clone())?;
         home =
@@ -59,7 +59,7 @@ impl World {
         drop(old);
         let id = space.id();
         self.state.borrow_mut().homes.insert(id, Home::empty(process));
-        let space = Some(Inhabited::new(space));
+        let space = Some(self.inhabited(space)?);
         let alone = self.exit_locks.take(process, Mode::Exclusive);
         let old = self.with(process, |process| {
             process.home = id;

@@ -129,6 +129,68 @@ reach migration-entry during fork
     ));
 }
 
+/// What moves a page: without waiting, as a hinting fault; waiting for locks, as compaction; for
+/// the end of a writeback, too, as move_pages. Each makes one pass here.
+const MOVERS: [(&str, &str, &str); 3] = [
+    ("hinted", "P: sync F\nP: numa-scan A", "read A as r1"),
+    ("light", "", "compact A to node 1"),
+    ("sync", "", "migrate A to node 1"),
+];
+
+/// By each of them, beside another lane, which knows nothing of the mover's entry.
+fn by_each_mover(name: &str, (more_setup, lane): (&str, &str), rest: &str) {
+    for (mode, setup, step) in MOVERS {
+        let name: &'static str = format!("listed-{name}-{mode}").leak();
+        let body = format!(
+            "setup\nprocess P on cpu0\nP: map A 1 shared rw of F\nP: write A \"old\"\n\
+             {more_setup}\n{setup}\nlane mover: P on cpu1\n{step}\nlane {lane}\n\
+             reach migrated\n{rest}"
+        );
+        holds_by_all(&on_file(name, 1, &body));
+    }
+}
+
+#[test]
+fn a_read_of_the_file_finds_what_was_stored_before_the_move_and_after_it() {
+    let reader = "reader: P on cpu0\nread F[0] as r0\nread F[0] as r2\nalways\nr0 \"old\"\n\
+                  r2 \"old\"\nP:A sees \"old\"";
+    by_each_mover("pread", ("", reader), "");
+}
+
+#[test]
+fn a_write_to_the_file_is_not_lost_on_the_way() {
+    let writer = "writer: P on cpu0\nwrite F[0] \"new\"\nalways\nP:A sees \"new\"\n\
+                  F sees \"new\"";
+    by_each_mover("pwrite", ("", writer), "");
+}
+
+#[test]
+fn another_mapping_that_faults_shows_the_page_that_the_file_has() {
+    let child = ("P: fork C", "other: C on cpu0\nread A as r0\nalways\nr0 \"old\"\nC:A is F");
+    by_each_mover("fault", child, "");
+    let private = (
+        "P: fork C\nC: map B 1 private rw of F",
+        "other: C on cpu0\nwrite B \"own\"\nalways\nC:B sees \"own\"\nF sees \"old\"",
+    );
+    by_each_mover("copy", private, "");
+}
+
+/// INV-MIG-9: the fourth pass of a light move looks while a writeback begins, and gives up or
+/// moves.
+#[test]
+fn a_light_move_beside_a_writeback_that_begins() {
+    let rest = "  sync F\nalways\n  F stores \"old\"\n  P:A sees \"old\"\nreach migrated\n";
+    let mut protocol = beside("listed-light", "", "cleaner: P on cpu0", rest);
+    let steps = [("migrate-passes 1", "migrate-passes 4"), ("migrate A", "compact A")];
+    for (from, to) in steps {
+        protocol.text = protocol.text.replace(from, to);
+    }
+    for rules in ["5.8", "pinfold"] {
+        let text = std::iter::once((protocol.name.to_owned(), protocol.text.clone()));
+        common::searched_some(text, rules, Model::Weak, 3_000);
+    }
+}
+
 /// The fourth pass sleeps for the page that is written, and then has the list first. To the end it
 /// is 1,453,480 executions, with a writeback.
 #[test]

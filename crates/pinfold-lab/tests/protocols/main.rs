@@ -9,6 +9,7 @@
 //! takes away what it rests on (mostly the lock of a page table or of an address space), there is
 //! no twin, and the test says so.
 
+mod balancing;
 mod collapse;
 #[path = "../common/mod.rs"]
 mod common;

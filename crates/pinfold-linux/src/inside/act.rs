@@ -352,6 +352,7 @@ impl Cast {
             | Act::MoveCharge { .. }
             | Act::SplitFolio(_)
             | Act::SplitDeferred
+            | Act::NumaTick
             | Act::Reclaim(..)
             | Act::LruDrain(_)
             | Act::Ksm(Some(_))

@@ -6,8 +6,9 @@
 //! 5.13 it moves only as one that a huge entry maps alone (`migrate/alone.rs`), from then on like a
 //! page, and from 6.10 on also where entries map its pages. Then all hinting entries of it in the
 //! table and the area become accessible with the one that was used. A page of a file that is not
-//! written back yet stays; that one of an executable mapping stays where several map it (facts 4.5)
-//! is left out: the scan passes over what is only read.
+//! written back yet stays, and so does one of an executable mapping that others map, too, as that
+//! of a library whose other part can be written (one that is only read the scanner passes over,
+//! facts 4.1).
 //!
 //! Where pages remember their last hinting fault ([`crate::Tuning::hint_filter`]), the rule
 //! `numa-filter` says first if the page may follow at all (`filter`). Linux asks further, which
@@ -25,13 +26,16 @@ use core::ops::Range;
 
 use super::request::{Fault, Hinted, Request};
 use crate::addr::{Pfn, VirtRange, Vpn, each_page};
+use crate::area::{Area, Prot};
 use crate::event::EventKind;
-use crate::frame::Sizes;
+use crate::frame::{Flags, Sizes};
 use crate::migrate::{Isolated, MigrateMode, Moved, Target};
 use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rules::large::{Tally, tally};
-use crate::rules::numa::{HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write};
+use crate::rules::numa::{
+    HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write, shared_code_stays,
+};
 use crate::rules::{Locality, NumaFault};
 use crate::space::Space;
 use crate::table::{Cursor, Huge, HugeCursor, Leaf, table_end, table_start};
@@ -133,7 +137,7 @@ impl<P: Platform> Space<P> {
             self.restore(request, &held, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::NotYet);
         }
-        if request.area.backing.view().is_some() && mem.frames().is_dirty_file(pfn) {
+        if self.file_stays(request.area, pfn) {
             self.note_failed_move(place.pages());
             self.restore(request, &held, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::MoveFailed);
@@ -174,6 +178,16 @@ impl<P: Platform> Space<P> {
                 }
             },
         }
+    }
+
+    /// Whether what a hinting entry maps, whose table is locked, is a page of a file that does not
+    /// follow.
+    fn file_stays(&self, area: &Area<P>, pfn: Pfn) -> bool {
+        let frames = self.mem().frames();
+        let file = area.backing.view().is_some() && frames.flags(pfn).contains(Flags::FILE);
+        let code = || area.prot.contains(Prot::EXEC);
+        let shared = || frames.counts_as(pfn, |counts| shared_code_stays(counts.maps()));
+        file && (code() && shared() || frames.is_dirty_file(pfn))
     }
 
     /// How what a hinting entry maps moves, whose table is locked. Where references do not keep a

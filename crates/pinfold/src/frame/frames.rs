@@ -114,6 +114,13 @@ impl Frames {
         Counts(self.frame(pfn).counts.read_once())
     }
 
+    /// As [`Frames::counts`], for who compares them with those that he knows of, and finds no
+    /// other: what everybody did who had one comes before what the caller does next.
+    #[inline]
+    pub(crate) fn counts_acquire(&self, pfn: Pfn) -> Counts {
+        Counts(self.frame(pfn).counts.load_acquire())
+    }
+
     /// As [`Frames::counts`]; the caller learns what `look` makes of them.
     #[inline]
     pub(crate) fn counts_as<C: Class>(&self, pfn: Pfn, look: impl Fn(Counts) -> C) -> C {

@@ -81,7 +81,7 @@ pub use source::{FrameSource, Placement, Request, Zone};
 pub use span::{NodeSpan, SpanError};
 pub use store::FrameMeta;
 pub(crate) use tails::Parted;
-pub(crate) use views::{Isolation, MapCount, MapsLeft, Page, Sizes};
+pub(crate) use views::{Folio, Isolation, MapCount, MapsLeft, Page, Sizes};
 pub(crate) use zones::Zones;
 pub use zones::{LowmemReserve, Watermarks, ZoneInfo, ZoneKind};
 

@@ -15,7 +15,7 @@ use super::meta::{Frame, Put};
 use crate::addr::{Pfn, Vpn};
 use crate::rmap::Home;
 use crate::rules::Exclusive;
-use crate::sync::{AtomicU32, BitLock, Class};
+use crate::sync::{AtomicU32, BitGuard, BitLock, Class, Park};
 
 /// No table: the end of a chain.
 const NO_TABLE: u64 = u64::MAX;
@@ -105,6 +105,13 @@ impl<'a> Page<'a> {
         self.frame.counts.add((REF + MAP).wrapping_sub(mark));
     }
 
+    /// One more entry maps a page that is not part of a large folio, with a reference, and the page
+    /// has the mark from now on, whether it had it or not. All in one step; see INV-FRAME-3.
+    #[inline]
+    pub(crate) fn get_map_marked(self) {
+        self.frame.counts.add_and_set(REF + MAP, EXCLUSIVE);
+    }
+
     /// Records where the page is mapped, while nobody else knows it: before an entry maps it.
     #[inline]
     pub(crate) fn set_rmap(self, home: Home, page: Vpn) {
@@ -159,6 +166,17 @@ impl<'a> Page<'a> {
         BitLock::new(&self.frame.flags, Flags::LOCKED.bits(), Flags::WAITERS.bits())
     }
 
+    /// What the flags of a new page have in addition that is locked from its first moment on
+    /// ([`Page::locked_from_first`]).
+    pub(crate) fn first_locked() -> Flags {
+        Flags::from_bits_truncate(BitLock::first_held(Flags::LOCKED.bits()))
+    }
+
+    /// The lock of a new page that was made so, once.
+    pub(crate) fn locked_from_first<W: Park>(self, sleep: &'a W) -> BitGuard<'a, W> {
+        self.lock().held_from_first(sleep)
+    }
+
     /// Takes the references of a small page that nothing maps away, if they are exactly so many:
     /// nobody gets one until [`Page::thaw`], or the frame's next life.
     ///
@@ -170,6 +188,13 @@ impl<'a> Page<'a> {
             own.then_some(0)
         };
         self.frame.counts.try_update(alone).map(|_| ()).map_err(Counts)
+    }
+
+    /// Takes the reference of a small page away, if it is the only one and nothing maps the page;
+    /// whether it is.
+    pub(crate) fn put_alone(self) -> bool {
+        let alone = |counts: u64| (counts & !EXCLUSIVE == REF).then_some(0);
+        self.frame.counts.try_update_as(alone, |taken| taken.is_ok())
     }
 
     /// Gives back what [`Page::freeze`] has taken.
@@ -273,6 +298,12 @@ impl<'a> Folio<'a> {
         Counts(self.frame.counts.read_once())
     }
 
+    /// As [`Frames::counts_acquire`](super::Frames::counts_acquire), of the folio.
+    #[inline]
+    pub(crate) fn counts_acquire(self) -> Counts {
+        Counts(self.frame.counts.load_acquire())
+    }
+
     /// As [`Folio::counts`]; the caller learns what `look` makes of them.
     #[inline]
     pub(crate) fn counts_as<C: Class>(self, look: impl Fn(Counts) -> C) -> C {
@@ -302,6 +333,29 @@ impl<'a> Folio<'a> {
     pub(crate) fn drop_map(self) -> MapCount {
         let dropped = self.frame.counts.fetch_sub_as(MAP, |old| Counts(old).maps() != 0);
         if dropped { MapCount::Dropped } else { MapCount::Underflow }
+    }
+
+    /// One entry no longer maps the small page, whose reference goes with it, and the mark, if it
+    /// is set: who holds the lock of the entry's table has read that (INV-FRAME-3). All in one
+    /// step. Nothing changes if there was no such mapping or no reference.
+    #[inline]
+    pub(crate) fn drop_entry(self, mark: Exclusive) -> Put {
+        let mark = match mark {
+            Exclusive::Marked => EXCLUSIVE,
+            Exclusive::Unmarked => 0,
+        };
+        let less = REF + MAP + mark;
+        let put = self.frame.counts.fetch_sub_as(less, |old| {
+            match (Counts(old).maps(), Counts(old).refs()) {
+                (0, _) | (_, 0) => Put::Underflow,
+                (_, 1) => Put::Last,
+                _ => Put::Held,
+            }
+        });
+        if put == Put::Underflow {
+            self.frame.counts.add(less);
+        }
+        put
     }
 
     /// As [`Folio::drop_map`]; what is left.

@@ -18,10 +18,11 @@
 //!   one from then on, with its marks: it is dirty, read, charged as the old one was.
 //! - INV-MIG-9: who is writing a page to its store has the page's lock, and the page says so from
 //!   the moment on at which it is clean (`WRITEBACK`). A mode that does not wait for that does not
-//!   begin to sleep for the lock of a page that says so ([`MigrateMode::SyncLight`]). Linux's
-//!   writer has let go of the lock by then; here one that sleeps before sleeps through the writing.
+//!   sleep for the lock of a page that says so ([`MigrateMode::SyncLight`]): that and the lock are
+//!   one word, and who marks the page wakes those who sleep for it. (Linux's writer has let go of
+//!   the lock by then.)
 
-use super::{DeferredFlush, Isolated, Locking, Pass};
+use super::{DeferredFlush, Fresh, Isolated, Locking, Pass};
 use crate::addr::Pfn;
 use crate::event::EventKind;
 use crate::frame::Flags;
@@ -31,15 +32,14 @@ use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::rmap::Walk;
 use crate::rmap_walk::OfObject;
-use crate::sync::smp_rmb;
 use crate::vacate::{Contents, Pinned};
 
 impl<P: Platform> Memory<P> {
     /// A pass over a page of an object that sleeps for locks.
-    pub(super) fn migrate_pass_closed(
-        &self,
-        page: &Isolated<'_, P>,
-        to: Pfn,
+    pub(super) fn migrate_pass_closed<'m>(
+        &'m self,
+        page: &Isolated<'m, P>,
+        to: &Fresh<'m, P>,
         locking: Locking,
     ) -> Pass {
         let listed = self.lock_as(page.head, locking).and_then(|_locked| self.listed_at(page.head));
@@ -51,7 +51,7 @@ impl<P: Platform> Memory<P> {
         };
         let Some(mut list) = list else { return Pass::Again };
         let mut deferred = DeferredFlush::new();
-        let taken = self.take_out(page, to, Locking::Try, &mut deferred);
+        let taken = self.take_out((page, to), Locking::Try, &mut deferred, None);
         deferred.finish(self);
         taken.map_or(Pass::Again, |taken| self.bring_back(&taken, Some(&mut list)))
     }
@@ -69,7 +69,7 @@ impl<P: Platform> Memory<P> {
                 if self.frames().flags(pfn).contains(Flags::WRITEBACK) {
                     return None;
                 }
-                self.wait_page(pfn);
+                self.wait_page_unwritten(pfn);
             },
         }
     }
@@ -126,13 +126,12 @@ impl<P: Platform> Memory<P> {
                 }
             }
         };
-        let refs = self.frames().counts(from).refs();
+        // What those did who had a reference comes before the copy.
+        let refs = self.frames().counts_acquire(from).refs();
         if refs != EXPECTED {
             self.tell_frame(EventKind::MigrationBusy { pfn: from, refs, expected: EXPECTED });
             return false;
         }
-        // What those did who had a reference comes before the copy.
-        smp_rmb();
         self.copy_frames(from, to, 1);
         self.inherit_charges(from, to, 1);
         self.frames().replace_cached(from, to);

@@ -13,14 +13,15 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{
-    DeferredFlush, Fresh, Isolated, Locking, MigrateMode, MoveScope, Moved, Mover, Pass, TRIED,
-    TakenOut, Target,
+    DeferredFlush, Fresh, Isolated, Locking, MappedBy, MigrateMode, MoveScope, Moved, Mover, Pass,
+    TRIED, TakenOut, Target,
 };
 use crate::addr::{NodeId, Pfn, VirtRange, Vpn};
 use crate::frame::{Counts, Sizes};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
+use crate::rmap::Hold;
 use crate::rules::migrate::batches_flushes;
 use crate::space::{Looked, Space};
 
@@ -34,9 +35,19 @@ const NONE: Range<Pfn> = Pfn(0)..Pfn(0);
 struct Move<'m, P: Platform> {
     // Dropped in this order: locks before the pages that they are of.
     taken: Option<TakenOut<'m, P>>,
-    fresh: Fresh<'m>,
+    fresh: Fresh<'m, P>,
     page: Isolated<'m, P>,
     pass: Pass,
+}
+
+impl<'m, P: Platform> Move<'m, P> {
+    /// The family of a folio whose entries are out, if it has one.
+    fn family(&mut self) -> Option<&mut Hold<'m>> {
+        match self.taken.as_mut().map(|taken| &mut taken.mapped) {
+            Some(MappedBy::Family(family)) => family.as_mut(),
+            Some(MappedBy::Object(_)) | None => None,
+        }
+    }
 }
 
 /// A search for folios to be moved.
@@ -195,6 +206,8 @@ impl<P: Platform> Memory<P> {
                     batch.push(Move { taken: None, fresh, page, pass: Pass::Again });
                 }
                 (None, mode) if mode.splits() && self.has_parts(&page, target) => {
+                    // Its pages may be slept for.
+                    batch.iter().for_each(|other| drop(other.fresh.take_lock()));
                     moved += self.migrate_parts(page, target, mode);
                 }
                 (None, _) => moved += self.count_moved(&page, Pass::Again),
@@ -220,7 +233,7 @@ impl<P: Platform> Memory<P> {
         }
         for left in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
             let mut alone = (together..passes)
-                .map(|pass| self.migrate_pass(&left.page, left.fresh.pfn(), mode.locking(pass)));
+                .map(|pass| self.migrate_pass(&left.page, &left.fresh, mode.locking(pass)));
             if alone.any(|pass| pass == Pass::Moved) {
                 left.pass = Pass::Moved;
             }
@@ -230,8 +243,11 @@ impl<P: Platform> Memory<P> {
     /// One pass over the folios that have not moved yet; whether none is left.
     fn batch_pass<'m>(&'m self, batch: &mut [Move<'m, P>]) -> Pass {
         let mut deferred = DeferredFlush::new();
+        let mut last: Option<&mut Hold<'m>> = None;
         for page in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
-            page.taken = self.take_out(&page.page, page.fresh.pfn(), Locking::Try, &mut deferred);
+            let what = (&page.page, &page.fresh);
+            page.taken = self.take_out(what, Locking::Try, &mut deferred, last.as_deref_mut());
+            last = page.family().or(last);
         }
         deferred.finish(self);
         let mut result = Pass::Moved;

@@ -277,16 +277,16 @@ fn who_asks_again_is_told_nothing_of_a_family_that_has_ended() {
         next
     };
     again(3);
-    assert!(matches!(families.hold(&ask(RmapCheck::AfterLock)), Ok(None)));
+    assert!(matches!(families.hold(&ask(RmapCheck::AfterLock), None), Ok(None)));
     again(4);
     assert!(matches!(families.lock(&ask(RmapCheck::BeforeLock), &Awake), Err(Lost::Freed)));
     again(5);
-    assert!(matches!(families.hold(&ask(RmapCheck::BeforeLock)), Err(Lost::Freed)));
+    assert!(matches!(families.hold(&ask(RmapCheck::BeforeLock), None), Err(Lost::Freed)));
     reuse.set(true);
     again(6);
     assert!(matches!(families.lock(&ask(RmapCheck::BeforeLock), &Awake), Err(Lost::Reused)));
     left.set(false);
-    assert!(matches!(families.hold(&ask(RmapCheck::BeforeLock)), Err(Lost::Reused)));
+    assert!(matches!(families.hold(&ask(RmapCheck::BeforeLock), None), Err(Lost::Reused)));
     left.set(false);
     assert!(matches!(families.lock(&ask(RmapCheck::AfterLock), &Awake), Ok(None)));
 }
@@ -297,10 +297,10 @@ fn a_page_that_stays_mapped_after_its_family_is_noticed_by_every_walker() {
     let home = families.found(mm(1), &Awake, 0).unwrap();
     families.leave(home, &Awake, 0);
     assert!(matches!(families.lock(&mapped(home), &Awake), Err(Lost::Freed)));
-    assert!(matches!(families.hold(&mapped(home)), Err(Lost::Freed)));
+    assert!(matches!(families.hold(&mapped(home), None), Err(Lost::Freed)));
     let stranger = families.found(mm(2), &Awake, 0).unwrap();
     assert!(matches!(families.lock(&mapped(home), &Awake), Err(Lost::Reused)));
-    assert!(matches!(families.hold(&mapped(home)), Err(Lost::Reused)));
+    assert!(matches!(families.hold(&mapped(home), None), Err(Lost::Reused)));
     assert_eq!(visited(&families, stranger), [2]);
 }
 
@@ -309,7 +309,7 @@ fn a_page_without_a_home_has_no_family() {
     let families = AnonRegistry::new();
     let none = Home::from_bits(0);
     assert!(matches!(families.lock(&mapped(Seat::new(none)), &Awake), Ok(None)));
-    assert!(matches!(families.hold(&mapped(Seat::new(none))), Ok(None)));
+    assert!(matches!(families.hold(&mapped(Seat::new(none)), None), Ok(None)));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_family_that_is_held_is_not_used_again_before_it_is_let_go() {
     let families = AnonRegistry::new();
     let home = families.found(mm(1), &Awake, 0).unwrap();
     let (child, _) = families.join(home, mm(2), &Awake, &mut families.reserve(1)).unwrap();
-    let hold = families.hold(&mapped(home)).unwrap().unwrap();
+    let hold = families.hold(&mapped(home), None).unwrap().unwrap();
     families.leave(home, &Awake, 0);
     families.leave(child, &Awake, 0);
     let mut seen = 0;

@@ -396,6 +396,12 @@ impl AtomicU64 {
         unseen(|| self.fetch_or(bits));
     }
 
+    /// Adds, and sets bits of the sum, in one step with full ordering.
+    #[inline]
+    pub(crate) fn add_and_set(&self, value: u64, bits: u64) {
+        unseen(|| self.try_update(|old| Some(old.wrapping_add(value) | bits)));
+    }
+
     /// Keeps only the bits of `mask`, full ordering.
     #[inline]
     pub(crate) fn and(&self, mask: u64) {

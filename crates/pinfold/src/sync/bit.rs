@@ -44,6 +44,29 @@ impl<'w> BitLock<'w> {
         (old & self.locked == 0).then(|| BitGuard { lock: self, sleep, by: Taken::Native })
     }
 
+    /// What a word is set up with whose lock, the bit `locked`, is held from the first moment on
+    /// ([`BitLock::held_from_first`]). An exploration's own locks are not in words.
+    #[inline]
+    pub fn first_held(locked: u32) -> u32 {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            return 0;
+        }
+        locked
+    }
+
+    /// The guard of the lock of a word that was set up with [`BitLock::first_held`] just now, and
+    /// that nobody else has locked: once.
+    #[inline]
+    pub fn held_from_first<W: Park>(self, sleep: &'w W) -> BitGuard<'w, W> {
+        #[cfg(feature = "explore")]
+        if grant::by_explorer() {
+            let taken = hook::try_lock(self.id(), hook::Mode::Exclusive);
+            debug_assert!(taken, "the lock of a new word is held");
+        }
+        self.adopt(sleep)
+    }
+
     /// The guard of a lock that the caller took and whose guard he has forgotten.
     pub fn adopt<W: Park>(self, sleep: &'w W) -> BitGuard<'w, W> {
         #[cfg(feature = "explore")]
@@ -55,19 +78,34 @@ impl<'w> BitLock<'w> {
 
     /// Waits until the lock is free, and leaves it free. What its holder did is visible afterwards.
     pub fn wait<W: Park>(self, sleep: &W) {
+        self.wait_or(sleep, 0);
+    }
+
+    /// As [`BitLock::wait`], but no longer than until one of the bits `end` of the word is set by
+    /// who calls [`BitLock::wake`] then. For the locks of an exploration, which are not in words,
+    /// until the lock is free.
+    pub fn wait_or<W: Park>(self, sleep: &W, end: u32) {
         #[cfg(feature = "explore")]
         if grant::by_explorer() {
             return hook::wait_unlocked(self.id());
         }
         loop {
             let seen = self.word.load_acquire();
-            if seen & self.locked == 0 {
+            if seen & self.locked == 0 || seen & end != 0 {
                 return;
             }
             let marked = seen | self.waiters;
             if seen == marked || self.word.cmpxchg(seen, marked).is_ok() {
                 sleep.park(self.word.native(), marked);
             }
+        }
+    }
+
+    /// Has those who sleep for the lock look at the word again: after a full update of it by the
+    /// holder, who found `seen` there.
+    pub fn wake<W: Park>(self, sleep: &W, seen: u32) {
+        if seen & self.waiters != 0 {
+            sleep.unpark(self.word.native());
         }
     }
 

@@ -1,7 +1,9 @@
 //! Steps: what processes and devices do, one a line.
 
 use super::super::span::{Name, Position, Spanned, Text};
-use super::super::words::{Access, Advice, Failure, Protection, Sharing, UffdReason, UffdWord};
+use super::super::words::{
+    Access, Advice, Failure, Protection, Sharing, Ticked, UffdReason, UffdWord,
+};
 use super::parts::{
     Batches, Dirty, Duration, Grab, Occupied, Pages, Part, Peek, Place, Poke, Shown, UffdWp,
 };
@@ -188,6 +190,14 @@ pub enum Action {
         /// What is scanned.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pages: Option<Pages>,
+    },
+    /// `numa-tick N [expect scan|rest]`: the balancer of the address space is told the time.
+    NumaTick {
+        /// The time, in milliseconds.
+        now: Spanned<u32>,
+        /// What comes of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expect: Option<Spanned<Ticked>>,
     },
     /// `migrate PAGES to node N`
     Migrate {

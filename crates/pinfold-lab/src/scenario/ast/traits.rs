@@ -26,6 +26,7 @@ impl Action {
             Self::Fork { .. } => Verb::Fork,
             Self::Exit => Verb::Exit,
             Self::NumaScan { .. } => Verb::NumaScan,
+            Self::NumaTick { .. } => Verb::NumaTick,
             Self::Migrate { .. } => Verb::Migrate,
             Self::Compact { .. } => Verb::Compact,
             Self::ClearRefs => Verb::ClearRefs,
@@ -120,6 +121,7 @@ impl Action {
             | Self::Advise { .. }
             | Self::Write { .. }
             | Self::NumaScan { .. }
+            | Self::NumaTick { .. }
             | Self::Migrate { .. }
             | Self::Compact { .. }
             | Self::ClearRefs

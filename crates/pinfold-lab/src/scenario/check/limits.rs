@@ -127,6 +127,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::Fork { .. }
             | Action::Exit
             | Action::NumaScan { .. }
+            | Action::NumaTick { .. }
             | Action::Migrate { .. }
             | Action::Compact { .. }
             | Action::ClearRefs

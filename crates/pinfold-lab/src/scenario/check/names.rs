@@ -362,6 +362,7 @@ impl<'a> Names<'a> {
             | Action::DeviceWrite { .. }
             | Action::Exit
             | Action::NumaScan { .. }
+            | Action::NumaTick { .. }
             | Action::Migrate { .. }
             | Action::Compact { .. }
             | Action::ClearRefs

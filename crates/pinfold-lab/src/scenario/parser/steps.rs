@@ -171,6 +171,14 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             Some(word) if ENDINGS.contains(&word) => Action::NumaScan { pages: None },
             Some(_) => Action::NumaScan { pages: Some(cursor.pages()?) },
         },
+        Verb::NumaTick => {
+            let now = cursor.number("a time in milliseconds")?;
+            let expect = match cursor.accept("expect") {
+                Some(_) => Some(cursor.one_of("`scan` or `rest`")?),
+                None => None,
+            };
+            Action::NumaTick { now, expect }
+        }
         Verb::Migrate => {
             let (pages, node) = destination(cursor)?;
             Action::Migrate { pages, node }

@@ -23,6 +23,9 @@ fn every_step_is_read() {
            numa-scan fails busy
            numa-scan may fail busy
            numa-scan A[0] may fail busy
+           numa-tick 0
+           numa-tick 1000 expect scan
+           numa-tick 0x5dc expect rest
            migrate A to node 1 fails busy
            writeback A[0] fails invalid
            put h1
@@ -107,6 +110,9 @@ fn every_step_is_read() {
             "numa-scan fails busy",
             "numa-scan may fail busy",
             "numa-scan A[0] may fail busy",
+            "numa-tick 0",
+            "numa-tick 1000 expect scan",
+            "numa-tick 1500 expect rest",
             "migrate A to node 1 fails busy",
             "writeback A[0] fails invalid",
             "put h1",

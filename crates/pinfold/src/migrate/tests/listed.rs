@@ -166,6 +166,28 @@ fn a_page_that_is_written_back_is_waited_for_by_sync_alone() {
     Audit::of(&mem).space(&space).file(&file).check();
 }
 
+/// INV-MIG-9.
+#[test]
+fn a_light_move_that_sleeps_for_a_page_stops_when_that_is_written() {
+    let (mem, space, _disk, file) = shown("pinfold");
+    let old = store(&space, 40, 5).unwrap();
+    let locked = mem.lock_page(old);
+    let moved = std::thread::scope(|scope| {
+        let (space, light) = (&space, MigrateMode::SyncLight);
+        let mover = scope.spawn(move || space.migrate_as(pages(40, 1), THERE, light));
+        while !mem.frames().flags(old).contains(Flags::WAITERS) {
+            std::thread::yield_now();
+        }
+        mem.begin_writeback(old);
+        mover.join().unwrap()
+    });
+    assert_eq!((moved, frame(&space, 40)), (STAYS, old));
+    mem.frames().end_writeback(old);
+    drop(locked);
+    assert_eq!(space.migrate_as(pages(40, 1), THERE, MigrateMode::SyncLight), MOVED);
+    Audit::of(&mem).space(&space).file(&file).check();
+}
+
 #[test]
 fn who_has_the_list_keeps_a_mode_that_does_not_wait_from_moving() {
     let (mem, space, _disk, file) = shown("pinfold");

@@ -4,7 +4,9 @@ use crate::event::FastStop;
 use crate::frame::Sizes;
 use crate::pin::{Access, Ask, Path, Term};
 use crate::rules::pin::leaves_movable;
-use crate::testing::{Audit, Mem, Space, device_write, load, pages, rules, set_apart, store};
+use crate::testing::{
+    Audit, Mem, Space, device_write, load, map_shared, pages, rules, set_apart, store,
+};
 use crate::{FaultError, NodeId, Pfn, PinError, Tuning, VirtAddr, X86_64};
 
 use super::stops;
@@ -64,6 +66,32 @@ fn a_page_that_was_never_touched_does_not_stay_there_either() {
     assert_eq!((again.pages(), mem.stats().pgmigrate_success), (pins.pages(), moved));
     let all = [pins.pages(), again.pages()].concat();
     Audit::of(&mem).space(&space).pins(&all).check();
+}
+
+#[test]
+fn shared_memory_moves_out_for_all_who_map_it() {
+    for text in crate::rules::PRESETS {
+        let leaves = leaves_movable(rules(text).longterm_zone);
+        for path in [Path::Any, Path::SlowOnly] {
+            let (mem, space) = world(text);
+            map_shared(&space, 50, 2);
+            (50..52).for_each(|page| assert!(store(&space, page, page).unwrap().0 >= FIXED));
+            let child = space.fork().unwrap();
+            assert_eq!(load(&child, 50), Ok(50), "{text}");
+            let ask = Ask::new(Access::Write, Term::Long).path(path);
+            let pins = space.pin_with(pages(50, 2), ask).unwrap();
+            assert_eq!(strays(pins.pages()), if leaves { 0 } else { 2 }, "{text}");
+            assert_eq!(mem.stats().pgmigrate_success, if leaves { 2 } else { 0 }, "{text}");
+            for (page, pinned) in (50..52).zip(pins.pages()) {
+                device_write(&mem, *pinned, page + 9);
+                for space in [&space, &child] {
+                    assert_eq!(load(space, page), Ok(page + 9), "{text}");
+                    assert_eq!(space.entry(VirtAddr::of_page(page)).pfn(), *pinned, "{text}");
+                }
+            }
+            Audit::of(&mem).space(&space).space(&child).pins(pins.pages()).check();
+        }
+    }
 }
 
 #[test]

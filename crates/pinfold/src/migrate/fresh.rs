@@ -1,0 +1,70 @@
+//! What a folio moves to: new frames, as many, where they are wanted.
+//!
+//! Protocol: a new page has its lock held from before anybody can know of it, so that taking it
+//! needs no step of its own; the first pass takes it over, and ends it. Whoever waits for what the
+//! frame was in its last life holds nothing, and waits for that pass, too; and nobody sleeps for a
+//! page with it: a pass that does lets go of it first.
+
+use core::cell::Cell;
+
+use super::{Isolated, Target};
+use crate::addr::Pfn;
+use crate::frame::{Flags, NewFolio, NewFrame, Page, Start};
+use crate::memory::Memory;
+use crate::page::PageLock;
+use crate::platform::Platform;
+use crate::rules::large::{Tally, tally};
+use crate::vacate::Contents;
+
+/// What a folio moves to, with the reference that keeps it until entries do; goes back on drop.
+pub(super) struct Fresh<'m, P: Platform> {
+    /// A page is locked from its first moment on, until the end of the first pass: who waits for
+    /// its last life waits for that, and holds nothing. Dropped before the page.
+    lock: Cell<Option<PageLock<'m, P>>>,
+    frames: FreshFrames<'m>,
+}
+
+enum FreshFrames<'m> {
+    Page(NewFrame<'m>),
+    Folio(NewFolio<'m>),
+}
+
+impl<'m, P: Platform> Fresh<'m, P> {
+    pub(super) fn pfn(&self) -> Pfn {
+        match &self.frames {
+            FreshFrames::Page(page) => page.pfn(),
+            FreshFrames::Folio(folio) => folio.head(),
+        }
+    }
+
+    /// The lock that it was made with, if nobody has taken that yet.
+    pub(super) fn take_lock(&self) -> Option<PageLock<'m, P>> {
+        self.lock.take()
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// Frames for a folio to move to, if it may move as a whole.
+    pub(super) fn place_for(&self, page: &Isolated<'_, P>, target: Target) -> Option<Fresh<'_, P>> {
+        let Target { placement, zone } = target;
+        if page.pages == 1 {
+            let kind = match page.contents {
+                Contents::Private => Flags::ANON,
+                // It gets its marks when it gets its place in the list.
+                Contents::Listed => Flags::empty(),
+            };
+            let kind = kind | Page::first_locked();
+            let fresh = self.frames().alloc_from(placement, zone, kind, Start::Held).ok()?;
+            let lock = self.frames().page(fresh.pfn()).locked_from_first(self.platform());
+            return Some(Fresh { lock: Cell::new(Some(lock)), frames: FreshFrames::Page(fresh) });
+        }
+        match tally(self.rule()) {
+            Tally::Head => {
+                let order = page.pages.ilog2();
+                let fresh = self.frames().alloc_folio_held((placement, zone), order).ok()?;
+                Some(Fresh { lock: Cell::new(None), frames: FreshFrames::Folio(fresh) })
+            }
+            Tally::HeadAndTail | Tally::HeadAndMapcount => None,
+        }
+    }
+}
