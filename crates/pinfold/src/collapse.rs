@@ -319,9 +319,15 @@ impl<P: Platform> Space<P> {
         let most = if brings { self.mem().tuning().max_ptes_swap } else { 0 };
         let swapped = self.swapped_in(pages.clone());
         if swapped > most {
+            let left = EventKind::CollapseLeft { swapped, most };
+            self.mem().tell(self.id(), pages.start, left);
             return Err(CollapseError::Swapped { at, swapped, most });
         }
-        self.swap_in_pages(&map, pages, |_| true)?;
+        let first = pages.start;
+        let back = self.swap_in_pages(&map, pages, |_| true)?;
+        if back > 0 {
+            self.mem().tell(self.id(), first, EventKind::CollapseBroughtBack { pages: back });
+        }
         Ok(())
     }
 
