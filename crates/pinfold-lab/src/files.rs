@@ -15,6 +15,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use pinfold::rules::swap::SwapDevice;
 use pinfold::sync::AtomicU64;
 use pinfold::{File, FileError, Pfn, Store, StoreError, lab};
 use pinfold_explore::hook;
@@ -61,7 +62,7 @@ impl Disk {
 }
 
 /// A disk as the memory manager knows it.
-struct Kept(Arc<Disk>);
+struct Kept(Arc<Disk>, SwapDevice);
 
 impl Store<Machine> for Kept {
     fn read(&self, machine: &Machine, index: u64, frame: Pfn) -> Result<(), StoreError> {
@@ -79,6 +80,10 @@ impl Store<Machine> for Kept {
         Ok(())
     }
 
+    fn device(&self) -> SwapDevice {
+        self.1
+    }
+
     fn discard(&self, _: &Machine, pages: Range<u64>) {
         (pages.start..pages.end.min(u64::from(MOST_PAGES))).for_each(|page| self.0.zero(page, 0));
     }
@@ -86,7 +91,12 @@ impl Store<Machine> for Kept {
 
 /// Gives a disk to the memory manager.
 pub(crate) fn store(disk: &Arc<Disk>) -> Box<dyn Store<Machine>> {
-    Box::new(Kept(Arc::clone(disk)))
+    swap_store(disk, SwapDevice::Solid)
+}
+
+/// The same, as a swap device like this.
+pub(crate) fn swap_store(disk: &Arc<Disk>, device: SwapDevice) -> Box<dyn Store<Machine>> {
+    Box::new(Kept(Arc::clone(disk), device))
 }
 
 /// A file that the scenario names.

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
     self, Access, Action, Advice, Atom, Batches, Behind, Bound, ClaimMode, Dirty, Duration,
-    Failure, Occupied, Polarity, Protection, Runner, Scenario, Sharing, Spent, Step, Thp, View,
+    Failure, Occupied, Polarity, Protection, Runner, Scenario, Sharing, Spent, Step, SwapKind, Thp,
+    View,
 };
 use crate::words::Words;
 
@@ -33,6 +34,10 @@ mod told;
 
 fn entries() -> Thp {
     Thp::Entries
+}
+
+fn solid() -> SwapKind {
+    SwapKind::Solid
 }
 
 /// A scenario in numbers.
@@ -55,10 +60,16 @@ pub struct Resolved {
     /// How many slots the swap device has.
     #[serde(default)]
     pub swap: u32,
+    /// What that is like.
+    #[serde(default = "solid")]
+    pub swap_device: SwapKind,
     /// Of how many pages those beside a fault's are read from there with it, as a power of two;
     /// zero, if none are.
     #[serde(default)]
     pub readahead: u32,
+    /// How many pages a collapse brings back from there, if that has a limit.
+    #[serde(default)]
+    pub max_ptes_swap: Option<u32>,
     /// How many pages a CPU's batch for the LRU lists has; zero, if there are no lists.
     #[serde(default)]
     pub lru: u32,

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pinfold::rules::Users;
+use pinfold::rules::swap::SwapDevice;
 use pinfold::sync::Shared;
 use pinfold::{
     AddressSpace, Entry, File, FileError, Format, FrameSetup, Group, HintFilter, HugeZero, Limits,
@@ -29,7 +30,7 @@ use crate::machine::Machine;
 use crate::meter::Meter;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Access, Behind, Numa, Runner, Scenario, Step, Thp, Verb};
+use crate::scenario::{self, Access, Behind, Numa, Runner, Scenario, Step, SwapKind, Thp, Verb};
 use crate::spaces::{Home, Inhabited, Ticks};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -392,6 +393,7 @@ impl Plan {
                 stock_batch: 0,
                 lru_batch: machine.lru(),
                 swap_readahead: machine.readahead(),
+                max_ptes_swap: machine.max_ptes_swap().map_or(u64::MAX, u64::from),
                 // What finds no frame takes no more out of memory than it has to.
                 reclaim_batch: 1,
                 folios_advised: 1 << FOLIO_ORDER,
@@ -429,7 +431,11 @@ impl Plan {
         if slots == 0 {
             return Ok(None);
         }
-        let store = files::store(&Disk::new("swap", self.hardware.words));
+        let device = match self.scenario.machine.swap_device() {
+            SwapKind::Solid => SwapDevice::Solid,
+            SwapKind::Synchronous => SwapDevice::Synchronous,
+        };
+        let store = files::swap_store(&Disk::new("swap", self.hardware.words), device);
         let device = memory.swap_on(store, u64::from(slots), SwapWrites::Any);
         device.map(Some).map_err(|error| error.to_string())
     }

@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 25] = [
+const OTHER: [&str; 27] = [
     "
 scenario ahead
 machine
@@ -99,6 +99,41 @@ setup
 lane one: P
   pageout A
   read A[0]
+outcome all otherwise
+",
+    "
+scenario limited
+machine
+  thp pmd
+  swap 3
+  max-ptes-swap 1
+setup
+  process P
+  P: map A 4 private rw at 0x4000
+  P: write A[0] \"v\"
+  P: write A[1] \"w\"
+lane one: P
+  pageout A
+  collapse A[0] may fail busy
+outcome all otherwise
+",
+    "
+scenario past
+machine
+  swap 2
+  swap-device synchronous
+  cpu cpu0 node 0
+  cpu cpu1 node 0
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A \"v\"
+lane one: P on cpu0
+  pageout A
+  read A
+lane two: P on cpu1
+  read A
+  read A
 outcome all otherwise
 ",
     "

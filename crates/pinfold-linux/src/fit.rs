@@ -6,7 +6,9 @@
 use pinfold_lab::resolved::{
     Act, Look, Remote, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
 };
-use pinfold_lab::scenario::{Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, Thp};
+use pinfold_lab::scenario::{
+    Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, SwapKind, Thp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Features;
@@ -74,7 +76,10 @@ fn unfit_for_swap(plan: &Resolved, features: &Features) -> Option<String> {
     }
     match plan.swap {
         0 => features.other_swap.as_ref().map(|path| format!("this machine swaps to {path}")),
-        _ => features.no_swap.clone(),
+        _ => features.no_swap.clone().or_else(|| match plan.swap_device {
+            SwapKind::Solid => None,
+            SwapKind::Synchronous => features.no_synchronous_swap.clone(),
+        }),
     }
 }
 
@@ -102,6 +107,9 @@ pub fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     missing.extend(unfit_for_swap(plan, features).map(|why| whole(&why)));
     if plan.readahead > 0 {
         missing.push(whole("what is read ahead is a setting of the whole machine"));
+    }
+    if plan.max_ptes_swap.is_some() {
+        missing.push(whole("what a collapse brings back is a setting of the whole machine"));
     }
     if plan.lru > 0 {
         missing.push(whole("what waits in a CPU's batch with a page, only the kernel knows"));

@@ -104,6 +104,9 @@ pub struct Features {
     /// Why there is no swap device for trials, if so.
     #[serde(default)]
     pub no_swap: Option<String>,
+    /// Why that device does not answer at once, if so.
+    #[serde(default)]
+    pub no_synchronous_swap: Option<String>,
     /// The swap device that is in use by others, if there is one.
     #[serde(default)]
     pub other_swap: Option<String>,

@@ -42,7 +42,9 @@
 //! | reclaim has taken out an entry of a page that its owner does not need | [`counts_references`](swap::counts_references) | [`LazyFree`] | page lock, table lock, the entry flushed; a full barrier, then the counts, a read barrier, then whether the page is dirty | Put the entry back if the page is dirty, or, on *true*, if there is a reference beside those of reclaim and of the entries. Otherwise drop it. |
 //! | soft-dirty marks are cleared | [`clears_under`](protect::clears_under), then for each entry [`spares_pinned`](protect::spares_pinned) and [`maybe_dma_pinned`](pin::maybe_dma_pinned) | [`ClearRefsPinned`] | space lock as the answer says, table lock | Both *true*, for a writable entry of a private area of a space that has pinned: leave it. Otherwise clear the mark and the write bit; one flush at the end. |
 //! | fork, for a swap entry | nothing | | both table locks | One share more of the slot; neither side remembers the mark. |
+//! | swap-in of a page that is on a device alone, if that answers at once | [`reads_into`](swap::reads_into) | [`SwapInCache`], [`SwapDevice`](swap::SwapDevice), the slot's swap count | the slot's lock | *Cache*: put a locked page into the swap cache, unless one is there, and read into that. *OwnPage*: read into a page that nobody knows, and ask [`swap_in_fresh`](swap::swap_in_fresh) in the next row. *OwnPageAlone*: the same, but take the slot for the time: others wait, and it is not free before the page is mapped. |
 //! | swap-in | [`swap_in`](swap::swap_in), and [`grants_write`](swap::grants_write) if the area allows writing | [`SwapInReuse`], [`SwapInWrite`], [`SwapInFor`](swap::SwapInFor) | page lock, table lock, the entry found to be the one that faulted; [`frees_cache`](swap::frees_cache) says what happened to the slot before | *Own*: mark the page, and make the entry writable if it may be. *Shared*: read-only and unmarked; a write then takes the second row. A device that held an ordinary reference may be left with the old page. |
+//! | a collapse comes to a span with swap entries | [`brings_back`](collapse::brings_back) | [`CollapseSwapped`] | space lock for reading, before it is taken for writing | *True*: bring their pages back first, as faults do, if they are no more than a limit; a swap entry that is there again later ends the attempt. *False*: leave the span as it is. |
 //! | a page fault finds its area | nothing | [`FaultLock`] | the answer is the lock | [`FaultLock::Space`]: hold the space lock for reading until the fault is resolved; it is meant by "space lock for reading" in the rows of faults. [`FaultLock::Area`]: hold the area instead; whoever changes the area, its entries or its tables, fork included, holds the space lock for writing and waits for such faults first. |
 //! | unmap | [`removal`](zap::removal) | whether the page is a file's and the entry was dirty | space lock, table lock | Take the mapping off when the answer says: with the entry, or after a flush under the same table lock. Take the lock of a locked area off the page as [`munlock`](zap::munlock) says. Clear the entry, flush, then drop the page's reference; pins keep the page. The mark goes when the page is freed, not with the entry. A table is freed as [`TableFree`] says; since 6.14 MADV_DONTNEED frees one that it has emptied, too ([`TableReclaim`]). |
 //! | any change that takes rights, a frame or presence from an entry | nothing | | before the table lock is taken, and after it was released | Tell those who follow with tables of their own, as [`Notify`] says. |
@@ -284,9 +286,9 @@ pub use switches::{
     HeadRecheck, HugeZeroWrite, HugetlbCow, HugetlbFork, Interfaces, LargeCow, LargeMaps, LazyFree,
     LongtermZone, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaAreas,
     NumaFault, NumaFilter, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup,
-    RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush, SwapInReuse, SwapInWrite,
-    SwapPinned, SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue,
-    UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush, SwapInCache, SwapInReuse,
+    SwapInWrite, SwapPinned, SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd,
+    UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -14,7 +14,7 @@
 //! a page that is its owner's may be written through.
 
 use super::{Answer, Counter, Exclusive, PageKind, PageState, Relation, SwapCache, Why, Writeback};
-use super::{LazyFree, SwapFlush, SwapInReuse, SwapInWrite, SwapPinned, SwapZero};
+use super::{LazyFree, SwapFlush, SwapInCache, SwapInReuse, SwapInWrite, SwapPinned, SwapZero};
 
 /// Whether reclaim leaves a page that may be pinned, and is not in the swap cache yet, as it is.
 #[inline]
@@ -104,6 +104,70 @@ pub const fn drains_lru(rule: SwapInReuse) -> bool {
     }
 }
 
+/// What a swap device is like.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum SwapDevice {
+    /// It finds any page as fast as any other: flash memory.
+    #[default]
+    Solid,
+    /// It turns: pages beside each other come at the price of one.
+    Rotating,
+    /// It has read a page when the call returns, without a queue: compressed memory (Linux:
+    /// `SWP_SYNCHRONOUS_IO`).
+    Synchronous,
+}
+
+impl SwapDevice {
+    /// Whether a page is there when the call that reads it returns.
+    #[inline]
+    pub const fn answers_at_once(self) -> bool {
+        match self {
+            Self::Solid | Self::Rotating => false,
+            Self::Synchronous => true,
+        }
+    }
+}
+
+/// What a fault reads a page into that is on a device alone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ReadsInto {
+    /// A page in the swap cache, where others find it.
+    Cache,
+    /// A page that nobody else knows, while others may read the slot, too.
+    OwnPage,
+    /// The same, and the slot is taken for the time.
+    OwnPageAlone,
+}
+
+/// What a fault reads a page into that is on a device which [answers at
+/// once](SwapDevice::answers_at_once), and whose slot `users` swap entries name.
+#[inline]
+pub const fn reads_into(rule: SwapInCache, users: u64) -> ReadsInto {
+    match rule {
+        SwapInCache::Skipped if users == 1 => ReadsInto::OwnPage,
+        SwapInCache::SkippedAlone if users == 1 => ReadsInto::OwnPageAlone,
+        SwapInCache::Through | SwapInCache::Skipped | SwapInCache::SkippedAlone => ReadsInto::Cache,
+    }
+}
+
+/// Whether a fault may read a page past the swap cache.
+#[inline]
+pub const fn skips_cache(rule: SwapInCache) -> bool {
+    match rule {
+        SwapInCache::Through => false,
+        SwapInCache::Skipped | SwapInCache::SkippedAlone => true,
+    }
+}
+
+/// Whether who reads a page past the swap cache has others wait.
+#[inline]
+pub const fn takes_slot(rule: SwapInCache) -> bool {
+    match rule {
+        SwapInCache::Through | SwapInCache::Skipped => false,
+        SwapInCache::SkippedAlone => true,
+    }
+}
+
 /// What brings a page back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SwapInFor {
@@ -148,6 +212,20 @@ pub fn swap_in(
             SwapInVerdict::Shared(_) => by_refs(page),
         },
         SwapInReuse::Exclusive => by_mark(remembered, page),
+    }
+}
+
+/// Whose a page is that a fault has read past the swap cache ([`reads_into`]): no other entry can
+/// name it.
+pub const fn swap_in_fresh(rule: SwapInReuse, wanted: SwapInFor) -> SwapInVerdict {
+    match (rule, wanted) {
+        (SwapInReuse::MapCount | SwapInReuse::RefCount, SwapInFor::Read) => {
+            SwapInVerdict::Shared(Why::NotWritten)
+        }
+        (SwapInReuse::MapCount | SwapInReuse::RefCount, SwapInFor::Write)
+        | (SwapInReuse::ExclusiveOrRefCount | SwapInReuse::Exclusive, _) => {
+            SwapInVerdict::Own(Why::NeverCached)
+        }
     }
 }
 

@@ -703,6 +703,21 @@ switches! {
         KeptUnmapped = "kept-unmapped" ["6.4"],
     }
 
+    /// Whether a fault that needs a page from a swap device which answers at once (Linux:
+    /// `SWP_SYNCHRONOUS_IO`, zram for instance) reads it by way of the swap cache (facts 7.2).
+    swap_in_cache: SwapInCache = "swap-in-cache" {
+        /// It does, as from any device. facts 7.2
+        Through = "through" [always, "7.3"],
+        /// Not if one swap entry is all that names the slot: it reads into a page of its own,
+        /// commit 0bcac06f27d7. Hazard: two threads that fault read the slot twice; the page of
+        /// one is written, goes out again, and gets the same slot, so that the other finds its
+        /// entry unchanged and maps what was there before. facts 7.2
+        Skipped = "skipped" ["4.15"],
+        /// The same, but the fault takes the slot for that time: others wait, and no page gets the
+        /// slot, commit 13ddaf26be32 (CVE-2024-26759). facts 7.2
+        SkippedAlone = "skipped-alone" ["6.8"],
+    }
+
     /// Whose a page is that a fault brings back in place of a swap entry (facts 1.8).
     swap_in_reuse: SwapInReuse = "swap-in-reuse" {
         /// That of a write fault, if mapcount plus swap count is 1. References do not count: the

@@ -125,6 +125,8 @@ pub enum Why {
     EntryExclusive,
     /// The swap entry does not remember that.
     EntryShared,
+    /// The page was read past the swap cache: nobody else can have found it.
+    NeverCached,
     /// No page of this address space was ever pinned.
     NeverPinned,
     /// The request is not a read-only pin.
@@ -171,6 +173,7 @@ impl fmt::Display for Why {
             Self::NotWritten => "it comes back for a read",
             Self::EntryExclusive => "the swap entry says exclusive",
             Self::EntryShared => "the swap entry does not say exclusive",
+            Self::NeverCached => "it was never in the swap cache",
             Self::NeverPinned => "this address space never pinned a page",
             Self::NotReadPin => "not a read-only pin",
             Self::NotLongterm => "not a long-term pin",

@@ -318,12 +318,17 @@ impl<P: Platform> Space<P> {
         let most = if brings { self.mem().tuning().max_ptes_swap } else { 0 };
         let swapped = self.swapped_in(pages.clone());
         if swapped > most {
+            let left = EventKind::CollapseLeft { swapped, most };
+            self.mem().tell(self.id(), pages.start, left);
             return Err(CollapseError::Swapped { at, swapped, most });
         }
-        if self.swap_in_pages(&map, pages, |_| true)? > 0 {
+        let first = pages.start;
+        let back = self.swap_in_pages(&map, pages, |_| true)?;
+        if back > 0 {
             drop(map);
             // They wait in this CPU's batch, which has a reference of each.
             self.mem().lru_add_drain();
+            self.mem().tell(self.id(), first, EventKind::CollapseBroughtBack { pages: back });
         }
         Ok(())
     }

@@ -13,11 +13,14 @@ use core::fmt;
 
 use crate::addr::{Pfn, SpaceId, VirtAddr};
 use crate::pte::{MigrationKind, Swap};
+use crate::rules::collapse::brings_back;
 use crate::rules::large::{Parting, Tally, parting, tally};
 use crate::rules::migrate::remembers_mark;
 use crate::rules::pin::{Unshares, unshares};
 use crate::rules::protect::spares_pinned;
-use crate::rules::swap::{keeps_pinned, marks_zeros, remembers_mark as swap_remembers_mark};
+use crate::rules::swap::{
+    keeps_pinned, marks_zeros, remembers_mark as swap_remembers_mark, skips_cache, takes_slot,
+};
 use crate::rules::{ForkPin, Interface, NumaSkip, PteCow, Rules, Switch, Why};
 use crate::uffd::{UffdId, UffdReason};
 
@@ -204,6 +207,25 @@ events! {
         why: Why,
     } = "huge-pinned": Line("fork: split the huge entry of {head} ({why})"), under(|rules| copies_pinned(rules.fork_pin)),
         decided by ForkPin("the huge entry of {head} was split, as {why}");
+    /// A collapse had pages of its span brought back from swap devices, before it begins.
+    CollapseBroughtBack {
+        /// How many.
+        pages: u64,
+    } = "collapse-brought-back": Line("collapse: {pages} of the pages are back from swap"),
+        under(|rules| brings_back(rules.collapse_swapped)),
+        decided by CollapseSwapped("{pages} of the pages were brought back from swap for a collapse");
+    /// A collapse does not begin: more pages of its span are on swap devices than it brings back.
+    CollapseLeft {
+        /// How many are there.
+        swapped: u64,
+        /// How many it would bring back.
+        most: u64,
+    } = "collapse-left": Line("collapse fails: {swapped} of the pages are on swap, not {most}"),
+        under(always),
+        decided by CollapseSwapped(
+            "the pages were left as they are, with {swapped} of them on swap where a collapse brings \
+             back {most}"
+        );
     /// A collapse begins: the table of the pages is out of its place.
     CollapseBegins(head: Pfn) = "collapse-begins": Line("collapse into the folio at {head} begins"), under(always);
     /// A collapse is going to count the references of the pages.
@@ -540,6 +562,15 @@ events! {
     /// A page was read beside that of a fault.
     SwapReadAhead(pfn: Pfn) = "swap-read-ahead": Line("swap-in: {pfn} is read ahead"),
         under(always);
+    /// A fault has read a page from a swap device that answers at once into one of its own, past
+    /// the swap cache.
+    SwapCacheSkipped(pfn: Pfn) = "swap-cache-skipped": Line("swap-in: {pfn} is not in the swap cache"),
+        under(|rules| skips_cache(rules.swap_in_cache)),
+        decided by SwapInCache("{pfn} was read past the swap cache");
+    /// A fault waits for another that reads the page of a slot past the swap cache.
+    WaitSwapClaim(entry: Swap) = "wait-swap-claim": Line("fault: wait, another reads {entry}"),
+        under(|rules| takes_slot(rules.swap_in_cache)),
+        decided by SwapInCache("the fault waited for the one that was reading {entry}");
     /// A page that was all zeros when it was swapped out is so again.
     SwapZeroFilled(pfn: Pfn) = "swap-zero-filled": Line("swap-in: {pfn} is filled with zeros"),
         under(|rules| marks_zeros(rules.swap_zero)),

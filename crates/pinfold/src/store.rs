@@ -5,6 +5,7 @@ use core::ops::Range;
 use crate::addr::Pfn;
 use crate::error::StoreError;
 use crate::platform::Platform;
+use crate::rules::swap::SwapDevice;
 
 /// Keeps the pages of one file, or of a swap device ([`crate::Memory::swap_on`]).
 ///
@@ -14,7 +15,7 @@ use crate::platform::Platform;
 /// with the file's page list locked, too. No spin lock is held, so all may sleep. None may call the
 /// manager, which would wait for itself.
 ///
-/// For a page one call runs at a time.
+/// For a page one call runs at a time, but for [`Store::device`]'s exception.
 pub trait Store<P: Platform>: Send + Sync {
     /// Fills a frame, which nobody uses yet, with page `index`: zeros where nothing was written.
     ///
@@ -39,6 +40,15 @@ pub trait Store<P: Platform>: Send + Sync {
     fn reserve(&self, platform: &P, index: u64) -> Result<(), StoreError> {
         let _ = (platform, index);
         Ok(())
+    }
+
+    /// What a swap device is like, which says how faults read its pages (facts 7.2): asked once, by
+    /// [`crate::Memory::swap_on`]. Of one that answers at once by the rule `swap-in-cache` of 4.15
+    /// to 6.7 reads of a page may overlap with another call for it, also one after the device was
+    /// taken out of use and another has its number, with a page that this one does not have: what
+    /// they then bring is thrown away unless that release would map it.
+    fn device(&self) -> SwapDevice {
+        SwapDevice::Solid
     }
 
     /// These pages are gone, by a truncation or as a hole, or with the swap device: they read as

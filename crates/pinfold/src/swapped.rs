@@ -10,6 +10,7 @@ use crate::frame::{Counts, Flags};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::{Format, Swap};
+use crate::rules::swap::{ReadsInto, reads_into};
 use crate::rules::{SwapCache, Writeback};
 use crate::store::Store;
 use crate::swap::{
@@ -26,6 +27,11 @@ pub(crate) enum Found {
     Page(Pfn),
     /// On the device alone. The caller has a hold on the slot.
     Device,
+    /// On the device alone, and the caller reads it past the swap cache.
+    Past(Past),
+    /// On the device alone, and another reads it past the swap cache: the count of the holds that
+    /// have ended, to be waited for.
+    Claimed(u32),
     /// Nowhere: no swap entry names the slot any more.
     Gone,
 }
@@ -37,6 +43,22 @@ pub(crate) struct Known {
     pub(crate) shadow: Option<Shadow>,
     /// What keeps its contents.
     pub(crate) keeper: Keeper,
+}
+
+/// A page that is read past the swap cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Past {
+    pub(crate) known: Known,
+    pub(crate) claim: Claim,
+}
+
+/// What keeps a slot for who reads its page past the swap cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Claim {
+    /// Nothing: others may read it, and free it.
+    None,
+    /// He has claimed it, with a hold.
+    Slot,
 }
 
 /// What is to be done with a slot's page on the device.
@@ -94,7 +116,7 @@ impl<P: Platform> Memory<P> {
             return Err(SwapError::Slots { most });
         }
         let table = self.swaps().table_for(self.frames())?;
-        let slots = Slots::new(slots, writes)?;
+        let slots = Slots::new(slots, writes, store.device())?;
         table.install(self.platform(), store, slots).ok_or(SwapError::TooMany { most: DEVICES })
     }
 
@@ -406,8 +428,8 @@ impl<P: Platform> Memory<P> {
 impl<P: Platform> Memory<P> {
     /// Where the page is that a swap entry names, for one who wants it.
     pub(crate) fn find_swapped(&self, entry: Swap) -> Found {
-        let slot = Slot::of(entry);
-        let mut slots = self.swap_table().slots(slot.device);
+        let (slot, table) = (Slot::of(entry), self.swap_table());
+        let mut slots = table.slots(slot.device);
         match slots.page(slot.number) {
             Some(pfn) => {
                 self.get(pfn, 1);
@@ -418,9 +440,47 @@ impl<P: Platform> Memory<P> {
                 Found::Page(pfn)
             }
             None if slots.is_off() || slots.users(slot.number) == 0 => Found::Gone,
-            None => {
-                slots.hold(slot.number);
-                Found::Device
+            // Whoever ends the claim does so under the slots' lock, and then counts.
+            None if slots.is_claimed(slot.number) => Found::Claimed(table.ended().seen()),
+            None => self.claim_past(&mut slots, slot.number).map_or_else(
+                || {
+                    slots.hold(slot.number);
+                    Found::Device
+                },
+                Found::Past,
+            ),
+        }
+    }
+
+    /// Has the caller read the page of a slot, which is on the device alone, past the swap cache,
+    /// if he may.
+    fn claim_past(&self, slots: &mut Slots, slot: u64) -> Option<Past> {
+        // No rule is asked about other devices.
+        if !slots.device().answers_at_once() {
+            return None;
+        }
+        let claim = match reads_into(self.rule(), slots.users(slot)) {
+            ReadsInto::OwnPage => Claim::None,
+            ReadsInto::OwnPageAlone if slots.claim(slot) => Claim::Slot,
+            ReadsInto::OwnPageAlone | ReadsInto::Cache => return None,
+        };
+        let known = Known { shadow: slots.shadow(slot), keeper: slots.keeper(slot) };
+        Some(Past { known, claim })
+    }
+
+    /// Waits for the claim of a slot to end, which [`Found::Claimed`] told of.
+    pub(crate) fn wait_for_claim(&self, seen: u32) {
+        self.swap_table().ended().wait(seen, self.platform());
+    }
+
+    /// A page that was read past the swap cache is mapped, or given back.
+    pub(crate) fn end_past(&self, entry: Swap, past: Past) {
+        match past.claim {
+            Claim::None => {}
+            Claim::Slot => {
+                let slot = Slot::of(entry);
+                self.give_up(slot, |slots| slots.end_claim(slot.number));
+                self.swap_table().ended().advance(self.platform());
             }
         }
     }
@@ -430,8 +490,10 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn hold_unread(&self, entry: Swap) -> bool {
         let slot = Slot::of(entry);
         let mut slots = self.swap_table().slots(slot.device);
-        let unread =
-            !slots.is_off() && slots.users(slot.number) > 0 && slots.page(slot.number).is_none();
+        let unread = !slots.is_off()
+            && slots.users(slot.number) > 0
+            && slots.page(slot.number).is_none()
+            && !slots.is_claimed(slot.number);
         if unread {
             slots.hold(slot.number);
         }

@@ -24,7 +24,7 @@ pub use traits::{Made, Sure};
 pub use super::span::{Name, Text};
 
 use super::span::Spanned;
-use super::words::{Numa, Thp};
+use super::words::{Numa, SwapKind, Thp};
 use serde::{Deserialize, Serialize};
 
 /// One scenario file.
@@ -173,10 +173,16 @@ pub struct Machine {
     /// How many slots the swap device has, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap: Option<Spanned<u32>>,
+    /// What the swap device is like, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_device: Option<Spanned<SwapKind>>,
     /// Of how many pages those beside a fault's are read from the swap device with it, as a power
     /// of two, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readahead: Option<Spanned<u32>>,
+    /// How many pages a collapse brings back from the swap device, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ptes_swap: Option<Spanned<u32>>,
     /// How many pages a CPU's batch for the LRU lists has, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lru: Option<Spanned<u32>>,
@@ -231,10 +237,20 @@ impl Machine {
         self.swap.map_or(0, |slots| slots.value)
     }
 
+    /// What the swap device is like; it finds any page as fast as any other unless written.
+    pub fn swap_device(&self) -> SwapKind {
+        self.swap_device.map_or(SwapKind::Solid, |device| device.value)
+    }
+
     /// Of how many pages those beside a fault's are read from the swap device with it, as a power
     /// of two; it comes alone unless written.
     pub fn readahead(&self) -> u32 {
         self.readahead.map_or(0, |order| order.value)
+    }
+
+    /// How many pages a collapse brings back from the swap device, if that has a limit.
+    pub fn max_ptes_swap(&self) -> Option<u32> {
+        self.max_ptes_swap.map(|pages| pages.value)
     }
 
     /// How many pages a CPU's batch for the LRU lists has; there are no lists unless written.

@@ -171,11 +171,14 @@ impl Layout {
             ("hugetlb", machine.hugetlb),
             ("swap", machine.swap),
             ("readahead", machine.readahead),
+            ("max-ptes-swap", machine.max_ptes_swap),
             ("lru", machine.lru),
             ("movable", machine.movable),
         ];
         let numbers = properties.iter().any(|(_, value)| value.is_some());
-        let plain = !numbers && machine.thp.is_none() && machine.numa.is_none();
+        let words =
+            machine.thp.is_some() || machine.numa.is_some() || machine.swap_device.is_some();
+        let plain = !numbers && !words;
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()
         {
             return;
@@ -185,6 +188,9 @@ impl Layout {
             if let Some(value) = value {
                 self.item(&value, format!("{word} {value}"));
             }
+        }
+        if let Some(device) = machine.swap_device {
+            self.item(&device, format!("swap-device {device}"));
         }
         if let Some(thp) = machine.thp {
             self.item(&thp, format!("thp {thp}"));

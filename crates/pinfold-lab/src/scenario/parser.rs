@@ -183,7 +183,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 16] = [
+        const KNOWN: [&str; 18] = [
             "nodes",
             "frames",
             "words",
@@ -193,7 +193,9 @@ impl Parser<'_> {
             "stack",
             "hugetlb",
             "swap",
+            "swap-device",
             "readahead",
+            "max-ptes-swap",
             "lru",
             "movable",
             "thp",
@@ -239,6 +241,14 @@ impl Parser<'_> {
                 machine.thp = Some(cursor.one_of("a way to map large folios")?);
                 return cursor.end();
             }
+            Some("swap-device") => {
+                let word = cursor.keyword("swap-device")?;
+                if let Some(first) = machine.swap_device {
+                    return Err(repeated("swap-device", word, first.span));
+                }
+                machine.swap_device = Some(cursor.one_of("what the swap device is like")?);
+                return cursor.end();
+            }
             Some("numa") => {
                 let word = cursor.keyword("numa")?;
                 if let Some(first) = machine.numa {
@@ -256,6 +266,7 @@ impl Parser<'_> {
             Some("hugetlb") => &mut machine.hugetlb,
             Some("swap") => &mut machine.swap,
             Some("readahead") => &mut machine.readahead,
+            Some("max-ptes-swap") => &mut machine.max_ptes_swap,
             Some("lru") => &mut machine.lru,
             Some("movable") => &mut machine.movable,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),

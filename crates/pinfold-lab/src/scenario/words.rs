@@ -72,6 +72,16 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// What the swap device is like.
+    pub enum SwapKind {
+        /// It finds any page as fast as any other.
+        Solid = "solid",
+        /// It answers at once.
+        Synchronous = "synchronous",
+    }
+}
+
+vocabulary! {
     /// What a hinting fault on another node does with a page.
     pub enum Numa {
         /// It moves it there.

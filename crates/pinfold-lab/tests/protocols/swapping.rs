@@ -1,5 +1,6 @@
 //! Pages on their way to a swap device and back: those that are all zeros, and are neither written
-//! nor read, and those that are read ahead, beside the page of a fault (facts 7.2).
+//! nor read, those that are read ahead, beside the page of a fault, and those that a fault reads
+//! past the swap cache (facts 7.2).
 
 use super::{Protocol, common};
 use pinfold_lab::Model;
@@ -226,4 +227,73 @@ reach swapped-out
 "#;
     let protocol = on_swap("device-slot", "swap 2", body);
     protocol.holds_across(&["5.8", "5.16", "5.19", "pinfold"], &[Model::Weak]);
+}
+
+/// A page on a device that answers at once, which a load brings back; `lane` has it meanwhile.
+fn past(name: &'static str, lane: &str, holds: &str) -> Protocol {
+    let body = format!(
+        r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "v"
+  P: pageout A
+lane reader: P on cpu0
+  read A
+lane other: P on cpu1
+  {lane}
+{holds}
+reach swap-cache-skipped
+"#
+    );
+    on_swap(name, "swap 2\nswap-device synchronous", &body)
+}
+
+/// What may come to a page, or its slot, while a fault reads it past the swap cache. As long as the
+/// slot is not used again in that time, the entry tells, and the rule before 6.8 does as well.
+#[test]
+fn a_page_that_is_read_past_the_cache_meets_what_else_is_done_to_it() {
+    let same = "always\n  P:A sees \"v\"";
+    let new = "always\n  P:A sees \"new\"";
+    let gone = "always\n  P:A sees \"0\"";
+    let both = "after\n  P: write A \"new\"\nalways\n  P:A sees \"new\"\n  C:A sees \"v\"";
+    let held = "after\n  P: write A \"new\"\nalways\n  h0 is P:A\n  h0 sees \"new\"";
+    for (name, lane, holds) in [
+        ("past-stores", "write A \"new\"", new),
+        ("past-drops", "advise A dontneed", gone),
+        ("past-forks", "fork C", both),
+        ("past-pins", "pin A write longterm as h0", held),
+        ("past-refers", "get A write as h0", held),
+        ("past-moves", "migrate A to node 1", same),
+    ] {
+        // A fork keeps faults out but for few orders.
+        let meets = past(name, lane, holds);
+        for (rules, model) in [("6.7", Model::Sc), ("6.12", Model::Sc), ("6.12", Model::Weak)] {
+            common::holds(meets.name, &meets.text, rules, model);
+        }
+    }
+}
+
+/// Where the page goes out again: to the same slot, by the rule that keeps nothing of it.
+#[test]
+fn a_slot_is_not_used_again_while_a_fault_reads_it() {
+    let lane = "write A \"new\"\n  pageout A";
+    let again = past("past-again", lane, "always\n  P:A sees \"new\"");
+    for rules in ["4.15", "5.7", "5.19", "6.7"] {
+        again.breaks_in(rules, Model::Tso, "claim");
+    }
+    let texts = || std::iter::once((again.name.to_owned(), again.text.clone()));
+    for model in MODELS {
+        common::searched_some(texts(), "6.8", model, 2_000);
+    }
+}
+
+/// swapoff reads the page as a fault does, and waits for a claim.
+#[test]
+fn swapoff_meets_a_page_that_is_read_past_the_cache() {
+    let ends = past("past-off", "swapoff", "always\n  P:A sees \"v\"");
+    let text = || std::iter::once((ends.name.to_owned(), ends.text.clone()));
+    for (rules, model) in [("6.7", Model::Tso), ("6.12", Model::Tso), ("6.12", Model::Weak)] {
+        common::searched_some(text(), rules, model, 1_500);
+    }
 }

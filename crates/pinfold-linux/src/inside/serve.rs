@@ -93,6 +93,9 @@ fn features(unable: Option<String>, given: Given) -> Features {
         no_merging: given.merging.err(),
         no_ksm: crate::settings::merging_known().err(),
         no_swap: given.swap.and_then(|()| swap::probe()).err(),
+        no_synchronous_swap: (!swap::has_zram()).then(|| {
+            "a swap device that answers at once is one of zram, which is not here".to_owned()
+        }),
         other_swap: swap::other(),
         no_collapse: (!sys::huge::can_collapse())
             .then(|| "this kernel has no MADV_COLLAPSE: it came with 6.1".to_owned()),

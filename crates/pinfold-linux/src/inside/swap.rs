@@ -238,6 +238,11 @@ pub(super) fn probe() -> Result<(), String> {
     Swap::new(1).map(drop)
 }
 
+/// Whether devices of zram can be made, which then are those of the trials.
+pub(super) fn has_zram() -> bool {
+    std::path::Path::new(CONTROL).exists()
+}
+
 /// A swap device that is in use.
 struct Used {
     path: String,

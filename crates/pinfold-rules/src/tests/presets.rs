@@ -36,7 +36,7 @@ fn the_oldest_preset_is_linux_3_1() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed longterm-zone=stays direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush collapse-swapped=refused fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late uffd-continue=clean migrate-flush=each \
-         swap-flush=each swap-pinned=taken swap-in-reuse=map-count swap-in-write=write-fault swap-zero=written lazy-free=dirty clear-refs-pinned=protected \
+         swap-flush=each swap-pinned=taken swap-in-cache=through swap-in-reuse=map-count swap-in-write=write-fault swap-zero=written lazy-free=dirty clear-refs-pinned=protected \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
@@ -61,7 +61,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("4.10", "4.11", "numa-write=saved interfaces=userfaultfd-events"),
         ("4.11", "4.13", ""),
         ("4.13", "4.14", "interfaces=wipe-on-fork"),
-        ("4.14", "4.15", ""),
+        ("4.14", "4.15", "swap-in-cache=skipped"),
         ("4.15", "4.16", "numa-skip=map-count"),
         ("4.16", "4.18", ""),
         ("4.18", "4.19", "remap-flush=under-lock"),
@@ -118,7 +118,7 @@ fn each_release_changes_what_the_matrix_says() {
             "zero-pin=free gup-numa=follow gup-stack=refuse file-pin=refused direct-io=pin",
         ),
         ("6.5", "6.7", "numa-areas=accessed-in-turn"),
-        ("6.7", "6.8", "large-cow=never"),
+        ("6.7", "6.8", "large-cow=never swap-in-cache=skipped-alone"),
         ("6.8", "6.9", ""),
         ("6.9", "6.10", "numa-skip=pinned-or-likely-shared thp-numa=folio"),
         ("6.10", "6.11", "numa-fault=isolate-under-lock"),
@@ -132,7 +132,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("6.15", "6.18", "longterm-zone=moves"),
         ("6.18", "6.19", "numa-skip=pinned-anywhere numa-skip-pmd=as-page"),
         ("6.19", "7.2", ""),
-        ("7.2", "7.3", "pte-cow=exclusive-tight swap-in-reuse=exclusive"),
+        ("7.2", "7.3", "pte-cow=exclusive-tight swap-in-cache=through swap-in-reuse=exclusive"),
         ("7.3", "latest", ""),
         ("latest", "pinfold", "large-maps=owner fork-race=seq-count-full memcg-lock=mover-waits"),
     ];

@@ -1,7 +1,10 @@
 //! Whose a page is that comes back from swap, by every rule.
 
+use super::super::swap::{ReadsInto, reads_into, skips_cache, swap_in_fresh, takes_slot};
 use super::super::swap::{SwapInFor, SwapInVerdict, swap_in};
-use super::super::{Exclusive, PageKind, PageState, SwapCache, SwapInReuse, Why, Writeback};
+use super::super::{
+    Exclusive, PageKind, PageState, SwapCache, SwapInCache, SwapInReuse, Why, Writeback,
+};
 use super::UNMARKED;
 
 const RULES: [SwapInReuse; 4] = [
@@ -78,5 +81,30 @@ fn a_merged_page_is_never_owned() {
     let merged = PageState { kind: PageKind::Ksm, ..BACK };
     for wanted in [SwapInFor::Read, SwapInFor::Write] {
         assert_eq!(owned(wanted, Exclusive::Marked, merged), [false; 4]);
+    }
+}
+
+#[test]
+fn a_page_is_read_past_the_cache_for_the_only_entry_of_its_slot() {
+    for rule in SwapInCache::ALL {
+        assert_eq!(reads_into(*rule, 2), ReadsInto::Cache, "{rule}");
+    }
+    let sole = |rule| (reads_into(rule, 1), skips_cache(rule), takes_slot(rule));
+    assert_eq!(sole(SwapInCache::Through), (ReadsInto::Cache, false, false));
+    assert_eq!(sole(SwapInCache::Skipped), (ReadsInto::OwnPage, true, false));
+    assert_eq!(sole(SwapInCache::SkippedAlone), (ReadsInto::OwnPageAlone, true, true));
+}
+
+#[test]
+fn what_was_never_in_the_cache_is_its_owners_as_soon_as_the_rule_asks() {
+    use super::super::swap::SwapInVerdict::{Own, Shared};
+    for rule in RULES {
+        assert_eq!(swap_in_fresh(rule, SwapInFor::Write), Own(Why::NeverCached), "{rule}");
+    }
+    for rule in [SwapInReuse::MapCount, SwapInReuse::RefCount] {
+        assert_eq!(swap_in_fresh(rule, SwapInFor::Read), Shared(Why::NotWritten), "{rule}");
+    }
+    for rule in [SwapInReuse::ExclusiveOrRefCount, SwapInReuse::Exclusive] {
+        assert_eq!(swap_in_fresh(rule, SwapInFor::Read), Own(Why::NeverCached), "{rule}");
     }
 }

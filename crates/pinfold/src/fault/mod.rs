@@ -21,6 +21,7 @@ mod file;
 mod hint;
 mod huge;
 mod large;
+mod past;
 mod pooled;
 mod populate;
 mod readahead;

@@ -8,7 +8,8 @@
 //!
 //! Who reads holds the slot, and looks at the entry once more: the slot of one that is gone may be
 //! another's by now, whose page must not get a place in the reverse map of this area. Once his own
-//! page is mapped, he may read others ahead (`fault/readahead.rs`).
+//! page is mapped, he may read others ahead (`fault/readahead.rs`). Of a device that answers at
+//! once the page may not come to the swap cache at all (`fault/past.rs`).
 
 use core::ops::Range;
 
@@ -43,6 +44,12 @@ impl<P: Platform> Space<P> {
         let (mem, mut was_out) = (self.mem(), false);
         let (pfn, locked) = match mem.find_swapped(entry) {
             Found::Gone => return Ok(Fault::Spurious),
+            Found::Past(past) => return self.swapped_past(request, leaf, (orig, entry), past),
+            Found::Claimed(seen) => {
+                mem.tell(self.id(), request.page, EventKind::WaitSwapClaim(entry));
+                mem.wait_for_claim(seen);
+                return Ok(Fault::Waited);
+            }
             Found::Page(pfn) => (pfn, self.lock_swapped(request.page, pfn)),
             Found::Device if leaf.read(request.page) != orig => {
                 mem.drop_entry_hold(entry);
@@ -71,7 +78,7 @@ impl<P: Platform> Space<P> {
         Ok(fault)
     }
 
-    fn lock_swapped(&self, page: Vpn, pfn: Pfn) -> PageLock<'_, P> {
+    pub(super) fn lock_swapped(&self, page: Vpn, pfn: Pfn) -> PageLock<'_, P> {
         self.mem().try_lock_page(pfn).unwrap_or_else(|| {
             self.mem().tell(self.id(), page, EventKind::WaitSwap(pfn));
             self.mem().lock_page(pfn)
@@ -172,10 +179,7 @@ impl<P: Platform> Space<P> {
         pfn: Pfn,
     ) -> Fault {
         let (mem, area, page) = (self.mem(), request.area, request.page);
-        let wanted = match request.want {
-            Want::Write => SwapInFor::Write,
-            Want::Read | Want::Unshare => SwapInFor::Read,
-        };
+        let wanted = wanted(request.want);
         let frees = frees_cache(mem.rule());
         let cursor = leaf.lock();
         if cursor.get(page) != orig {
@@ -207,14 +211,7 @@ impl<P: Platform> Space<P> {
         if frees != FreesCache::BeforeAsking && (short || wanted == SwapInFor::Write) {
             mem.leave_swap(pfn);
         }
-        mem.tell(
-            self.id(),
-            page,
-            match verdict {
-                SwapInVerdict::Own(why) => EventKind::SwapOwned { pfn, why },
-                SwapInVerdict::Shared(why) => EventKind::SwapShared { pfn, why },
-            },
-        );
+        mem.tell(self.id(), page, mapped_event(pfn, verdict));
         Fault::SwappedIn
     }
 
@@ -231,7 +228,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// The entry of a page that comes back, which gets the mark if it is its owner's.
-    fn restored(
+    pub(super) fn restored(
         &self,
         request: &Request<'_, P>,
         (pfn, entry): (Pfn, Swap),
@@ -288,6 +285,22 @@ impl<P: Platform> Space<P> {
             done += u64::from(fault == Fault::SwappedIn);
             from = page;
         }
+    }
+}
+
+/// What an access wants of a page that comes back.
+pub(super) fn wanted(want: Want) -> SwapInFor {
+    match want {
+        Want::Write => SwapInFor::Write,
+        Want::Read | Want::Unshare => SwapInFor::Read,
+    }
+}
+
+/// What there is to tell of a page that was mapped in place of a swap entry.
+pub(super) fn mapped_event(pfn: Pfn, verdict: SwapInVerdict) -> EventKind {
+    match verdict {
+        SwapInVerdict::Own(why) => EventKind::SwapOwned { pfn, why },
+        SwapInVerdict::Shared(why) => EventKind::SwapShared { pfn, why },
     }
 }
 

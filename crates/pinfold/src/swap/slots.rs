@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::addr::Pfn;
 use crate::error::NoMemory;
+use crate::rules::swap::SwapDevice;
 use crate::swap::shadow::Shadow;
 
 /// Whether a page may change while a device writes it.
@@ -65,6 +66,8 @@ struct One {
     users: u64,
     /// Operations that need it to stay.
     holds: u32,
+    /// Whether one of them reads its page for itself, past the swap cache.
+    claimed: bool,
     /// What keeps the contents of its page; of a free slot, the device.
     keeper: Keeper,
     /// Who has had its page come; without one, [`Asked::Fault`].
@@ -87,6 +90,7 @@ pub(crate) struct Slots {
     /// Whether a call is under way that takes the device out of use.
     leaving: bool,
     stable: bool,
+    device: SwapDevice,
     /// Whether pages may still go there.
     open: bool,
 }
@@ -136,6 +140,7 @@ impl Slots {
             cached: 0,
             leaving: false,
             stable: false,
+            device: SwapDevice::Solid,
             open: false,
         }
     }
@@ -144,13 +149,18 @@ impl Slots {
     ///
     /// # Errors
     /// When the heap is exhausted.
-    pub(crate) fn new(slots: u64, writes: SwapWrites) -> Result<Self, NoMemory> {
+    pub(crate) fn new(
+        slots: u64,
+        writes: SwapWrites,
+        device: SwapDevice,
+    ) -> Result<Self, NoMemory> {
         let count = usize::try_from(slots).map_err(|_| NoMemory)?;
         let mut all = Vec::new();
         all.try_reserve_exact(count).map_err(|_| NoMemory)?;
         all.extend((1..=slots).map(|next| One {
             users: 0,
             holds: 0,
+            claimed: false,
             keeper: Keeper::Device,
             asked: Asked::Fault,
             says: Says::Nothing,
@@ -160,7 +170,7 @@ impl Slots {
             SwapWrites::Any => false,
             SwapWrites::Stable => true,
         };
-        Ok(Self { all, first_free: 0, free: slots, stable, open: true, ..Self::none() })
+        Ok(Self { all, first_free: 0, free: slots, stable, device, open: true, ..Self::none() })
     }
 
     /// Whether this is no device.
@@ -175,6 +185,11 @@ impl Slots {
     /// Whether pages of the device must not change while they are written.
     pub(crate) fn is_stable(&self) -> bool {
         self.stable
+    }
+
+    /// What the device is like.
+    pub(crate) fn device(&self) -> SwapDevice {
+        self.device
     }
 
     /// Whether more than half of the slots are in use (Linux: `vm_swap_full`).
@@ -264,12 +279,6 @@ impl Slots {
         one.page()
     }
 
-    /// What a slot remembers of the page that left memory for it.
-    #[cfg(test)]
-    pub(crate) fn shadow(&self, slot: u64) -> Option<Shadow> {
-        self.all[slot as usize].shadow()
-    }
-
     /// Calls `visit` for each slot that is in use, with its users and holds, and its page.
     pub(crate) fn in_use(&self, mut visit: impl FnMut(u64, (u64, u32), Option<Pfn>)) {
         for (one, slot) in self.all.iter().zip(0..) {
@@ -322,6 +331,34 @@ impl Slots {
     /// The slot stays, for an operation.
     pub(crate) fn hold(&mut self, slot: u64) {
         self.one(slot).holds += 1;
+    }
+
+    /// Somebody reads the page of a slot for himself: he has the only hold from now on, unless
+    /// there is one; whether he does (INV-PAST-1).
+    pub(crate) fn claim(&mut self, slot: u64) -> bool {
+        let one = self.one(slot);
+        let may = one.holds == 0;
+        if may {
+            (one.holds, one.claimed) = (1, true);
+        }
+        may
+    }
+
+    /// He has read it.
+    pub(crate) fn end_claim(&mut self, slot: u64) {
+        let one = self.one(slot);
+        debug_assert!(one.claimed && one.holds == 1, "a claim is the only hold");
+        (one.holds, one.claimed) = (0, false);
+    }
+
+    /// Whether somebody reads the page of a slot for himself.
+    pub(crate) fn is_claimed(&self, slot: u64) -> bool {
+        self.all[slot as usize].claimed
+    }
+
+    /// What a slot remembers of the page that left memory for it.
+    pub(crate) fn shadow(&self, slot: u64) -> Option<Shadow> {
+        self.all[slot as usize].shadow()
     }
 
     /// A swap entry less.

@@ -32,6 +32,8 @@ const HUGE_PAGES: RangeInclusive<u32> = 1..=64;
 const SLOTS: RangeInclusive<u32> = 1..=16;
 /// Powers of two of the pages that are read together: as many as a page table maps.
 const READAHEAD: RangeInclusive<u32> = 1..=2;
+/// Pages that a collapse brings back: of those of a page table.
+const COLLAPSED: RangeInclusive<u32> = 0..=HUGE;
 /// Pages of a batch for the LRU lists: as many as it has room for.
 const BATCH: RangeInclusive<u32> = 1..=pinfold::MOST_BATCHED;
 /// Frames of a node that are set apart for what can move.
@@ -54,6 +56,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of huge pages", machine.hugetlb, HUGE_PAGES),
         ("number of slots", machine.swap, SLOTS),
         ("power of two of pages", machine.readahead, READAHEAD),
+        ("number of pages that a collapse brings back", machine.max_ptes_swap, COLLAPSED),
         ("number of pages of a batch", machine.lru, BATCH),
         ("number of frames for what can move", machine.movable, MOVABLE),
     ] {

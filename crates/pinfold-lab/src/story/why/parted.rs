@@ -175,7 +175,8 @@ impl<'a> Teller<'a> {
         let Some(frame) = view.frame() else { return };
         let what = if view.is_zero_page() { "the zero page " } else { "" };
         if at < self.ledger.judging() {
-            self.say(at, format!("{} mapped {what}{frame} in {name}.", self.at(at)));
+            let how = self.read_past_the_cache(frame, left, at);
+            self.say(at, format!("{} mapped {what}{frame} in {name}{how}.", self.at(at)));
         }
     }
 

@@ -58,6 +58,27 @@ impl Teller<'_> {
         self.say(at, sentence);
     }
 
+    /// Of a frame that was mapped at a line: whether a fault had read it past the swap cache before
+    /// the page that was there went, at another line.
+    pub(in crate::story) fn read_past_the_cache(
+        &mut self,
+        frame: Pfn,
+        left: usize,
+        mapped: usize,
+    ) -> String {
+        let read = self.ledger.last_event(mapped, |event| {
+            matches!(event, EventKind::SwapCacheSkipped(pfn) if pfn == frame).then_some(())
+        });
+        match read.filter(|(at, ())| *at < left) {
+            None => String::new(),
+            Some(_) => format!(
+                ", which it had read past the swap cache before that, and nothing kept the slot \
+                 from being used again meanwhile ({})",
+                self.tag(Switch::SwapInCache)
+            ),
+        }
+    }
+
     /// Whether reclaim dropped `frame` with its contents at a line, as nobody needed them; it is
     /// told then.
     pub(in crate::story) fn dropped_lazily(&mut self, frame: Pfn, left: usize, name: &str) -> bool {
