@@ -287,6 +287,10 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
                 }
                 Verdict::Pass => {
                     lines.extend(fold(&format!("Saved by {}", told(later)), room(look), 2));
+                    if let Some(same) = same_as(switch, later) {
+                        let text = format!("  The same as {}", told(same));
+                        lines.extend(fold(&text, room(look), 2));
+                    }
                     let shown = "  With it alone nothing breaks: the search ends after";
                     lines.push(format!("{shown} {searched}."));
                 }
@@ -317,6 +321,13 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
         lines.extend(fold(text, room(look), 0));
     }
     lines
+}
+
+/// The variant of which the text of another one says only what is different: the one before it.
+fn same_as(switch: &SwitchInfo, variant: &VariantInfo) -> Option<&'static VariantInfo> {
+    let at = switch.variants.iter().position(|one| one.name == variant.name)?;
+    let before = switch.variants.get(at.checked_sub(1)?)?;
+    variant.doc.starts_with("The same").then_some(before)
 }
 
 fn brief(variant: &VariantInfo) -> String {

@@ -10,8 +10,8 @@ use super::ast::{Action, Behind, Pages, Scenario, Step, UffdWp};
 use super::error::{Code, ScenarioError};
 use super::words::{Advice, Sharing, UffdReason, UffdWord};
 
-/// The interfaces that the steps go through and that `rules` do not have, each once, in the order of
-/// the text.
+/// The interfaces that the steps go through and that `rules` do not have, each once, in the order
+/// of the text.
 pub(crate) fn absent_interfaces(scenario: &Scenario, rules: &Rules) -> Vec<Interface> {
     let mut absent = Vec::new();
     for interface in scenario.steps().flat_map(|step| needed(scenario, &step.action)) {

@@ -141,8 +141,8 @@ impl Tracker {
         }
     }
 
-    /// mremap with an old size of nothing: shared memory is mapped a second time; of private memory,
-    /// as kernels before 4.14 took it, there is a new mapping.
+    /// mremap with an old size of nothing: shared memory is mapped a second time; of private
+    /// memory, as kernels before 4.14 took it, there is a new mapping.
     fn double(&mut self, thread: usize, line: u64, (from, to, bytes): (u64, u64, u64)) {
         let (Some(area), Some(target)) = (pages(from, bytes), pages(to, bytes)) else { return };
         let space = self.living[&thread].space;

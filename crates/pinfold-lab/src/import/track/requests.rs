@@ -125,8 +125,8 @@ impl Tracker {
         }
     }
 
-    /// Makes requests calls of who submitted them, if nothing else was kept since the first; whether
-    /// it was so.
+    /// Makes requests calls of who submitted them, if nothing else was kept since the first;
+    /// whether it was so.
     fn fold(&mut self, of: Requests, root: usize) -> bool {
         let made = |what: &What| matches!(what, What::Thread(thread) if *thread == of.thread);
         let first = self.log.ops.get(of.begins).is_some_and(|op| made(&op.what));

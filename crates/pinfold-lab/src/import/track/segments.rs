@@ -1,7 +1,7 @@
 //! Shared memory by number (shmget), and memory that is mapped a second time.
 //!
-//! INV-SEGMENT-1: a segment is one mapping, wherever and however often it is attached: its pages are
-//! the same.
+//! INV-SEGMENT-1: a segment is one mapping, wherever and however often it is attached: its pages
+//! are the same.
 
 use super::super::gap::Gap;
 use super::super::space::{Kind, Piece, pages};

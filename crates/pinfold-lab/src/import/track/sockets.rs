@@ -45,8 +45,8 @@ impl Tracker {
         }
     }
 
-    /// unshare: the thread has a table of descriptors of its own, if it asks for that. Namespaces of
-    /// mounts, users and names are of no concern; numbers of processes are.
+    /// unshare: the thread has a table of descriptors of its own, if it asks for that. Namespaces
+    /// of mounts, users and names are of no concern; numbers of processes are.
     pub(super) fn unshare(&mut self, thread: usize, call: &Call<'_>) {
         if call.has(0, "CLONE_NEWPID", 0x2000_0000) {
             self.leave("unshare with CLONE_NEWPID: numbers of processes change", Gap::Dropped);

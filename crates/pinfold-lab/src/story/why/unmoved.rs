@@ -40,10 +40,11 @@ impl Teller<'_> {
     /// The steps of other lanes that take pages and were not over at a line, each with the line at
     /// which it began: who has counted a reference and not told of it yet is among them.
     fn about_to_take(&self, own: &Step, at: usize) -> Vec<(usize, String)> {
-        let takes = |step: &&Step| match step.verb() {
-            Verb::Pin | Verb::Get | Verb::TryGet | Verb::GetPage => true,
-            Verb::DirectRead | Verb::DirectWrite | Verb::VmRead | Verb::VmWrite => true,
-            _ => false,
+        let takes = |step: &&Step| {
+            let verb = step.verb();
+            let pages = matches!(verb, Verb::Pin | Verb::Get | Verb::TryGet | Verb::GetPage);
+            let moves = matches!(verb, Verb::DirectRead | Verb::DirectWrite);
+            pages || moves || matches!(verb, Verb::VmRead | Verb::VmWrite)
         };
         let open = self.open_beside(own, at).filter(takes);
         open.map(|step| (step.begins, step.cite())).collect()
