@@ -140,13 +140,17 @@ fn a_history_names_the_release_and_the_change_that_made_it() {
     for line in [
         "3.1 to 5.5     n/a   PF0302: pin: pin_user_pages exists since 5.6, and not under linux-3.1",
         "5.6 to 5.8     BAD   pin-coherence: h0 names f3, P names f6",
+        "  from 5.6 on there is pin_user_pages",
         "5.9 to 7.3     ok",
         "  fork-pin=copy  since 5.9, in place of share",
     ] {
         assert!(told.lines().any(|known| known == line), "{line}\n{told}");
     }
     assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+    // That there is something to ask about decides nothing.
+    assert!(!told.contains("interfaces="), "{told}");
     let json = printed(&["when", "rdma-fork", "--format", "json"]);
+    assert!(json.contains("\"came\": [\n        \"pin_user_pages\""), "{json}");
     assert!(
         json.contains("\"switch\": \"fork-pin\"") && json.contains("\"last\": \"7.3\""),
         "{json}"

@@ -53,6 +53,14 @@ const VERDICTS: &[(&str, &[&str])] = &[
     // A get up to 5.5 and a pin that forks look for from 5.9 (facts 3.14). Before 3.2 there is no
     // such call.
     ("process-vm", &["3.1 to 3.1 n/a", "3.2 to 5.8 NOT safe", "5.9 on safe"]),
+    // As direct-beside-fork: the request of io_submit is under way when the program forks.
+    ("aio-beside-fork", &["3.1 to 6.4 NOT safe", "6.5 on safe"]),
+    // The requests were told to be over before.
+    ("aio-then-fork", &["3.1 on safe"]),
+    // As direct-beside-fork: what is read from came with a message.
+    ("passed-beside-fork", &["3.1 to 6.4 NOT safe", "6.5 on safe"]),
+    // Shared memory stays in step with a ring, whatever takes it (facts 2.1).
+    ("shm-register", &["3.1 to 5.0 n/a", "5.1 on safe"]),
 ];
 
 /// What stands behind `safe` where a recording does not tell all that matters, and the recordings

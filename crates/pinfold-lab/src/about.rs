@@ -48,6 +48,8 @@ pub(crate) enum About {
     Family { frame: Pfn, lane: Option<usize> },
     /// A frame that was freed while it counted as locked in memory.
     Locked(Pfn),
+    /// A memory control group whose counts are not those of its pages.
+    Group,
 }
 
 /// What ended an execution before its lanes had returned.

@@ -10,12 +10,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pinfold::rules::{Rules, Switch};
+use pinfold::rules::{Interface, Rules, Switch};
 
 use crate::asked::agree;
 use crate::check::{CheckOptions, Detail, Prepared, Progress, check, identify};
 use crate::report::{Report, Verdict};
-use crate::scenario::{Scenario, check_interfaces};
+use crate::scenario::{Scenario, absent_interfaces, check_interfaces};
 
 /// The answers to one question about one scenario, under several rule sets. Threads may share it.
 pub struct Answers<'a> {
@@ -55,6 +55,11 @@ impl<'a> Answers<'a> {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).push(known);
         }
         report
+    }
+
+    /// The interfaces that the scenario needs and that `rules` do not have.
+    pub(crate) fn absent(&self, rules: &Rules) -> Vec<Interface> {
+        absent_interfaces(self.scenario, rules)
     }
 
     /// The switches that the search under `rules` asked for, if its answer can be shared.

@@ -6,11 +6,15 @@
 //! - INV-HISTORY-1: the releases of an era have the same verdict, each by a search of its own or by
 //!   one of a release that agrees with it in all that was asked for.
 //! - INV-HISTORY-2: no smaller set of switches does what one does that was found.
+//! - INV-HISTORY-3: what there is decides no verdict: an era that begins with a call that the
+//!   scenario needs says so, and which switches beside it turned the verdict, if any did.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use pinfold::rules::{Difference, Release, Rules, Status, Switch, SwitchInfo, VariantInfo};
+use pinfold::rules::{
+    Difference, Interface, Release, Rules, Status, Switch, SwitchInfo, VariantInfo,
+};
 
 use crate::answers::Answers;
 use crate::report::{Report, Verdict};
@@ -28,8 +32,11 @@ pub struct Era {
     /// The report of the first.
     pub report: Report,
     /// The fewest switches whose change between the release before and `first` makes the verdict
-    /// what it is; none in the oldest era.
+    /// what it is; none in the oldest era, and none if the scenario could not be asked about before
+    /// and nothing else had a part.
     pub turn: Vec<Difference>,
+    /// What the scenario needs and the release before did not have.
+    pub came: Vec<Interface>,
 }
 
 /// Changes of switches that make a scenario hold.
@@ -76,10 +83,16 @@ pub fn eras(
             (Some(era), _) if alike(&era.report, &report) => era.last = release,
             (Some(_), Some(old)) => {
                 let goes_on = &mut || progress(release);
-                let Some(turn) = turn(answers, (&old, &rules), &report, goes_on) else { break };
-                eras.push(Era { first: release, last: release, report, turn });
+                let Some(mut turn) = turn(answers, (&old, &rules), &report, goes_on) else { break };
+                turn.retain(|change| change.switch.name != Switch::Interfaces.name());
+                let mut came = answers.absent(&old);
+                came.retain(|interface| interface.exists(&rules));
+                eras.push(Era { first: release, last: release, report, turn, came });
             }
-            _ => eras.push(Era { first: release, last: release, report, turn: Vec::new() }),
+            _ => {
+                let (turn, came) = (Vec::new(), Vec::new());
+                eras.push(Era { first: release, last: release, report, turn, came });
+            }
         }
         before = Some(rules);
     }

@@ -328,8 +328,10 @@ unsafe impl Platform for Machine {
             let lane = self.lane();
             self.record().about.get_or_insert(About::Family { frame, lane });
         }
-        if let Bug::RefUnderflow(frame) | Bug::FreedWhileMapped(frame) | Bug::LockOfFreed(frame) =
-            bug
+        if let Bug::RefUnderflow(frame)
+        | Bug::SplitShort { head: frame, .. }
+        | Bug::FreedWhileMapped(frame)
+        | Bug::LockOfFreed(frame) = bug
         {
             self.record().about.get_or_insert(About::Frame(frame));
         }

@@ -189,7 +189,8 @@ impl World {
             }
             let mut counts = group.stats().iter().zip(due.iter());
             if let Some(((what, counts), (_, due))) = counts.find(|(counts, due)| counts != due) {
-                return Err(format!("{name} counts {what} {counts}, its pages are {due}").into());
+                let what = format!("{name} counts {what} {counts}, its pages are {due}");
+                return Err(Breach { what, about: Some(About::Group) });
             }
         }
         Ok(())

@@ -29,7 +29,7 @@ use core::fmt;
 use crate::addr::{Pfn, Vpn};
 use crate::error::OutOfFrames;
 use crate::event::{Bug, EventKind};
-use crate::frame::{Counts, Flags, Large, NewFrame, Parted, Start};
+use crate::frame::{Counts, Flags, Large, NewFrame, Parted, Short, Start};
 use crate::memory::Memory;
 use crate::page::PageLock;
 use crate::platform::Platform;
@@ -261,8 +261,8 @@ impl<P: Platform> Memory<P> {
                         }
                     });
                 };
-                if let Err(head) = folio.part(self.rule(), told) {
-                    self.platform().bug(Bug::RefUnderflow(head));
+                if let Err(Short { refs, had }) = folio.part(self.rule(), told) {
+                    self.platform().bug(Bug::SplitShort { head: folio.head(), refs, had });
                 }
             }
         }

@@ -184,6 +184,8 @@ struct WhenEra<'a> {
     absent: bool,
     /// What broke, or what there is not.
     broken: Option<&'a Broken>,
+    /// What the scenario needs that came with the first release of the era.
+    came: Vec<&'static str>,
     turn: Vec<Change>,
 }
 
@@ -195,6 +197,7 @@ impl<'a> When<'a> {
             verdict: era.report.verdict,
             absent: era.report.is_absent(),
             broken: era.report.broken.as_ref(),
+            came: era.came.iter().map(|interface| interface.name()).collect(),
             turn: changes(&era.turn),
         };
         Self {

@@ -13,7 +13,7 @@ use super::text::{clean, counted, fold, pad, width};
 use super::{Look, Tone};
 use facts::{Counts, Known};
 use pinfold::Rules;
-use pinfold::rules::{SwitchInfo, VariantInfo};
+use pinfold::rules::{Status, SwitchInfo, VariantInfo};
 use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace, Verdict};
 use serde::{Serialize, Serializer};
 
@@ -110,14 +110,12 @@ fn words(report: &Report, trace: &Trace, mends: &[Mend], look: &Look) -> Vec<Str
     let rows = trace.rows.iter().flat_map(|row| [Some(&row.text), row.state.as_ref()]).flatten();
     let told = report.explained.iter().map(|row| &row.meaning);
     let broken = report.broken.iter().flat_map(|broken| broken.what.iter().chain(&broken.why));
-    let text: Vec<&str> = rows.chain(told).chain(broken).map(String::as_str).collect();
-    let handles = report.explained.iter().flat_map(|row| &row.scene.handles);
-    let pins = handles.clone().any(|handle| handle.pin);
-    let gets = handles.clone().any(|handle| !handle.pin);
+    let text = rows.chain(told).chain(broken).cloned();
     let legend = legend::draw(trace.rows.iter(), look);
-    let shown: Vec<String> =
-        report.about.iter().cloned().chain(legend).chain(rules(report, mends, look)).collect();
-    let found = terms::used(&text.join("\n"), &shown.join("\n"), pins, gets);
+    let shown = report.about.iter().cloned().chain(legend).chain(rules(report, mends, look));
+    let who = who(report, trace, look);
+    let text: Vec<String> = text.chain(shown).chain(who).collect();
+    let found = terms::used(&text.join("\n"));
     listed(&found, look)
 }
 
@@ -261,7 +259,8 @@ fn indented(text: &str, look: &Look) -> Vec<String> {
 }
 
 /// The switches that decided, each with its variant in force, and what those that came after it do
-/// alone: the first that saves the scenario in full.
+/// alone: the first that saves the scenario in full, of those that some release has had if there
+/// are such.
 fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
     let mut lines = Vec::new();
     for (switch, variant) in deciding(report) {
@@ -271,16 +270,27 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
         lines.push(look.paint(Tone::Head, switch.name));
         lines.extend(fold(switch.doc, room(look), 0));
         lines.extend(fold(&format!("In force: {}", told(variant)), room(look), 2));
-        let (mut others, mut saved) = (Vec::new(), false);
-        for mend in mends.iter().filter(|mend| mend.switch == switch.name) {
+        let own = || mends.iter().filter(|mend| mend.switch == switch.name);
+        let saves = |mend: &&Mend| mend.verdict == Verdict::Pass;
+        let released = |mend: &&Mend| mend.variant.status == Status::Released;
+        // What a kernel can have comes before what none has.
+        let first = own().filter(saves).find(released).or_else(|| own().find(saves));
+        let first = first.map(|mend| mend.variant.name);
+        let mut others = Vec::new();
+        for mend in own() {
             let later = mend.variant;
             let searched = counted(mend.executions, "execution", "executions");
             match mend.verdict {
                 // What came later still is for who asks `pinfold rules`.
-                Verdict::Pass if saved => others.push(format!("{} saves it, too", brief(later))),
+                Verdict::Pass if first != Some(later.name) => {
+                    others.push(format!("{} saves it, too", brief(later)));
+                }
                 Verdict::Pass => {
-                    saved = true;
                     lines.extend(fold(&format!("Saved by {}", told(later)), room(look), 2));
+                    if let Some(same) = same_as(switch, later) {
+                        let text = format!("  The same as {}", told(same));
+                        lines.extend(fold(&text, room(look), 2));
+                    }
                     let shown = "  With it alone nothing breaks: the search ends after";
                     lines.push(format!("{shown} {searched}."));
                 }
@@ -311,6 +321,13 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
         lines.extend(fold(text, room(look), 0));
     }
     lines
+}
+
+/// The variant of which the text of another one says only what is different: the one before it.
+fn same_as(switch: &SwitchInfo, variant: &VariantInfo) -> Option<&'static VariantInfo> {
+    let at = switch.variants.iter().position(|one| one.name == variant.name)?;
+    let before = switch.variants.get(at.checked_sub(1)?)?;
+    variant.doc.starts_with("The same").then_some(before)
 }
 
 fn brief(variant: &VariantInfo) -> String {

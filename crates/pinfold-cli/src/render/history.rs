@@ -107,6 +107,14 @@ fn era(era: &Era, look: &Look) -> Vec<String> {
     for line in fold(&told, look.width.saturating_sub(left), 2) {
         lines.push(format!("{}{line}", std::mem::replace(&mut front, " ".repeat(left))));
     }
+    for interface in &era.came {
+        let text = format!("from {} on there is {interface}", interface.variant().since);
+        lines.extend(
+            fold(&text, look.width.saturating_sub(2), INDENT)
+                .iter()
+                .map(|line| format!("  {line}")),
+        );
+    }
     for change in &era.turn {
         lines.extend(changed(change, look, Detail::All));
     }

@@ -11,9 +11,13 @@ const PIN: u64 = 1024;
 
 /// The lines under a picture of these rows; none if they show no such word.
 pub(super) fn draw<'a>(rows: impl Iterator<Item = &'a Row>, look: &Look) -> Vec<String> {
-    let states: Vec<&str> = rows.filter_map(|row| row.state.as_deref()).collect();
+    let rows: Vec<&Row> = rows.collect();
+    let states: Vec<&str> = rows.iter().filter_map(|row| row.state.as_deref()).collect();
     let mut meanings: Vec<String> = Vec::new();
-    if let Some(refs) = states.iter().flat_map(|state| refs(state)).find(|refs| *refs >= PIN) {
+    // As many ordinary references are no pin.
+    let pins = rows.iter().any(|row| row.text.split(' ').any(|word| word == "pin"));
+    let many = states.iter().flat_map(|state| refs(state)).find(|refs| *refs >= PIN);
+    if let Some(refs) = many.filter(|_| pins) {
         meanings.push(format!("ref {refs}: a pin counts {PIN} references"));
     }
     let shows =

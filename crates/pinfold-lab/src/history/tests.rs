@@ -33,7 +33,8 @@ fn history(name: &str) -> Vec<String> {
             Verdict::Skip => "n/a",
             Verdict::Partial | Verdict::Error => "?",
         };
-        format!("{}-{} {verdict} {}", era.first, era.last, told(&era.turn))
+        let came = era.came.iter().map(|interface| format!("[{interface}]")).collect::<String>();
+        format!("{}-{} {verdict} {came}{}", era.first, era.last, told(&era.turn))
     };
     eras.iter().map(line).collect()
 }
@@ -53,14 +54,14 @@ fn an_era_begins_with_the_release_and_the_switch_that_turn_the_verdict() {
         history("bug-215616"),
         [
             "3.1-5.5 n/a ",
-            "5.6-5.8 ok interfaces=pin-user-pages",
+            "5.6-5.8 ok [pin_user_pages]",
             "5.9-5.16 BAD pte-cow=ref-count",
             "5.17-7.3 ok numa-skip=ref-count",
         ]
     );
     assert_eq!(
         history("rdma-fork"),
-        ["3.1-5.5 n/a ", "5.6-5.8 BAD interfaces=pin-user-pages", "5.9-7.3 ok fork-pin=copy",]
+        ["3.1-5.5 n/a ", "5.6-5.8 BAD [pin_user_pages]", "5.9-7.3 ok fork-pin=copy",]
     );
 }
 

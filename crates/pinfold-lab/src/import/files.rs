@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// The most descriptors that are followed at the same time.
 const MOST: usize = 100_000;
 
+/// The most messages with descriptors that are on their way through one socket.
+const MOST_MESSAGES: usize = 1_000;
+
 /// What a descriptor leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Object {
@@ -33,6 +36,10 @@ struct Open {
     /// told to be over. A close does not end them.
     sends: u32,
     sent: Vec<(u32, usize)>,
+    /// Of a socket: the other end, if it is known, and the descriptors that came in with messages,
+    /// by what they lead to; of others than are followed nothing.
+    peer: Option<usize>,
+    rights: VecDeque<Vec<Option<usize>>>,
 }
 
 /// All tables of descriptors.
@@ -71,6 +78,8 @@ impl Files {
             queue: VecDeque::new(),
             sends: 0,
             sent: Vec::new(),
+            peer: None,
+            rights: VecDeque::new(),
         };
         self.objects.insert(self.made, open);
         for fd in fds {
@@ -148,6 +157,58 @@ impl Files {
         if let Some(open) = self.at(table, fd) {
             open.holds.push(seed);
         }
+    }
+
+    /// Two sockets that lead to each other.
+    pub(super) fn pair(&mut self, table: usize, (one, other): (u64, u64), cloexec: bool) {
+        let mut ends = Vec::new();
+        for fd in [one, other] {
+            self.open(table, &[fd], Object::Holder, cloexec);
+            ends.extend(self.tables[table].get(&fd).map(|(object, _)| *object));
+        }
+        if let [one, other] = ends[..] {
+            for (end, peer) in [(one, other), (other, one)] {
+                if let Some(open) = self.objects.get_mut(&end) {
+                    open.peer = Some(peer);
+                }
+            }
+        }
+    }
+
+    /// What the descriptors of a message lead to goes on to the socket's other end. It is kept from
+    /// its end meanwhile.
+    pub(super) fn pass(&mut self, table: usize, fd: u64, fds: &[u64]) {
+        let Some(peer) = self.at(table, fd).and_then(|open| open.peer) else { return };
+        let found = fds.iter().map(|fd| self.tables[table].get(fd).map(|(object, _)| *object));
+        let found: Vec<Option<usize>> = found.collect();
+        let room = self.objects.get(&peer).is_some_and(|open| open.rights.len() < MOST_MESSAGES);
+        if !room {
+            return;
+        }
+        for object in found.iter().flatten() {
+            if let Some(open) = self.objects.get_mut(object) {
+                open.descriptors += 1;
+            }
+        }
+        if let Some(open) = self.objects.get_mut(&peer) {
+            open.rights.push_back(found);
+        }
+    }
+
+    /// The descriptors of the next message lead where the sender's did; whether that is known.
+    pub(super) fn receive(&mut self, table: usize, fd: u64, fds: &[u64], cloexec: bool) -> bool {
+        let came = self.at(table, fd).and_then(|open| open.rights.pop_front());
+        let Some(came) = came.filter(|came| came.len() == fds.len()) else { return false };
+        for (fd, object) in fds.iter().zip(came) {
+            self.close(table, *fd);
+            if let Some(object) = object {
+                self.put(table, *fd, object, cloexec);
+                if let Some(open) = self.objects.get_mut(&object) {
+                    open.descriptors = open.descriptors.saturating_sub(1);
+                }
+            }
+        }
+        true
     }
 
     /// The next send of a socket has these seeds: the kernel numbers them by call.

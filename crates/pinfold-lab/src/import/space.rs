@@ -58,6 +58,11 @@ impl Piece {
     pub(super) fn new(mapping: u32, kind: Kind) -> Self {
         Self { mapping, kind, dontfork: None, shift: 0, end: 0 }
     }
+
+    /// The same pages at another place than where they have their numbers from.
+    pub(super) fn moved(self, from: u64, to: u64) -> Self {
+        Self { shift: to.wrapping_sub(from).cast_signed(), ..self }
+    }
 }
 
 /// An address space.
@@ -175,6 +180,20 @@ impl Space {
             let (start, end) = (start.wrapping_add(by), piece.end.wrapping_add(by));
             let shift = piece.shift.wrapping_add(by.cast_signed());
             self.pieces.insert(start, Piece { end, shift, ..piece });
+        }
+        gone
+    }
+
+    /// Maps the pages that lie there a second time, at `target`; what lies there is gone and given.
+    pub(super) fn double(&mut self, (from, to): (u64, u64), target: u64) -> Vec<Range> {
+        let by = target.wrapping_sub(from);
+        let found = self.find((from, to));
+        let gone = self.remove((target, target.saturating_add(to - from)));
+        for (range, piece) in found {
+            let start = range.from.wrapping_add(piece.shift.cast_unsigned());
+            let shift = piece.shift.wrapping_add(by.cast_signed());
+            let end = piece.end.wrapping_add(by);
+            self.insert((start.wrapping_add(by), end), Piece { shift, ..piece });
         }
         gone
     }

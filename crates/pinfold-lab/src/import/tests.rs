@@ -4,6 +4,7 @@ use super::line::{Body, line, result, unfinished};
 use super::value::{Value, arguments, number};
 use super::{Gap, ImportError, Imported, Recording, Source, Takes};
 
+mod followed;
 mod gaps;
 
 /// A recording with all that the reader knows: threads, calls put together, strings, structs.

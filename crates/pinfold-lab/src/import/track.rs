@@ -10,6 +10,9 @@
 mod buffers;
 mod descriptors;
 mod memory;
+mod requests;
+mod segments;
+mod sockets;
 mod threads;
 mod uses;
 
@@ -18,6 +21,8 @@ use super::gap::Gap;
 use super::log::{Log, Op, Thread, What};
 use super::space::{Range, Space};
 use super::value::Value;
+use requests::Requests;
+use segments::Segment;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most uses of memory that are told apart.
@@ -83,6 +88,10 @@ pub(super) struct Tracker {
     stored: BTreeSet<(usize, usize, bool)>,
     /// Kept calls that make, end and await threads.
     turns: usize,
+    /// Requests of io_submit that are under way, by space and context.
+    under_way: BTreeMap<(usize, u64), Requests>,
+    /// Segments of shared memory, by number.
+    segments: BTreeMap<u64, Segment>,
     /// Somebody traces: who is waited for may only have stopped.
     traces: bool,
     /// The first call was seen.
@@ -154,6 +163,7 @@ impl Tracker {
     fn drop_space(&mut self, space: usize) {
         if !self.living.values().any(|other| other.space == space) {
             self.spaces.remove(&space);
+            self.under_way.retain(|(of, _), _| *of != space);
             self.lost.retain(|(of, ..)| *of != space);
         }
     }
@@ -216,6 +226,12 @@ impl Tracker {
                 self.memory(thread, call);
                 self.check_room(thread);
             }
+            "io_submit" => self.submit(thread, call),
+            "io_getevents" | "io_pgetevents" | "io_destroy" => self.reap(thread, call),
+            "shmget" => self.segment(call),
+            "shmat" => self.attach(thread, call),
+            "shmdt" => self.detach(thread, call),
+            "unshare" => self.unshare(thread, call),
             name if UNFOLLOWED.contains(&name) => {
                 self.leave(
                     &format!("{name}: what it does to memory is not followed"),
@@ -277,9 +293,6 @@ const UNFOLLOWED: &[&str] = &[
     "process_madvise",
     "process_mrelease",
     "remap_file_pages",
-    "shmat",
-    "shmdt",
-    "unshare",
     "userfaultfd",
 ];
 
@@ -301,6 +314,9 @@ const CONCERNS: &[&str] = &[
     "fcntl64",
     "fork",
     "futex",
+    "io_destroy",
+    "io_getevents",
+    "io_pgetevents",
     "io_submit",
     "io_uring_enter",
     "io_uring_register",
@@ -335,9 +351,14 @@ const CONCERNS: &[&str] = &[
     "sendmmsg",
     "sendmsg",
     "sendto",
+    "shmat",
+    "shmdt",
+    "shmget",
+    "socketpair",
     "splice",
     "tee",
     "uname",
+    "unshare",
     "vfork",
     "vmsplice",
     "wait4",

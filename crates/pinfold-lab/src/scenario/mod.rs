@@ -35,7 +35,7 @@ mod words;
 pub use ast::*;
 pub use error::{Code, ScenarioError};
 pub use format::format;
-pub(crate) use needs::check_interfaces;
+pub(crate) use needs::{absent_interfaces, check_interfaces};
 pub use render::{MOST_DRAWN, Style, render};
 pub use span::{Position, Span, Spanned};
 pub use words::RESERVED;

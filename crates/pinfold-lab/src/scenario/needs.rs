@@ -10,6 +10,18 @@ use super::ast::{Action, Behind, Pages, Scenario, Step, UffdWp};
 use super::error::{Code, ScenarioError};
 use super::words::{Advice, Sharing, UffdReason, UffdWord};
 
+/// The interfaces that the steps go through and that `rules` do not have, each once, in the order
+/// of the text.
+pub(crate) fn absent_interfaces(scenario: &Scenario, rules: &Rules) -> Vec<Interface> {
+    let mut absent = Vec::new();
+    for interface in scenario.steps().flat_map(|step| needed(scenario, &step.action)) {
+        if !interface.exists(rules) && !absent.contains(&interface) {
+            absent.push(interface);
+        }
+    }
+    absent
+}
+
 /// The first step, in the order of the text, that goes through an interface that `rules` do not
 /// have: such a scenario cannot be asked about under these rules. A step that must fail is no
 /// exception, since no kernel without the interface says how.

@@ -23,11 +23,13 @@ use crate::counted::counted;
 use crate::scenario::{Action, Name, Verb};
 use crate::words::Words;
 
+mod between;
 mod family;
 mod folio;
 mod forked;
 mod huge;
 mod parted;
+mod refused;
 mod swapped;
 #[cfg(test)]
 mod tests;
@@ -95,6 +97,7 @@ impl<'a> Teller<'a> {
             About::Frame(frame) => self.frame(*frame),
             About::Family { frame, lane } => self.family(*frame, *lane),
             About::Locked(frame) => self.locked(*frame),
+            About::Group => self.counted_elsewhere(),
         }
     }
 
@@ -270,6 +273,8 @@ impl<'a> Teller<'a> {
     pub(super) fn last_step(&mut self) {
         self.tables_freed_at_once();
         let Some(step) = self.ending() else { return };
+        self.unwatched(step);
+        self.given_back(step);
         let (cite, ends) = (step.cite(), step.ends);
         for (at, event) in self.ledger.events_near(ends) {
             let sentence = match event {

@@ -10,6 +10,16 @@ use crate::addr::Pfn;
 pub enum Bug {
     /// More references were dropped than there were (INV-FRAME-1).
     RefUnderflow(Pfn),
+    /// A split found fewer references on a folio's head than its tails count and the split has
+    /// (INV-TAIL-1).
+    SplitShort {
+        /// The first page.
+        head: Pfn,
+        /// The references of tails that it was to give away.
+        refs: u32,
+        /// Those that it had, one of them the split's.
+        had: u32,
+    },
     /// More mappings were dropped than there were.
     MapUnderflow(Pfn),
     /// A frame lost its last reference while entries still map it (INV-FRAME-1).
@@ -39,7 +49,18 @@ pub enum Bug {
 impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RefUnderflow(pfn) => write!(f, "{pfn} lost more references than it had"),
+            Self::RefUnderflow(pfn) => {
+                write!(f, "{pfn} was given back once more than it counts references")
+            }
+            Self::SplitShort { head, refs, had } => {
+                let missing = refs.saturating_add(1).saturating_sub(*had);
+                let verb = if missing == 1 { "is" } else { "are" };
+                write!(
+                    f,
+                    "a split found {had} references on {head}, where tails count {refs} and it has \
+                     1: {missing} {verb} missing"
+                )
+            }
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),
             Self::FreedWhileMapped(pfn) => write!(f, "{pfn} was freed while still mapped"),
             Self::LockUnderflow(pfn) => write!(f, "{pfn} was unlocked more often than locked"),

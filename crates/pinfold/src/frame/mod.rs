@@ -80,7 +80,7 @@ pub use setup::{FrameSetup, MemoryMapError};
 pub use source::{FrameSource, Placement, Request, Zone};
 pub use span::{NodeSpan, SpanError};
 pub use store::FrameMeta;
-pub(crate) use tails::Parted;
+pub(crate) use tails::{Parted, Short};
 pub(crate) use views::{Folio, Isolation, MapCount, MapsLeft, Page, Sizes};
 pub(crate) use zones::Zones;
 pub use zones::{LowmemReserve, Watermarks, ZoneInfo, ZoneKind};

@@ -89,6 +89,15 @@ pub(crate) enum Parted {
     Head { head: Pfn, refs: u32, had: u32 },
 }
 
+/// A head that had too few references for its tails, as a folio was split.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Short {
+    /// The references of tails that it was to give away.
+    pub(crate) refs: u32,
+    /// Those that it had, one of them the split's.
+    pub(crate) had: u32,
+}
+
 /// A reference on a tail, where the tail counts it.
 const fn unit(tally: Tally) -> u64 {
     match tally {
@@ -447,12 +456,11 @@ impl Large<'_> {
     /// reference, nothing maps a page, and nobody finds the folio in a queue.
     ///
     /// # Errors
-    /// The head, if it has fewer references than that takes off: then it keeps too many
-    /// (INV-TAIL-1).
-    pub(crate) fn part(self, rule: TailRefs, mut told: impl FnMut(Parted)) -> Result<(), Pfn> {
+    /// What the head was to give, if it had no more than that: then it keeps too many (INV-TAIL-1).
+    pub(crate) fn part(self, rule: TailRefs, mut told: impl FnMut(Parted)) -> Result<(), Short> {
         let (tally, head) = (tally(rule), self.frame(0));
         let locked = (tally != Tally::Head).then(|| head.lock_tails());
-        let (mut moved, mut enough) = (0, true);
+        let (mut moved, mut enough) = (0, Ok(()));
         for place in (1..self.pages() as usize).rev() {
             let tail = self.frame(place);
             tail.counts.and(!EXCLUSIVE);
@@ -464,7 +472,7 @@ impl Large<'_> {
             match tally {
                 Tally::Head => tail.counts.add(REF),
                 Tally::HeadAndTail => {
-                    enough &= self.take_off_head(refs, &mut told);
+                    enough = enough.and(self.take_off_head(refs, &mut told));
                     tail.counts.add(REF);
                 }
                 Tally::HeadAndMapcount => {
@@ -475,24 +483,24 @@ impl Large<'_> {
             }
             self.end_tail(place);
         }
-        enough &= self.take_off_head(moved, &mut told);
+        enough = enough.and(self.take_off_head(moved, &mut told));
         head.counts.and(!EXCLUSIVE);
         self.end_head();
         drop(locked);
-        if enough { Ok(()) } else { Err(self.head()) }
+        enough
     }
 
-    /// Takes references off the head, which has at least one more; whether it has.
-    fn take_off_head(self, refs: u32, told: &mut impl FnMut(Parted)) -> bool {
+    /// Takes references off the head, which has at least one more; gives them back if it has not.
+    fn take_off_head(self, refs: u32, told: &mut impl FnMut(Parted)) -> Result<(), Short> {
         let counts = &self.frame(0).counts;
         let had = Counts(counts.fetch_sub(u64::from(refs) * REF)).refs();
         if refs > 0 {
             told(Parted::Head { head: self.head(), refs, had });
         }
-        let enough = had > refs;
-        if !enough {
-            counts.add(u64::from(refs) * REF);
+        if had > refs {
+            return Ok(());
         }
-        enough
+        counts.add(u64::from(refs) * REF);
+        Err(Short { refs, had })
     }
 }

@@ -1,5 +1,5 @@
 //! The words of the field, for readers who know fork and page tables and not the rest. Each is
-//! explained where an execution uses it.
+//! explained where an execution uses it, or where the explanation of another word does.
 
 /// A word, the texts of which any says that it is used, and what it means.
 struct Term {
@@ -9,7 +9,7 @@ struct Term {
 }
 
 /// The words, in an order in which each needs only those before it.
-const TERMS: [Term; 24] = [
+const TERMS: [Term; 33] = [
     Term {
         name: "lane",
         used: &["lane", "~"],
@@ -40,13 +40,26 @@ const TERMS: [Term; 24] = [
                   entry, and the access is made again",
     },
     Term {
-        name: "ref",
-        used: &["ref ", "refs ", "refcount"],
+        name: "ref, refcount",
+        used: &["ref ", "refs ", "refcount", "references"],
         meaning: "how many references keep the frame from being freed: one for each entry that \
                   maps it, and those of everybody else who uses it for a while",
     },
     Term {
-        name: "map",
+        name: "pin",
+        used: &[" pin ", " pins ", "pinned", "fork-pin"],
+        meaning: "a reference by which a device reads and writes a frame for as long as it likes \
+                  (pin_user_pages). It counts 1024 references, so that it can be told from others. \
+                  Owner and device must stay on one frame: that is what pins are for",
+    },
+    Term {
+        name: "get",
+        used: &[" get ", "plain reference", "ordinary reference"],
+        meaning: "an ordinary reference to a frame (get_user_pages): it keeps the frame from being \
+                  freed, and promises no more",
+    },
+    Term {
+        name: "map, mapcount",
         used: &["map ", "mapcount"],
         meaning: "how many entries map the frame: never more than its references",
     },
@@ -76,6 +89,11 @@ const TERMS: [Term; 24] = [
                   of its own",
     },
     Term {
+        name: "protnone, PROT_NONE",
+        used: &["protnone", "PROT_NONE", "hint"],
+        meaning: "the entry still names its frame, but nobody may use it before a fault",
+    },
+    Term {
         name: "NUMA, node",
         used: &["numa", "node", "hint"],
         meaning: "memory and the CPUs that are near it. Balancing finds out which node uses a page \
@@ -83,17 +101,29 @@ const TERMS: [Term; 24] = [
                   fault), and may move the page",
     },
     Term {
-        name: "protnone",
-        used: &["protnone", "hint"],
-        meaning: "the entry still names its frame, but nobody may use it before a fault",
+        name: "folio",
+        used: &["folio", "huge page", "huge entry", "tail"],
+        meaning: "pages in a row that are managed as one: the first is the head, the others are \
+                  tails, and references count on the head",
+    },
+    Term {
+        name: "split",
+        used: &["split"],
+        meaning: "a folio becomes single pages, each with the references that are its own",
+    },
+    Term {
+        name: "tail",
+        used: &["a tail", "tail-refs"],
+        meaning: "up to 4.4 a tail could count references by itself, which a split had to give to \
+                  the page that it made of it",
     },
     Term {
         name: "migration",
         used: &["migration", "migrate", "Migration"],
-        meaning: "moving a page to another frame. While it lasts, and while a folio (pages in \
-                  a row that are managed as one) is split, a migration entry stands in the page's \
-                  place and remembers whether it could be written. It must find no \
-                  references but those it knows, or it puts everything back",
+        meaning: "moving a page to another frame. While it lasts, and while a folio is split, a \
+                  migration entry stands in the page's place and remembers whether it could be \
+                  written. It must find no references but those it knows, or it puts everything \
+                  back",
     },
     Term {
         name: "TLB",
@@ -112,21 +142,9 @@ const TERMS: [Term; 24] = [
         meaning: "one frame of zeroes that all untouched memory is read from; it is never written",
     },
     Term {
-        name: "folio",
-        used: &["folio", "huge page", "huge entry", "tail"],
-        meaning: "pages in a row that are managed as one: the first is the head, the others are \
-                  tails, and references count on the head",
-    },
-    Term {
-        name: "tail",
-        used: &["tail"],
-        meaning: "up to 4.4 a tail could count references by itself, which a split had to give to \
-                  the page that it made of it",
-    },
-    Term {
-        name: "split",
-        used: &["split"],
-        meaning: "a folio becomes single pages, each with the references that are its own",
+        name: "pool",
+        used: &["the pool", "hugetlb"],
+        meaning: "huge pages that are set apart in advance (hugetlb), for those who ask for them",
     },
     Term {
         name: "swap",
@@ -142,19 +160,21 @@ const TERMS: [Term; 24] = [
     },
     Term {
         name: "file, page cache",
-        used: &["writeback", "page cache", "file's page", "truncate"],
+        used: &["writeback", "page cache", "page-cache", "file's page", "truncate"],
         meaning: "the pages of a file in memory, which processes that map it share; writeback \
                   stores those that were written",
+    },
+    Term {
+        name: "group, charge",
+        used: &["charge", "memcg"],
+        meaning: "a page is charged to a memory control group, which counts what its pages are \
+                  used for",
     },
     Term {
         name: "userfaultfd",
         used: &["uffd", "monitor"],
         meaning: "a monitor, another thread, is told of faults and resolves them",
     },
-];
-
-/// Words that the text of a step, of a rule or of a scenario may use, too.
-const SHOWN: [Term; 4] = [
     Term {
         name: "exclusive",
         used: &["excl"],
@@ -166,6 +186,12 @@ const SHOWN: [Term; 4] = [
         used: &["longterm"],
         meaning: "of a pin: it may last for as long as the device likes (FOLL_LONGTERM), so its \
                   page should not be in memory from which pages must be able to move",
+    },
+    Term {
+        name: "rule",
+        used: &["rule "],
+        meaning: "what releases of Linux do in different ways: its name, the way that is in force \
+                  here, and the release that this came with",
     },
     Term {
         name: "never released",
@@ -181,28 +207,16 @@ const SHOWN: [Term; 4] = [
     },
 ];
 
-const PIN: (&str, &str) = (
-    "pin",
-    "a reference by which a device reads and writes a frame for as long as it likes \
-     (pin_user_pages). It counts 1024 references, so that it can be told from others. Owner and \
-     device must stay on one frame: that is what pins are for",
-);
-const GET: (&str, &str) = (
-    "get",
-    "an ordinary reference to a frame (get_user_pages): it keeps the frame from being freed, and \
-     promises no more",
-);
-
-/// The words that `text` uses, and those of `shown`, what else a reader sees.
-pub(super) fn used(text: &str, shown: &str, pins: bool, gets: bool) -> Vec<(String, String)> {
-    let uses = |term: &&Term, text: &str| term.used.iter().any(|word| text.contains(word));
-    let terms = TERMS.iter().filter(|term| uses(term, text));
-    let more = SHOWN.iter().filter(|term| uses(term, text) || uses(term, shown));
-    let mut found: Vec<(&str, &str)> =
-        terms.chain(more).map(|term| (term.name, term.meaning)).collect();
-    let extra = [(pins, PIN), (gets, GET)];
-    found.extend(extra.into_iter().filter(|(used, _)| *used).map(|(_, term)| term));
-    found.iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned())).collect()
+/// The words that a text uses, with what they mean, and those that their meanings use.
+pub(super) fn used(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<&Term> = Vec::new();
+    for term in TERMS.iter().rev() {
+        let uses = |text: &str| term.used.iter().any(|word| text.contains(word));
+        if uses(text) || found.iter().any(|later| uses(later.meaning)) {
+            found.push(term);
+        }
+    }
+    found.iter().rev().map(|term| (term.name.to_owned(), term.meaning.to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -211,14 +225,23 @@ mod tests {
 
     #[test]
     fn only_what_is_used_is_explained() {
-        let names = |text, shown, pins, gets| -> Vec<String> {
-            used(text, shown, pins, gets).into_iter().map(|(name, _)| name).collect()
-        };
-        assert!(names("nothing of that", "", false, false).is_empty());
-        assert_eq!(names("scan: f3 protnone", "", true, false), ["frame", "protnone", "pin"]);
-        assert_eq!(names("torn", "", false, false), ["torn"]);
-        assert_eq!(names("", "", false, true), ["get"]);
-        let shown = "a fork: exclusive (never released). facts 4.2";
-        assert_eq!(names("", shown, false, false), ["exclusive", "never released", "facts 4.2"]);
+        let names =
+            |text| -> Vec<String> { used(text).into_iter().map(|(name, _)| name).collect() };
+        assert!(names("nothing of that").is_empty());
+        assert_eq!(names("torn"), ["torn"]);
+        assert_eq!(names("facts 4.2"), ["facts 4.2"]);
+        // A meaning may use words, too.
+        assert_eq!(names("mapcount"), ["entry", "ref, refcount", "map, mapcount"]);
+    }
+
+    /// What a reader meets has been explained before.
+    #[test]
+    fn no_meaning_uses_a_word_that_comes_later() {
+        for (at, term) in TERMS.iter().enumerate() {
+            for later in &TERMS[at + 1..] {
+                let early = later.used.iter().find(|word| term.meaning.contains(**word));
+                assert_eq!(early, None, "{} uses {}", term.name, later.name);
+            }
+        }
     }
 }

@@ -39,6 +39,7 @@ impl Tracker {
                 self.end(thread, call.line, ended);
             }
             "fcntl" | "fcntl64" => self.control(thread, call),
+            "socketpair" => self.pair(thread, call),
             _ => {
                 let ends: Vec<u64> = call
                     .arg(0)

@@ -10,7 +10,6 @@ const MOST_BREAK: u64 = 1 << 40;
 
 impl Tracker {
     pub(super) fn memory(&mut self, thread: usize, call: &Call<'_>) {
-        let space = self.living[&thread].space;
         let area = (call.number(0)).zip(call.number(1)).and_then(|(at, bytes)| pages(at, bytes));
         match call.name {
             "mmap" | "mmap2" => self.map(thread, call),
@@ -18,8 +17,7 @@ impl Tracker {
             "brk" => self.move_break(thread, call),
             "munmap" => {
                 let Some(area) = area else { return };
-                let gone = self.spaces.get_mut(&space).map(|space| space.remove(area));
-                self.lose(thread, call.line, area, gone.unwrap_or_default());
+                self.unmap(thread, call.line, area);
             }
             "mprotect" | "pkey_mprotect" => {
                 let Some(area) = area else { return };
@@ -42,15 +40,31 @@ impl Tracker {
             }
             _ => Kind::PrivateFile,
         };
-        let space = self.living[&thread].space;
-        let replaced = self.spaces.get_mut(&space).map(|space| space.remove(area));
-        self.lose(thread, call.line, area, replaced.unwrap_or_default());
         self.mappings = self.mappings.saturating_add(1);
         let piece = Piece::new(self.mappings, kind);
-        if let Some(space) = self.spaces.get_mut(&space) {
+        self.mapped(thread, call.line, area, (piece, self.mappings));
+    }
+
+    /// Pages of a mapping lie there now, in place of what did.
+    pub(super) fn mapped(
+        &mut self,
+        thread: usize,
+        line: u64,
+        area: (u64, u64),
+        (piece, mapping): (Piece, u32),
+    ) {
+        self.unmap(thread, line, area);
+        if let Some(space) = self.spaces.get_mut(&self.living[&thread].space) {
             space.insert(area, piece);
         }
-        self.reuse(thread, call.line, area, self.mappings);
+        self.reuse(thread, line, area, mapping);
+    }
+
+    /// What lies there is gone.
+    pub(super) fn unmap(&mut self, thread: usize, line: u64, area: (u64, u64)) {
+        let space = self.living[&thread].space;
+        let gone = self.spaces.get_mut(&space).map(|space| space.remove(area));
+        self.lose(thread, line, area, gone.unwrap_or_default());
     }
 
     /// Pages are gone from these addresses: remembers where a seed had them.
@@ -95,6 +109,9 @@ impl Tracker {
             return;
         };
         let living = self.living[&thread].clone();
+        if old == 0 {
+            return self.double(thread, call.line, (from, call.result, new));
+        }
         let (Some(area), Some(target)) = (pages(from, old), pages(call.result, new)) else {
             return;
         };
@@ -121,6 +138,22 @@ impl Tracker {
             if area.0 != target.0 && self.touches(&range) {
                 self.op(call.line, thread, living.root, What::Move(range));
             }
+        }
+    }
+
+    /// mremap with an old size of nothing: shared memory is mapped a second time; of private
+    /// memory, as kernels before 4.14 took it, there is a new mapping.
+    fn double(&mut self, thread: usize, line: u64, (from, to, bytes): (u64, u64, u64)) {
+        let (Some(area), Some(target)) = (pages(from, bytes), pages(to, bytes)) else { return };
+        let space = self.living[&thread].space;
+        let Some(space) = self.spaces.get_mut(&space) else { return };
+        if space.find(area).iter().all(|(_, piece)| piece.kind == Kind::Shared) {
+            let gone = space.double(area, target.0);
+            self.lose(thread, line, target, gone);
+        } else {
+            self.mappings = self.mappings.saturating_add(1);
+            let piece = Piece::new(self.mappings, Kind::Private);
+            self.mapped(thread, line, target, (piece, self.mappings));
         }
     }
 

@@ -38,7 +38,6 @@ impl Tracker {
                 "io_uring_enter: what rings are asked for is in memory, and no recording shows it",
                 Gap::Dropped,
             ),
-            "io_submit" => self.submit(thread, call),
             "ioctl" => self.driver(thread, call),
             "vmsplice" => {
                 if !is_shown(call.arg(1)) {
@@ -169,6 +168,9 @@ impl Tracker {
         if zero && call.name == "sendmsg" && !is_shown(parts) {
             self.leave("parts of vectors that strace does not show", Gap::Dropped);
         }
+        if let (Some(fd), Some(head)) = (call.number(0), call.arg(1)) {
+            self.pass(thread, fd, head);
+        }
         self.sent(thread, call, &buffers, call.result, zero);
     }
 
@@ -179,6 +181,9 @@ impl Tracker {
         let count = usize::try_from(call.result).unwrap_or(usize::MAX);
         let mut seen = 0;
         for message in messages.iter().take(count) {
+            if let (Some(fd), Some(head)) = (call.number(0), message.field("msg_hdr")) {
+                self.pass(thread, fd, head);
+            }
             let parts = message.field("msg_hdr").and_then(|head| head.field("msg_iov"));
             let Some(bytes) = message.field("msg_len").and_then(Value::number) else { break };
             if zero && !is_shown(parts) {
@@ -207,8 +212,8 @@ impl Tracker {
         }
     }
 
-    /// What the queue of errors tells of sends: which are over. Descriptors that come with a
-    /// message are not followed.
+    /// What comes with a message: what the queue of errors tells of sends, which are over, and
+    /// descriptors.
     fn told(&mut self, thread: usize, call: &Call<'_>) {
         let table = self.living[&thread].files;
         let Some(fd) = call.number(0) else { return };
@@ -219,11 +224,11 @@ impl Tracker {
                 messages.iter().filter_map(|message| message.field("msg_hdr")).collect()
             }
         };
+        for head in &heads {
+            self.receive(thread, call, fd, head);
+        }
         let parts = heads.into_iter().filter_map(|head| head.field("msg_control"));
         for part in parts.flat_map(Value::items) {
-            if part.field("cmsg_type").is_some_and(|kind| kind.is("SCM_RIGHTS", 1)) {
-                self.leave("descriptors that come with a message", Gap::Untold);
-            }
             let told = |name| {
                 let number = part.field("cmsg_data")?.field(name)?.number()?;
                 u32::try_from(number).ok()
@@ -234,55 +239,6 @@ impl Tracker {
                 let ended = self.files.arrived(table, fd, from, to);
                 self.end(thread, call.line, ended);
             }
-        }
-    }
-
-    /// Direct I/O that goes on after io_submit: read as if it were over with it.
-    fn submit(&mut self, thread: usize, call: &Call<'_>) {
-        let table = self.living[&thread].files;
-        let requests = call.arg(2).map(Value::items).unwrap_or_default();
-        let count = usize::try_from(call.result).unwrap_or(usize::MAX);
-        let mut missing = requests.len() < count;
-        for request in requests.iter().take(count) {
-            let part = |name| request.field(name).and_then(Value::number);
-            let reads = match request.field("aio_lio_opcode") {
-                Some(Value::Word(word)) if word.contains("PREAD") => true,
-                Some(Value::Word(word)) if word.contains("PWRITE") => false,
-                Some(Value::Number(0 | 7, _)) => true,
-                Some(Value::Number(1 | 8, _)) => false,
-                // It moves no memory: a flush, or a wait for a descriptor.
-                Some(_) => continue,
-                None => {
-                    missing = true;
-                    continue;
-                }
-            };
-            let Some(fd) = part("aio_fildes") else {
-                missing = true;
-                continue;
-            };
-            let buffers = match request.field("aio_buf") {
-                Some(parts @ Value::List(_)) => vector(Some(parts)),
-                given => {
-                    let address = given.and_then(Value::number);
-                    vec![Buffer { address, bytes: part("aio_nbytes").unwrap_or(0) }]
-                }
-            };
-            if let Some(Object::File { direct: true }) = self.files.what(table, fd) {
-                let taker = if reads { Taker::DirectRead } else { Taker::DirectWrite };
-                self.leave(
-                    "io_submit: that direct I/O goes on after the call is not followed",
-                    Gap::Dropped,
-                );
-                self.take(thread, call, taker, &buffers);
-            } else if reads {
-                self.store(thread, call.line, &buffers);
-            } else {
-                self.source(thread, call.line, &buffers);
-            }
-        }
-        if missing {
-            self.leave("requests of io_submit that strace does not show", Gap::Dropped);
         }
     }
 
@@ -324,7 +280,7 @@ impl Tracker {
     }
 
     /// The kernel stores what was read into memory that a seed has.
-    fn store(&mut self, thread: usize, line: u64, buffers: &[Buffer]) {
+    pub(super) fn store(&mut self, thread: usize, line: u64, buffers: &[Buffer]) {
         let root = self.living[&thread].root;
         for range in self.known(thread, buffers) {
             let meets = |at: &usize| self.log.seeds[*at].ranges.iter().any(|own| own.meets(&range));
@@ -337,7 +293,7 @@ impl Tracker {
     }
 
     /// A buffer that something still sends from is a source again.
-    fn source(&mut self, thread: usize, line: u64, buffers: &[Buffer]) {
+    pub(super) fn source(&mut self, thread: usize, line: u64, buffers: &[Buffer]) {
         let ranges = self.known(thread, buffers);
         self.again(thread, line, &ranges);
     }
@@ -417,7 +373,7 @@ impl Tracker {
     }
 
     /// Something takes memory of the thread `owner`.
-    fn take_of(
+    pub(super) fn take_of(
         &mut self,
         thread: usize,
         owner: usize,
@@ -456,7 +412,8 @@ impl Tracker {
             let ranges = seed.ranges.clone();
             self.again(thread, call.line, &ranges);
         }
-        let caller = self.living[&thread].root;
+        // Requests under way have no calls of their own.
+        let caller = self.living.get(&thread).map_or(living.root, |living| living.root);
         let number = self.seed(thread, seed)?;
         self.check_room(owner);
         for (line, by, range) in advice {
@@ -540,7 +497,7 @@ impl Tracker {
 
     /// Keeps a seed, or counts it with one that is alike: the same pages, by the same thread, and
     /// over with the call.
-    fn seed(&mut self, thread: usize, seed: Seed) -> Option<usize> {
+    pub(super) fn seed(&mut self, thread: usize, seed: Seed) -> Option<usize> {
         let alike = self.log.ops.iter().rev().find_map(|op| match op.what {
             What::Take(old) if op.thread == thread => {
                 let before = &self.log.seeds[old];

@@ -6,8 +6,9 @@ use pinfold::rules::large::{Again, Parting, Tally, again, parting, tally};
 use pinfold::rules::{HeadRecheck, LargeMaps, Switch};
 use pinfold::{EventKind, Pfn};
 
-use super::{Step, Teller};
+use super::{Step, Teller, tell_holders};
 use crate::counted::counted;
+use crate::folios::Run;
 use crate::journal::What;
 use crate::scenario::Verb;
 
@@ -95,7 +96,9 @@ impl<'a> Teller<'a> {
                              given them back"
                         );
                     }
-                    self.say(at, format!("{sentence}."));
+                    let holders = ledger.holders_of(Run::alone(of), at);
+                    let held = tell_holders(&holders, refs);
+                    self.say(at, format!("{sentence}; {refs} of {of} = {held}."));
                 }
                 _ => {}
             }

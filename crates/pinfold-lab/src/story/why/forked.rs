@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use pinfold::rules::fork::{SeqCountUse, WriteProtect, race_guard};
 use pinfold::rules::{ForkSnapshot, Switch, Why};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
 use crate::about::Page;
-use crate::scenario::{Action, Verb};
+use crate::scenario::{Action, Advice, Verb};
 use crate::story::stale::Stale;
 
 impl<'a> Teller<'a> {
@@ -37,7 +38,37 @@ impl<'a> Teller<'a> {
         {
             sentence += &format!(": {clause}");
         }
+        self.kept_out_late(frame, shared);
         Some(format!("{sentence}."))
+    }
+
+    /// Advice that would have kept a frame out of the child that a fork shared it with at a line,
+    /// had it come before.
+    fn kept_out_late(&mut self, frame: Pfn, shared: usize) {
+        let ledger = self.ledger;
+        let Some(process) = ledger.step(shared).and_then(|step| step.process.as_deref()) else {
+            return;
+        };
+        let has = |area: &str| {
+            let watched = ledger.journal.watched.iter();
+            let mut own = watched.filter(|one| {
+                let place = one.name.strip_prefix(process).and_then(|name| name.strip_prefix(':'));
+                place.is_some_and(|place| place.split(['[', '.']).next() == Some(area))
+            });
+            own.any(|one| ledger.view((one.space, one.page), shared).frame() == Some(frame))
+        };
+        let late = ledger.steps.iter().find(|step| match &*step.action {
+            Action::Advise { pages, advice } => {
+                advice.value == Advice::DontFork
+                    && step.ends > shared
+                    && step.process.as_deref() == Some(process)
+                    && has(&pages.area.value)
+            }
+            _ => false,
+        });
+        if let Some(step) = late {
+            self.say(step.ends, format!("{} came only after that fork.", step.cite()));
+        }
     }
 
     /// The frame of a page of a child, which fork copied from another one, and whether that was
@@ -130,13 +161,41 @@ impl<'a> Teller<'a> {
             if let Some(step) = self.ledger.step_at(late.missed.0, late.missed.1) {
                 self.cited.insert(step.begins);
             }
-            return Some(format!("it {told}"));
+            return Some(format!("it {told}{}", self.unguarded(taken)));
         }
         if taken > shared {
             self.cited.insert(taken);
-            return Some(format!("{} took it for {handle} only after that", self.at(made)));
+            let over = self.ledger.step(shared).map_or(shared, |step| step.ends);
+            let beside = self.ledger.step(taken).is_some_and(|step| step.begins < over);
+            let guard = if beside { self.unguarded(taken) } else { String::new() };
+            let cite = self.at(made);
+            return Some(format!("{cite} took it for {handle} only after that{guard}"));
         }
-        self.looked_before(handle, taken, begins)
+        let looked = self.looked_before(handle, taken, begins)?;
+        Some(looked + &self.unguarded(taken))
+    }
+
+    /// The rule that let a walk without locks take a page at a line, at the same time as a fork
+    /// that shared it.
+    fn unguarded(&mut self, taken: usize) -> String {
+        let fast = matches!(self.ledger.event(taken), Some(EventKind::FastTaken(_)));
+        if !fast {
+            return String::new();
+        }
+        let guard = race_guard(self.rules.fork_race);
+        let how = match (guard.seqcount, guard.protect) {
+            (SeqCountUse::Unused, WriteProtect::AfterCheck) => {
+                "and nothing told its walk of the fork"
+            }
+            (SeqCountUse::Unused, WriteProtect::BeforeCheck) => {
+                "and neither side has a full barrier"
+            }
+            (SeqCountUse::WriteBarrier, _) => {
+                "and the write barrier behind the sequence count orders no read"
+            }
+            (SeqCountUse::FullBarrier, _) => return String::new(),
+        };
+        format!(", {how} ({})", self.tag(Switch::ForkRace))
     }
 
     /// A fork that had looked for pins before the pin was there.

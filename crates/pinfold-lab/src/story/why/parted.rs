@@ -35,9 +35,11 @@ impl<'a> Teller<'a> {
 
     /// Where the two sides lead in the end.
     pub(in crate::story) fn parted_now(&mut self, handle: &str, frame: Pfn, page: Page) {
-        let now = self.ledger.view(page, self.ledger.lines().len()).frame();
+        let view = self.ledger.view(page, self.ledger.lines().len());
         let name = self.ledger.name(page, self.ledger.lines().len());
-        let has = now.map_or_else(|| "nothing".to_owned(), |frame| frame.to_string());
+        let zero = if view.is_zero_page() { "the zero page " } else { "" };
+        let has =
+            view.frame().map_or_else(|| "nothing".to_owned(), |frame| format!("{zero}{frame}"));
         self.said.push((usize::MAX, format!("So {handle} leads to {frame} and {name} to {has}.")));
     }
 

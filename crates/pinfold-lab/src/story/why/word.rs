@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pinfold::rules::migrate::carries_accessed_dirty;
 use pinfold::rules::{CowPublish, Switch, Why};
 use pinfold::{EventKind, Pfn};
 
@@ -115,6 +116,7 @@ impl<'a> Teller<'a> {
         if let Some(handle) = &through {
             self.taken_by_force(handle, place);
         }
+        self.cleaned_before(place, line);
         if let (Spot::File(_), Some(handle)) = (spot, &through) {
             self.taken_from_file(handle, place, line);
         }
@@ -232,6 +234,9 @@ impl<'a> Teller<'a> {
                     return;
                 }
                 let name = self.ledger.name(page, made);
+                if !self.ledger.view(page, taken).has_write_bit() {
+                    self.pinned_as_it_was(handle, (page, frame), taken, &name);
+                }
                 let holders = self.ledger.holders(frame, stored);
                 let others: Vec<&String> =
                     holders.mappings.iter().filter(|known| **known != name).collect();
@@ -317,7 +322,8 @@ impl<'a> Teller<'a> {
         let Some(step) = self.ledger.steps.iter().rev().find(reads) else { return };
         let (cite, from) = (step.cite(), page_read(step));
         let Some((line, touch)) = self.ledger.load_of(step) else { return };
-        if let Some(page) = from.and_then(|name| self.ledger.page_named(&name)) {
+        let page = from.and_then(|name| self.ledger.page_named(&name));
+        if let Some(page) = page {
             self.read_elsewhere(page, touch.frame, line);
         }
         let text = self.words.text(touch.value);
@@ -327,6 +333,9 @@ impl<'a> Teller<'a> {
             Some((stored, _)) => {
                 sentence += &format!(", stored by {}", self.at(stored));
                 self.cited.insert(stored);
+                if let Some(page) = page {
+                    self.stored_by_another(page, touch.frame, stored);
+                }
                 if self.held_before(step, touch.frame, stored) {
                     // Who reads through a handle may be another one than whose page it was.
                     self.reused(touch.frame, stored);
@@ -343,6 +352,25 @@ impl<'a> Teller<'a> {
             self.cited.insert(at);
         }
         self.say(line, format!("{sentence}."));
+    }
+
+    /// A word of a page whose frame a fork had shared before somebody else stored it there.
+    fn stored_by_another(&mut self, page: Page, frame: Pfn, stored: usize) {
+        let by = self.ledger.step(stored).and_then(|step| step.process.as_deref());
+        let shares = |event| match event {
+            EventKind::ForkShared { pfn, .. } if pfn == frame => Some(()),
+            _ => None,
+        };
+        let before = self.ledger.last_event(stored, shares).is_some();
+        if before && by != self.ledger.process(page) {
+            let through = self.ledger.stores().find(|(at, _)| *at == stored);
+            let handle = through.and_then(|(_, touch)| touch.handle.as_deref());
+            let hold = handle.and_then(|handle| {
+                let (made, _) = self.ledger.made(handle)?;
+                Some((handle, self.ledger.taken(made, frame)))
+            });
+            self.child_of(page, frame, hold);
+        }
     }
 
     /// Whether a step reads through a handle that had taken a frame before a line.
@@ -397,6 +425,9 @@ impl<'a> Teller<'a> {
             self.say(end, format!("No store set the dirty bit of {name}."));
             return;
         };
+        if let Some(frame) = frame {
+            self.moved_clean(frame, lost, &name);
+        }
         let frame = frame.map_or_else(|| "its page".to_owned(), |frame| frame.to_string());
         let store = self
             .ledger
@@ -421,6 +452,21 @@ impl<'a> Teller<'a> {
             sentence += &format!(", as it had read it before {missed} ({tag})");
         }
         self.say(lost, format!("{sentence}."));
+    }
+}
+
+impl Teller<'_> {
+    /// A move before a line that put a page back without the dirty bit that its entry had.
+    fn moved_clean(&mut self, frame: Pfn, before: usize, name: &str) {
+        let restored = self.ledger.last_event(before, |event| {
+            matches!(event, EventKind::MigrationRestored { pfn, .. } if pfn == frame).then_some(())
+        });
+        if let Some((at, ())) =
+            restored.filter(|_| !carries_accessed_dirty(self.rules.migration_ad))
+        {
+            let (cite, tag) = (self.at(at), self.tag(Switch::MigrationAd));
+            self.say(at, format!("{cite} mapped {frame} in {name} without the dirty bit ({tag})."));
+        }
     }
 }
 

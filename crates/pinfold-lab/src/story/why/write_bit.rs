@@ -38,7 +38,7 @@ impl<'a> Teller<'a> {
         self.shared_since(page, frame, lost, left, hold);
         self.left_read_only(page, frame, lost, left, &name);
         if let Some((handle, taken)) = hold.filter(|(_, taken)| lost < *taken) {
-            self.pinned_as_it_was(handle, frame, taken, &name);
+            self.pinned_as_it_was(handle, (page, frame), taken, &name);
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Teller<'a> {
         }
         self.left_read_only(page, frame, mapped, left, &name);
         if let Some((handle, taken)) = hold {
-            self.pinned_as_it_was(handle, frame, taken, &name);
+            self.pinned_as_it_was(handle, (page, frame), taken, &name);
         }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Teller<'a> {
     pub(in crate::story) fn pinned_as_it_was(
         &mut self,
         handle: &str,
-        frame: Pfn,
+        (page, frame): (Page, Pfn),
         taken: usize,
         name: &str,
     ) {
@@ -158,8 +158,8 @@ impl<'a> Teller<'a> {
         let cite = step.cite();
         let as_it_is = match self.rules.read_gup {
             ReadGup::AsIs | ReadGup::UnshareAnon | ReadGup::UnshareAll => true,
-            // It is replaced, wherever the area allows a write fault.
-            ReadGup::ForceWrite => false,
+            // It is replaced, wherever the area allows a write fault and the walk makes one.
+            ReadGup::ForceWrite => !self.ledger.view(page, taken).has_write_bit(),
         };
         if reads && as_it_is {
             let tag = self.tag(Switch::ReadGup);
@@ -287,7 +287,7 @@ impl<'a> Teller<'a> {
         moved
     }
 
-    /// Steps that allowed writing to the area again, but did not give the entry its bit back.
+    /// Steps that allowed writing to the page again, but did not give the entry its bit back.
     pub(in crate::story) fn left_read_only(
         &mut self,
         page: Page,
@@ -301,6 +301,7 @@ impl<'a> Teller<'a> {
                 Action::Protect { protection, .. } => {
                     matches!(protection.value, Protection::ReadWrite | Protection::ReadWriteExecute)
                 }
+                Action::UffdUnprotect { .. } => true,
                 _ => false,
             };
             writable && step.begins > lost && step.ends < left

@@ -186,8 +186,12 @@ fn one_who_knows_the_number_alone_finds_a_tail_that_is_referred_to_up_to_3_1() {
         }
         assert_eq!(counted(&mem, head, &[4]), (17, [(2, 1)].to_vec()), "on the tail alone");
         space.split_folio(at(20)).unwrap();
-        // Two were taken off the head, which had one, and the split's.
-        assert_eq!(mem.platform().take_bugs(), [Bug::RefUnderflow(head)], "{text}");
+        // The tail counts what was found, too, and the head does not.
+        assert_eq!(
+            mem.platform().take_bugs(),
+            [Bug::SplitShort { head, refs: 3, had: 3 }],
+            "{text}"
+        );
         core::mem::forget((got, found));
     }
 }

@@ -1,0 +1,134 @@
+//! Requests that go on after their call, memory that is mapped by number or twice, and descriptors
+//! that go from process to process.
+
+use super::super::log::{Log, Taker, What};
+use super::super::space::Kind;
+use super::*;
+
+/// A program with two pages, a file open with O_DIRECT, and a ring.
+const START: &str = "10 execve(\"./p\", [\"./p\"], 0x7ffc /* 3 vars */) = 0\n\
+     10 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000\n\
+     10 openat(AT_FDCWD, \"d\", O_RDWR|O_DIRECT) = 3\n\
+     10 io_uring_setup(4, {flags=0}) = 4\n";
+const SUBMIT: &str = "10 io_submit(0x7f0000500000, 1, [{aio_data=0, aio_lio_opcode=IOCB_CMD_PREAD, \
+     aio_fildes=3, aio_buf=0x7f0000000200, aio_nbytes=512, aio_offset=0}]) = 1\n";
+const REAP: &str = "10 io_getevents(0x7f0000500000, 1, 1, [{data=0, obj=0x7ffc00, res=512, \
+     res2=0}], NULL) = 1\n";
+
+fn log(more: &str) -> Log {
+    read(&format!("{START}{more}")).expect("a recording").log
+}
+
+fn count(log: &Log, wanted: fn(&What) -> bool) -> usize {
+    log.ops.iter().filter(|op| wanted(&op.what)).count()
+}
+
+#[test]
+fn a_request_goes_on_until_it_is_told_to_be_over() {
+    let waits = |log: &Log| count(log, |what| matches!(what, What::Wait(1)));
+    let beside = log(&format!("{SUBMIT}10 fork() = 11\n{REAP}"));
+    assert_eq!((beside.seeds[0].taker, beside.seeds[0].owner), (Taker::DirectRead, 0));
+    assert_eq!((count(&beside, |what| matches!(what, What::Thread(1))), waits(&beside)), (1, 1));
+    let take = beside.ops.iter().find(|op| matches!(op.what, What::Take(0))).expect("it takes");
+    assert_eq!((take.thread, beside.left.gap()), (1, Gap::None));
+    // Nothing was between: it is as a read, and the next one is the same again.
+    let over = log(&format!("{SUBMIT}{REAP}{SUBMIT}{REAP}10 fork() = 11\n"));
+    assert_eq!((over.seeds.len(), over.seeds[0].times, over.ops[1].thread), (1, 2, 0));
+    assert_eq!((over.threads.len(), waits(&over)), (2, 0), "{:?}", over.ops);
+    // A part of the requests is not all of them; a context that is destroyed waits for all.
+    let two = SUBMIT.replace(", 1, [", ", 2, [").replace(
+        "]) = 1",
+        ", {aio_lio_opcode=IOCB_CMD_PREAD, \
+         aio_fildes=3, aio_buf=0x7f0000001000, aio_nbytes=512}]) = 2",
+    );
+    let fork = "10 fork() = 11\n";
+    assert_eq!(waits(&log(&format!("{two}{fork}{REAP}"))), 0);
+    assert_eq!(waits(&log(&format!("{two}{fork}{REAP}{REAP}"))), 1);
+    assert_eq!(waits(&log(&format!("{two}{fork}10 io_destroy(0x7f0000500000) = 0\n"))), 1);
+}
+
+#[test]
+fn a_fork_beside_a_request_becomes_a_lane_of_its_own() {
+    let made = made(&format!("{START}{SUBMIT}10 fork() = 11\n{REAP}"));
+    let steps = steps(&made);
+    assert!(steps.contains(&"fork C"), "{}", made.text);
+    assert!(steps.iter().any(|step| step.starts_with("direct-read A[0].")), "{}", made.text);
+    assert_eq!(made.gap, Gap::None, "{:?}", made.left);
+    let lanes = steps.iter().filter(|step| step.starts_with("lane ")).count();
+    assert_eq!(lanes, 2, "{}", made.text);
+}
+
+/// A buffer of a page at an address.
+fn registered(at: &str) -> String {
+    format!(
+        "10 io_uring_register(4, IORING_REGISTER_BUFFERS, [{{iov_base={at}, iov_len=4096}}], 1) \
+         = 0\n"
+    )
+}
+
+#[test]
+fn a_segment_is_one_mapping_wherever_it_is_attached() {
+    let made = "10 shmget(IPC_PRIVATE, 8192, IPC_CREAT|0600) = 7\n";
+    let attached = |at: &str| format!("10 shmat(7, NULL, 0) = {at}\n");
+    let twice = format!("{made}{}{}", attached("0x7f0000100000"), attached("0x7f0000200000"));
+    let (one, other) = (registered("0x7f0000101000"), registered("0x7f0000201000"));
+    let both = log(&format!("{twice}{one}{other}"));
+    assert_eq!(both.seeds[0].ranges, both.seeds[1].ranges);
+    assert_eq!((both.seeds[0].kind, both.left.gap()), (Kind::Shared, Gap::None));
+    let gone = log(&format!("{twice}{one}10 shmdt(0x7f0000100000) = 0\n"));
+    assert_eq!(count(&gone, |what| matches!(what, What::Unmap(_))), 1);
+    let other = log(&format!("{twice}{one}10 shmdt(0x7f0000300000) = 0\n"));
+    assert_eq!(
+        (count(&other, |what| matches!(what, What::Unmap(_))), other.left.gap()),
+        (0, Gap::Dropped)
+    );
+}
+
+#[test]
+fn shared_memory_is_mapped_a_second_time_by_a_move_of_nothing() {
+    let map = "10 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0) \
+               = 0x7f0000100000\n";
+    let again = "10 mremap(0x7f0000100000, 0, 8192, MREMAP_MAYMOVE) = 0x7f0000200000\n";
+    let (one, other) = (registered("0x7f0000101000"), registered("0x7f0000201000"));
+    let both = log(&format!("{map}{again}{one}{other}"));
+    assert_eq!(both.seeds[0].ranges, both.seeds[1].ranges);
+    // Of private memory there is a new mapping.
+    let new = "10 mremap(0x7f0000000000, 0, 4096, MREMAP_MAYMOVE) = 0x7f0000200000\n";
+    let (one, other) = (registered("0x7f0000000000"), registered("0x7f0000200000"));
+    let apart = log(&format!("{new}{one}{other}"));
+    assert_ne!(apart.seeds[0].ranges, apart.seeds[1].ranges);
+}
+
+#[test]
+fn descriptors_lead_where_the_senders_did() {
+    let message = |call: &str, fd: u64| {
+        format!(
+            "{call}, {{msg_name=NULL, msg_namelen=0, msg_iov=[{{iov_base=\"x\", iov_len=1}}], \
+             msg_iovlen=1, msg_control=[{{cmsg_len=20, cmsg_level=SOL_SOCKET, \
+             cmsg_type=SCM_RIGHTS, cmsg_data=[{fd}]}}], msg_controllen=24, msg_flags=0}}, 0) = 1\n"
+        )
+    };
+    let pair = "10 socketpair(AF_UNIX, SOCK_STREAM, 0, [5, 6]) = 0\n10 fork() = 11\n";
+    let read = "11 pread64(9, 0x7f0000000200, 512, 0) = 512\n";
+    // The child has no such descriptor but by the message.
+    let close = "11 close(3) = 0\n";
+    let (sent, came) = (message("10 sendmsg(5", 3), message("11 recvmsg(6", 9));
+    let passed = log(&format!("{pair}{close}{sent}{came}{read}"));
+    assert_eq!(passed.seeds.iter().map(|seed| seed.taker).collect::<Vec<_>>(), [Taker::DirectRead]);
+    assert_eq!(passed.left.gap(), Gap::None);
+    // Of the other end's messages nothing is known.
+    let lost = log(&format!("{pair}{close}{came}{read}"));
+    assert_eq!((lost.seeds.len(), lost.left.gap()), (0, Gap::Untold));
+}
+
+#[test]
+fn a_table_that_is_not_shared_any_more_is_changed_by_nobody_else() {
+    let thread = "10 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD}, 88) = 11\n";
+    let rest = "10 close(3) = 0\n11 pread64(3, 0x7f0000000200, 512, 0) = 512\n";
+    assert_eq!(log(&format!("{thread}{rest}")).seeds.len(), 0);
+    let own = log(&format!("{thread}11 unshare(CLONE_FILES) = 0\n{rest}"));
+    assert_eq!((own.seeds.len(), own.left.gap()), (1, Gap::None));
+    let mounts = log("10 unshare(CLONE_NEWNS|CLONE_NEWUSER) = 0\n");
+    assert_eq!(mounts.left.gap(), Gap::None);
+    assert_eq!(log("10 unshare(CLONE_NEWPID) = 0\n").left.gap(), Gap::Dropped);
+}
