@@ -78,6 +78,13 @@ pub(crate) enum Failure {
     Pressure(PressureError),
     /// A soak that cannot be had as asked for.
     Soak(SoakError),
+    /// A recording of a kernel that no rules are of.
+    Unmodelled {
+        /// The kernel's name.
+        kernel: String,
+        /// Why there are none.
+        why: Box<Failure>,
+    },
     /// A scenario with errors.
     Scenario {
         /// The errors as people read them.
@@ -249,6 +256,15 @@ impl fmt::Display for Failure {
                 f.write_str("\nhelp: `pinfold calls` lists them")
             }
             Self::Import(why) => write!(f, "{why}"),
+            Self::Unmodelled { kernel, why } => {
+                let why = why.to_string();
+                let why = why.lines().next().unwrap_or_default().trim_start_matches("in rules ");
+                write!(
+                    f,
+                    "the recording says {kernel}, which is not modelled: {why}\n\
+                     help: name the rules to ask under by --rules; `pinfold rules` lists them"
+                )
+            }
             Self::Expectation { path, line, why } => write!(f, "{path}:{line}: {why}"),
             Self::NothingExpected(path) => write!(
                 f,

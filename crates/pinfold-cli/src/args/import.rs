@@ -1,6 +1,7 @@
 //! What can be written behind `pinfold import`.
 
 use super::common::Format;
+use super::place::SAVED;
 use super::search::SearchArgs;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -44,9 +45,15 @@ pub(crate) struct StraceArgs {
     /// Ask whether the program is safe, in place of printing the scenario
     #[arg(long)]
     pub(crate) check: bool,
-    /// The rules of the kernel [default: of the recording if it has them, else the running kernel]
+    /// The rules of the kernel [default: of the recording if it says, else of the running kernel]
     #[arg(long, value_name = "RULES")]
     pub(crate) rules: Option<String>,
+    /// Where --check saves a scenario that it found something about, and the failing execution
+    #[arg(long, value_name = "DIR", default_value = SAVED)]
+    pub(crate) save: PathBuf,
+    /// Save nothing
+    #[arg(long, conflicts_with = "save")]
+    pub(crate) no_save: bool,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
     /// The form of the result of --check

@@ -7,19 +7,22 @@ use crate::calls::{Call, Hold};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::{self, Output};
-use crate::find::{self, Source};
+use crate::find::{self, Loaded, Source};
 use crate::progress::{Meter, stop_flag};
 use crate::render::doubts::Doubts;
 use crate::render::{json, report};
 use crate::rulesets::{self, RuleSet};
+use crate::saved::{self, Place};
 use crate::show;
 use pinfold::Rules;
 use pinfold::rules::{Kernel, Release};
 use pinfold_lab::import::{self, Gap, Imported, Recording, Taker, Takes};
 use pinfold_lab::report::{Report, Verdict};
+use pinfold_lab::saved::ReplayFile;
 use pinfold_lab::scenario::Scenario;
 use pinfold_lab::{Answers, CheckOptions, Detail, Strategy};
 use serde::Serialize;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,26 +81,44 @@ fn rules(args: &StraceArgs, recording: &Recording) -> Result<(RuleSet, String), 
     if let Some(given) = &args.rules {
         return Ok((rulesets::one(given)?, "as given".to_owned()));
     }
-    let named = |text: &str| {
-        let whole = rulesets::one(text);
-        // A name of no distribution: the release in front of it.
-        let numbers: Vec<&str> =
-            text.split(|other: char| !other.is_ascii_digit()).take(2).collect();
-        whole.or_else(|_| rulesets::one(&numbers.join(".")))
-    };
-    if let Some(kernel) = recording.kernel()
-        && let Ok(set) = named(kernel)
-    {
-        return Ok((set, format!("the recording says {}", show::word(kernel))));
+    if let Some(kernel) = recording.kernel() {
+        let shown = show::word(kernel).to_string();
+        return match rules_of(kernel) {
+            Ok((set, taken)) => Ok((set, format!("the recording says {shown}{taken}"))),
+            Err(why) => Err(Failure::Unmodelled { kernel: shown, why: Box::new(why) }),
+        };
     }
-    if let Ok(kernel) = files::read(Path::new(OSRELEASE), MOST_NAME)
-        && let Ok(set) = named(kernel.trim())
-    {
-        let kernel = show::word(kernel.trim()).to_string();
-        return Ok((set, format!("the running kernel is {kernel}; the recording does not say")));
+    let running = files::read(Path::new(OSRELEASE), MOST_NAME);
+    let running = running.as_deref().map(str::trim).unwrap_or("of no name");
+    let shown = show::word(running);
+    match rules_of(running) {
+        Ok((set, taken)) => {
+            let why = format!("the running kernel is {shown}{taken}; the recording does not say");
+            Ok((set, why))
+        }
+        Err(_) => {
+            let why = format!(
+                "the recording does not say, and the running kernel {shown} is not modelled"
+            );
+            Ok((rulesets::one(rulesets::DEFAULT)?, why))
+        }
     }
-    let why = "neither the recording nor this machine says a kernel that is known";
-    Ok((rulesets::one(rulesets::DEFAULT)?, why.to_owned()))
+}
+
+/// The rules of a kernel by its name, and what they are of in its place: a name of no distribution
+/// stands for the release in front of it.
+///
+/// # Errors
+/// When there are none.
+fn rules_of(kernel: &str) -> Result<(RuleSet, String), Failure> {
+    if let Ok(set) = rulesets::one(kernel) {
+        return Ok((set, String::new()));
+    }
+    let numbers: Vec<&str> = kernel.split(|other: char| !other.is_ascii_digit()).take(2).collect();
+    let release = numbers.join(".");
+    let set = rulesets::one(&release)?;
+    let candidate = if kernel.contains("-rc") { ", from which a candidate may differ" } else { "" };
+    Ok((set, format!(", taken as {release}{candidate}")))
 }
 
 /// The release that rules start from: the newest, where they are not of one.
@@ -160,7 +181,7 @@ fn ask(
     let source = Source { text: made.text.clone(), path: path.clone() };
     let loaded = find::parse(source, console.error_style())?;
     meter.show(|| format!("{} under {}", loaded.scenario.name.as_str(), set.name));
-    let found = pinfold_lab::check(&loaded.scenario, &path, &set.rules, &options, &mut |_| {});
+    let mut found = pinfold_lab::check(&loaded.scenario, &path, &set.rules, &options, &mut |_| {});
     let about = (&loaded.scenario, path.as_str());
     let unknown =
         doubts::doubts(set, about, &found, (&options.config, &stop), &mut |one, other| {
@@ -173,7 +194,11 @@ fn ask(
     let eras = history(recording, &name, &options, &stop, &mut meter)?;
     drop(meter);
     let absent = !made.absent.is_empty();
-    let verdict = if absent { Verdict::Skip } else { answer(found.verdict, made.gap) };
+    if absent {
+        skip(&mut found, &made.absent);
+    }
+    let verdict = answer(found.verdict, made.gap);
+    let kept = keep(args, &loaded, set, &mut found, console);
     match args.format {
         Format::Json => {
             let (left_out, releases) = (made.left.as_slice(), eras.as_slice());
@@ -184,12 +209,80 @@ fn ask(
         Format::Human => {
             let look = console.look();
             let doubts = unknown.as_ref().map_or_else(Vec::new, |unknown| unknown.section(look));
-            let drawn = report::draw_doubted(&found, None, doubts, look);
+            let drawn = match &kept {
+                Kept::No => report::draw_alone(&found, doubts, look),
+                Kept::Scenario(place) => {
+                    report::draw_doubted(&found, place.as_ref(), doubts, look)
+                }
+            };
             let summary = summary(set, &found, absent, &eras, made);
             console.print(&format!("{drawn}\n{summary}"))?;
         }
     }
     Ok(verdict.exit_code())
+}
+
+/// Nothing was asked: what was searched is the rest of the recording.
+fn skip(found: &mut Report, absent: &[Taker]) {
+    let calls: Vec<&str> = absent.iter().map(|taker| taker.call()).collect();
+    found.verdict = Verdict::Skip;
+    found.search.incomplete = Some(format!("these rules have no {}", calls.join(", no ")));
+    found.search.executions = 0;
+    (found.broken, found.trace) = (None, None);
+    found.decisions.clear();
+    found.outcomes.clear();
+    found.reached.clear();
+    found.ends.clear();
+    found.costs.clear();
+    found.bounds.clear();
+    found.not_covered.clear();
+}
+
+/// What is in files, for the commands that go on.
+enum Kept {
+    No,
+    /// The scenario, and the failing execution if there is one.
+    Scenario(Option<Place>),
+}
+
+/// Saves the scenario where the search found something or did not end, unless it is in a file
+/// already, and the failing execution. If they cannot be saved, the result is unaffected.
+fn keep(
+    args: &StraceArgs,
+    loaded: &Loaded,
+    set: &RuleSet,
+    found: &mut Report,
+    console: &Console,
+) -> Kept {
+    if !matches!(found.verdict, Verdict::Fail | Verdict::Partial) {
+        return Kept::Scenario(None);
+    }
+    let file = match args.out.as_ref().filter(|out| out.is_file()) {
+        Some(out) => out.clone(),
+        None if args.no_save => return Kept::No,
+        None => {
+            let file = args.save.join(format!("{}.pf", loaded.scenario.name.as_str()));
+            // What is wrong with the directory, the file says.
+            let _ = fs::create_dir_all(&args.save);
+            let put = Output::open(&file).and_then(|output| output.put(&loaded.text));
+            if let Err(failure) = put {
+                console.warn(&failure.to_string());
+                return Kept::No;
+            }
+            console.note(&format!("the scenario is in {}", show::path(&file)));
+            file
+        }
+    };
+    found.scenario.path = show::path(&file);
+    if args.no_save {
+        return Kept::Scenario(None);
+    }
+    let execution = ReplayFile::record(&loaded.scenario, &set.rules, found);
+    let place = execution.map(|execution| saved::write(&execution, &args.save)).transpose();
+    Kept::Scenario(place.unwrap_or_else(|failure| {
+        console.warn(&failure.to_string());
+        None
+    }))
 }
 
 /// Releases that follow each other with one answer.

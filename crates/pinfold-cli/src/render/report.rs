@@ -55,6 +55,17 @@ pub(crate) fn draw_doubted(
     doubts: Vec<String>,
     look: &Look,
 ) -> String {
+    drawn(report, doubts, next(report, place, look), look)
+}
+
+/// Draws a report of a scenario that is in no file, so that no command goes on from there.
+pub(crate) fn draw_alone(report: &Report, doubts: Vec<String>, look: &Look) -> String {
+    drawn(report, doubts, Vec::new(), look)
+}
+
+/// Draws a report with doubts, and with commands to continue with.
+fn drawn(report: &Report, doubts: Vec<String>, next: Vec<String>, look: &Look) -> String {
+    let goes_on = usize::from(!next.is_empty());
     let mut page = Page { look, sections: Vec::new(), hidden: 0 };
     page.add(cap::HEAD, head(report, look));
     page.add(cap::DOUBT, doubts);
@@ -64,7 +75,7 @@ pub(crate) fn draw_doubted(
     page.add(cap::COST, evidence::costs(report, look));
     let cap = if report.broken.is_some() { cap::REACHED } else { cap::EVIDENCE };
     page.add(cap, evidence::evidence(report, look));
-    page.add(usize::MAX, next(report, place, look));
+    page.add(usize::MAX, next);
     let room = page.room().saturating_sub(TRACE_LEAST + 1).max(WHY_LEAST);
     page.insert(story_at, room, why(report, look));
     let trace = report.trace.as_ref().filter(|_| shows_trace(report, look));
@@ -77,8 +88,7 @@ pub(crate) fn draw_doubted(
         page.insert(rules_at, usize::MAX, rules);
     }
     // They were requested, so nothing is left out in their place.
-    let next_at = page.sections.len() - usize::from(!next(report, place, look).is_empty());
-    page.insert(next_at, usize::MAX, accesses::section(report, look));
+    page.insert(page.sections.len() - goes_on, usize::MAX, accesses::section(report, look));
     page.finish()
 }
 

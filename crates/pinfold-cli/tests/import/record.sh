@@ -34,3 +34,4 @@ for program in *; do
         record "$program" "$program" -e raw=read,write,pread64,pwrite64,sendto,recvfrom
 done
 record direct-beside-fork-text direct-beside-fork
+record clear-refs-text clear-refs

@@ -22,6 +22,8 @@ pub(super) enum Object {
     Pipe,
     /// A device whose calls do not show what they take.
     Device(Taker),
+    /// clear_refs of the process of this thread.
+    ClearRefs(usize),
 }
 
 #[derive(Clone, Debug)]

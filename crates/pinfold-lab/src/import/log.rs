@@ -85,6 +85,11 @@ impl Taker {
         )
     }
 
+    /// Whether it takes memory to read it.
+    pub(super) const fn only_reads(self) -> bool {
+        matches!(self, Self::DirectWrite | Self::VmRead | Self::PtraceRead) || self.sends()
+    }
+
     /// Whether it must find the words of the moment when it was called.
     pub(super) const fn sends(self) -> bool {
         matches!(self, Self::Vmsplice | Self::Zerocopy)
@@ -100,8 +105,8 @@ pub(super) struct Seed {
     /// Pages of which it covers only a part.
     pub(super) partial: Vec<u64>,
     pub(super) kind: Kind,
-    /// It was kept out of children when it was taken.
-    pub(super) dontfork: bool,
+    /// Children did not share it when it was taken.
+    pub(super) apart: bool,
     /// Who has the memory: the program that was executed, and a thread of it.
     pub(super) root: usize,
     pub(super) owner: usize,
@@ -146,6 +151,10 @@ pub(super) enum What {
     Reuse(Range, Range),
     Protect(Range, &'static str),
     Advise(Range, &'static str),
+    /// Takes pages to the swap device.
+    Pageout(Range),
+    /// Forgets which pages the process has stored to.
+    ClearRefs,
     Move(Range),
 }
 
@@ -156,6 +165,8 @@ pub(super) struct Thread {
     /// The thread that made it.
     pub(super) parent: Option<usize>,
     pub(super) process: usize,
+    /// It is no thread of the process, but what one of another process does to it.
+    pub(super) visits: bool,
 }
 
 /// All that is kept.

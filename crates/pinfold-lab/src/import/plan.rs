@@ -126,8 +126,15 @@ enum Hazard {
     Reuse,
     Protect(&'static str),
     Advise(&'static str),
+    Pageout,
+    ClearRefs,
     Again,
     Store,
+}
+
+/// Whether the process forgets what it stored to memory of this seed, too.
+fn clears(log: &Log, op: &Op, seed: usize) -> bool {
+    log.threads[op.thread].process == log.threads[log.seeds[seed].owner].process
 }
 
 /// What can happen to a use of memory, and how much it has to fear.
@@ -164,6 +171,8 @@ fn exposure(log: &Log, seed: usize) -> Exposure {
             What::Move(range) if during(at) && meets(range) => Some(Hazard::Move),
             What::Reuse(range, _) if during(at) && meets(range) => Some(Hazard::Reuse),
             What::Advise(range, to) if during(at) && meets(range) => Some(Hazard::Advise(to)),
+            What::Pageout(range) if during(at) && meets(range) => Some(Hazard::Pageout),
+            What::ClearRefs if during(at) && clears(log, op, seed) => Some(Hazard::ClearRefs),
             What::Protect(range, to) if meets(range) => Some(Hazard::Protect(to)),
             What::Store(range) if meets(range) => Some(Hazard::Store),
             What::Again(it) if *it == seed => Some(Hazard::Again),
@@ -178,7 +187,7 @@ fn exposure(log: &Log, seed: usize) -> Exposure {
     let met = u32::try_from(met).unwrap_or(3);
     let child = u32::from(log.threads[of.owner].parent.is_some());
     let rank = met * 4 + child + u32::from(!of.partial.is_empty()) * 2;
-    let plain = of.kind != Kind::Shared && !of.dontfork;
+    let plain = of.kind != Kind::Shared && !of.apart;
     Exposure { hazards: all.into_iter().collect(), met, rank, plain }
 }
 
@@ -199,7 +208,7 @@ fn chosen(log: &Log, left: &mut Left) -> Vec<usize> {
     for (seed, Exposure { hazards, met, rank, .. }) in all {
         let of = &log.seeds[seed];
         let by = log.ops[span(log, seed).0].thread;
-        let kind = (of.kind == Kind::Shared, of.dontfork);
+        let kind = (of.kind == Kind::Shared, of.apart);
         if of.root != root {
             elsewhere += 1;
         } else if !shapes.insert((of.taker, by, of.partial.is_empty(), kind, hazards, rank)) {
@@ -226,12 +235,19 @@ fn kept(log: &Log, root: usize, seeds: &[usize], left: &mut Left) -> BTreeSet<us
     };
     // Another program: it never was a part of this one.
     let stranger = |thread: usize| !log.ops.iter().any(|op| op.thread == thread && op.root == root);
-    let mut kept = BTreeSet::new();
+    let mut kept: BTreeSet<usize> = BTreeSet::new();
     let mut again = BTreeSet::new();
     let mut forked: BTreeMap<(usize, bool), usize> = BTreeMap::new();
-    let (mut again_forked, mut more_forked) = (0, 0);
+    let (mut again_forked, mut more_forked, mut again_cleared) = (0, 0, 0);
     let start =
         |thread: usize| log.ops.iter().position(|op| makes(op) == Some(thread)).unwrap_or(0);
+    // Whether it may find what the seed took.
+    let finds = |seed: usize, at: usize, op: &Op, own: bool| {
+        let (taken, ended) = span(log, seed);
+        let by = log.ops[taken].thread;
+        let met = if by == op.thread { at > taken && at < ended } else { at > start(by) };
+        met && (!own || clears(log, op, seed))
+    };
     for (at, op) in log.ops.iter().enumerate() {
         let keep = match &op.what {
             What::Take(seed) => seeds.contains(seed) && (op.root == root || stranger(op.thread)),
@@ -242,14 +258,18 @@ fn kept(log: &Log, root: usize, seeds: &[usize], left: &mut Left) -> BTreeSet<us
             | What::Reuse(range, _)
             | What::Protect(range, _)
             | What::Advise(range, _)
+            | What::Pageout(range)
             | What::Move(range)
             | What::Store(range) => meets(range),
+            What::ClearRefs if !seeds.iter().any(|seed| finds(*seed, at, op, true)) => false,
+            What::ClearRefs => {
+                let before = kept.iter().rev().find(|at| log.ops[**at].thread == op.thread);
+                let again = before.is_some_and(|at| matches!(log.ops[*at].what, What::ClearRefs));
+                again_cleared += u64::from(again);
+                !again
+            }
             What::Fork(_) | What::Vfork(_) | What::Share(_) => {
-                let meets = seeds.iter().any(|seed| {
-                    let (taken, ended) = span(log, *seed);
-                    let by = log.ops[taken].thread;
-                    if by == op.thread { at > taken && at < ended } else { at > start(by) }
-                });
+                let meets = seeds.iter().any(|seed| finds(*seed, at, op, false));
                 // One that forks and one that borrows: the one says nothing about the other.
                 let kind = (op.thread, matches!(op.what, What::Fork(_)));
                 match forked.get(&kind).copied() {
@@ -275,6 +295,7 @@ fn kept(log: &Log, root: usize, seeds: &[usize], left: &mut Left) -> BTreeSet<us
     }
     left.add("forks that find what one before them found", again_forked, Gap::None);
     left.add("forks of a thread beyond its first", more_forked, Gap::Dropped);
+    left.add("clear_refs that finds what one before it found", again_cleared, Gap::None);
     kept
 }
 
@@ -323,7 +344,7 @@ fn close(log: &Log, root: usize, first: usize, kept: &mut BTreeSet<usize>) {
 /// Whether a thread is the only one of its process.
 fn alone(log: &Log, thread: usize) -> bool {
     let process = log.threads[thread].process;
-    log.threads.iter().filter(|other| other.process == process).count() == 1
+    log.threads.iter().filter(|other| other.process == process && !other.visits).count() == 1
 }
 
 fn lanes(log: &Log, kept: &BTreeSet<usize>) -> BTreeMap<usize, Vec<usize>> {
@@ -473,6 +494,7 @@ fn areas(
             What::Unmap(range)
             | What::Protect(range, _)
             | What::Advise(range, _)
+            | What::Pageout(range)
             | What::Move(range)
             | What::Store(range)
             | What::Reuse(range, _) => range,

@@ -42,13 +42,35 @@ pub(super) enum Kind {
     Unseen,
 }
 
+/// Who said something of pages: the line and the thread.
+pub(super) type By = (u64, usize);
+
+/// What was said of pages and holds until it is taken back, whoever uses them when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// Children do not get them.
+    pub(super) dontfork: Option<By>,
+    /// Children find them zeroed.
+    pub(super) wipeonfork: Option<By>,
+    /// First touches may take huge pages.
+    pub(super) hugepage: Option<By>,
+    /// What the process may do with them, where it may not write.
+    pub(super) protection: Option<(&'static str, By)>,
+}
+
+impl Said {
+    /// Whether a child shares none of what these pages hold.
+    pub(super) fn is_apart(&self) -> bool {
+        self.dontfork.is_some() || self.wipeonfork.is_some()
+    }
+}
+
 /// A part of a mapping, all alike.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub(super) mapping: u32,
     pub(super) kind: Kind,
-    /// The line and the thread that kept it out of children.
-    pub(super) dontfork: Option<(u64, usize)>,
+    pub(super) said: Said,
     /// How far it lies from where it was made.
     shift: i64,
     pub(super) end: u64,
@@ -56,7 +78,7 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn new(mapping: u32, kind: Kind) -> Self {
-        Self { mapping, kind, dontfork: None, shift: 0, end: 0 }
+        Self { mapping, kind, said: Said::default(), shift: 0, end: 0 }
     }
 
     /// The same pages at another place than where they have their numbers from.
@@ -86,7 +108,7 @@ impl Space {
     /// What a child gets.
     pub(super) fn child(&self) -> Self {
         let mut child = self.clone();
-        child.pieces.retain(|_, piece| piece.dontfork.is_none());
+        child.pieces.retain(|_, piece| piece.said.dontfork.is_none());
         child
     }
 
@@ -159,11 +181,28 @@ impl Space {
         holes
     }
 
-    /// Keeps pages out of children, or no longer.
-    pub(super) fn dontfork(&mut self, (from, to): (u64, u64), by: Option<(u64, usize)>) {
+    /// Says something of pages. Pieces that differ in nothing are one again.
+    pub(super) fn say(&mut self, (from, to): (u64, u64), say: &dyn Fn(&mut Said)) {
         self.cut(from);
         self.cut(to);
-        self.pieces.range_mut(from..to).for_each(|(_, piece)| piece.dontfork = by);
+        self.pieces.range_mut(from..to).for_each(|(_, piece)| say(&mut piece.said));
+        for start in self.starts(from, to.saturating_add(1)) {
+            self.join(start);
+        }
+    }
+
+    /// Makes one piece of the one that starts there and the one that ends there.
+    fn join(&mut self, start: u64) {
+        let Some(piece) = self.pieces.get(&start).copied() else { return };
+        let before = self.pieces.range_mut(..start).next_back();
+        if let Some((_, before)) = before
+            && before.end == start
+            && (before.mapping, before.kind, before.said, before.shift)
+                == (piece.mapping, piece.kind, piece.said, piece.shift)
+        {
+            before.end = piece.end;
+            self.pieces.remove(&start);
+        }
     }
 
     /// Moves pages; what lies where they go is gone and given.
@@ -198,12 +237,13 @@ impl Space {
         gone
     }
 
-    /// The only private mapping of so many pages, the heap apart, if there is just one.
+    /// The only private mapping of so many pages that may be written, the heap apart, if there is
+    /// just one.
     pub(super) fn only(&self, pages: u64) -> Option<(u64, u64)> {
         let heap = self.brk.map(|(_, _, mapping)| mapping);
         let fits = |(start, piece): &(&u64, &Piece)| {
             let private = piece.kind == Kind::Private && Some(piece.mapping) != heap;
-            piece.end - **start == pages && private
+            piece.end - **start == pages && private && piece.said.protection.is_none()
         };
         let mut fitting = self.pieces.iter().filter(fits);
         let (start, piece) = fitting.next()?;

@@ -6,6 +6,7 @@ use super::{Gap, ImportError, Imported, Recording, Source, Takes};
 
 mod followed;
 mod gaps;
+mod stores;
 
 /// A recording with all that the reader knows: threads, calls put together, strings, structs.
 const RECORDED: &str = r#"10 1.000001 execve("./p", ["./p"], 0x7ffc /* 3 vars */) = 0

@@ -16,6 +16,10 @@ mod sockets;
 mod threads;
 mod uses;
 
+#[cfg(test)]
+pub(super) use memory::ADVICE;
+pub(super) use memory::writable;
+
 use super::files::Files;
 use super::gap::Gap;
 use super::log::{Log, Op, Thread, What};
@@ -86,6 +90,8 @@ pub(super) struct Tracker {
     ends: BTreeMap<(usize, u64), usize>,
     /// Who stored to, or filled, which seed since another call was kept.
     stored: BTreeSet<(usize, usize, bool)>,
+    /// What threads do to other processes, by the thread and one of the process.
+    visits: BTreeMap<(usize, usize), usize>,
     /// Kept calls that make, end and await threads.
     turns: usize,
     /// Requests of io_submit that are under way, by space and context.
@@ -142,7 +148,12 @@ impl Tracker {
             Some((parent, true)) => self.log.threads[parent].process,
             _ => number,
         };
-        self.log.threads.push(Thread { pid, parent: of.map(|(parent, _)| parent), process });
+        self.log.threads.push(Thread {
+            pid,
+            parent: of.map(|(parent, _)| parent),
+            process,
+            visits: false,
+        });
         self.living.insert(number, living);
         self.pids.insert(pid, number);
         number

@@ -37,6 +37,10 @@ struct Writer<'a> {
     over: BTreeSet<usize>,
     /// Pages of a process that are gone, or that others took the place of.
     gone: BTreeMap<(String, String), Option<String>>,
+    /// Pages that a lane's process may not write, as far as the lane knows.
+    barred: BTreeSet<(usize, String)>,
+    /// Pages of a process that its children find zeroed.
+    wiped: BTreeSet<(String, String)>,
     words: usize,
     handles: usize,
     registers: usize,
@@ -70,6 +74,8 @@ pub(super) fn write(
         held: BTreeMap::new(),
         over: BTreeSet::new(),
         gone: BTreeMap::new(),
+        barred: BTreeSet::new(),
+        wiped: BTreeSet::new(),
         words: 0,
         handles: 0,
         registers: 0,
@@ -217,8 +223,13 @@ impl Writer<'_> {
         if self.plan.areas.iter().flat_map(|area| &area.pages).any(|page| page.partial) {
             self.line("words 2");
         }
-        if self.plan.areas.iter().map(|area| area.pages.len()).sum::<usize>() > 2 {
+        let pages = self.plan.areas.iter().map(|area| area.pages.len()).sum::<usize>();
+        if pages > 2 {
             self.line("frames 32");
+        }
+        let calls = || self.plan.lanes.values().flatten().map(|at| &log.ops[*at].what);
+        if calls().any(|what| matches!(what, What::Pageout(_))) {
+            self.line(&format!("swap {pages}"));
         }
         for cpu in 0..self.plan.lanes.len().max(2) {
             self.line(&format!("cpu cpu{cpu} node 0"));

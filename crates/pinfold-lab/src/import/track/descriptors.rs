@@ -21,9 +21,9 @@ impl Tracker {
         let table = self.living[&thread].files;
         let fd = call.number(0).unwrap_or(u64::MAX);
         match call.name {
-            "open" => self.open(table, call, 0, 1),
-            "openat" => self.open(table, call, 1, 2),
-            "openat2" => self.open_how(table, call),
+            "open" => self.open(thread, call, 0, 1),
+            "openat" => self.open(thread, call, 1, 2),
+            "openat2" => self.open_how(thread, call),
             "close" => {
                 let ended = self.files.close(table, fd);
                 self.end(thread, call.line, ended);
@@ -60,31 +60,44 @@ impl Tracker {
         self.release(line, thread, root, ended);
     }
 
-    fn open(&mut self, table: usize, call: &Call<'_>, path: usize, flags: usize) {
+    fn open(&mut self, thread: usize, call: &Call<'_>, path: usize, flags: usize) {
         let direct = call.has(flags, "O_DIRECT", 0x4000);
         let cloexec = call.has(flags, "O_CLOEXEC", 0x80000);
-        self.opened(table, call, path, direct, cloexec);
+        self.opened(thread, call, path, direct, cloexec);
     }
 
-    fn open_how(&mut self, table: usize, call: &Call<'_>) {
+    fn open_how(&mut self, thread: usize, call: &Call<'_>) {
         let flags = call.arg(2).and_then(|how| how.field("flags"));
         let has = |name, bit| flags.is_some_and(|flags| flags.has(name, bit));
-        self.opened(table, call, 1, has("O_DIRECT", 0x4000), has("O_CLOEXEC", 0x80000));
+        self.opened(thread, call, 1, has("O_DIRECT", 0x4000), has("O_CLOEXEC", 0x80000));
     }
 
-    fn opened(&mut self, table: usize, call: &Call<'_>, at: usize, direct: bool, cloexec: bool) {
-        let device = match call.arg(at) {
-            Some(Value::Text(path, _)) => {
-                DEVICES.iter().find(|(start, _)| path.starts_with(start.as_bytes()))
-            }
-            _ => None,
+    fn opened(&mut self, thread: usize, call: &Call<'_>, at: usize, direct: bool, cloexec: bool) {
+        let path = match call.arg(at) {
+            Some(Value::Text(path, _)) => path.as_slice(),
+            _ => &[],
         };
-        let what = match device {
-            Some((_, taker)) => Object::Device(*taker),
-            None if direct => Object::File { direct },
-            None => return,
+        let device = DEVICES.iter().find(|(start, _)| path.starts_with(start.as_bytes()));
+        let what = match (device, self.clear_refs_of(thread, path)) {
+            (Some((_, taker)), _) => Object::Device(*taker),
+            (_, Some(of)) => Object::ClearRefs(of),
+            _ if direct => Object::File { direct },
+            _ => return,
         };
-        self.files.open(table, &[call.result], what, cloexec);
+        self.files.open(self.living[&thread].files, &[call.result], what, cloexec);
+    }
+
+    /// The thread whose process this file is clear_refs of.
+    fn clear_refs_of(&mut self, thread: usize, path: &[u8]) -> Option<usize> {
+        let path = std::str::from_utf8(path).ok()?.strip_suffix("/clear_refs")?;
+        let of = match path.rsplit('/').next()? {
+            "self" | "thread-self" => Some(thread),
+            number => number.parse().ok().and_then(|pid| self.pids.get(&pid).copied()),
+        };
+        if of.is_none() {
+            self.leave("clear_refs of a process that was not recorded", Gap::Untold);
+        }
+        of
     }
 
     fn close_range(&mut self, thread: usize, call: &Call<'_>) {

@@ -1,8 +1,9 @@
 //! Calls that change what is mapped.
 
 use super::super::gap::Gap;
-use super::super::log::What;
-use super::super::space::{Kind, PAGE, Piece, Range, pages};
+use super::super::log::{Thread, What};
+use super::super::space::{By, Kind, PAGE, Piece, Range, Said, pages};
+use super::super::value::Value;
 use super::{Call, Tracker};
 
 /// The least bytes above a break that another one is likely to be in.
@@ -21,9 +22,9 @@ impl Tracker {
             }
             "mprotect" | "pkey_mprotect" => {
                 let Some(area) = area else { return };
-                self.changes(thread, call.line, area, &|range| {
-                    What::Protect(range, protection(call))
-                });
+                let to = protection(call);
+                self.say(thread, area, &|said| said.protection = barred(to, call.line, thread));
+                self.changes(thread, call.line, area, &|range| What::Protect(range, to));
             }
             _ => self.advise(thread, call, area),
         }
@@ -41,7 +42,8 @@ impl Tracker {
             _ => Kind::PrivateFile,
         };
         self.mappings = self.mappings.saturating_add(1);
-        let piece = Piece::new(self.mappings, kind);
+        let mut piece = Piece::new(self.mappings, kind);
+        piece.said.protection = barred(protection(call), call.line, thread);
         self.mapped(thread, call.line, area, (piece, self.mappings));
     }
 
@@ -180,31 +182,75 @@ impl Tracker {
 
     fn advise(&mut self, thread: usize, call: &Call<'_>, area: Option<(u64, u64)>) {
         let (Some(area), Some(advice)) = (area, call.arg(2)) else { return };
-        let living = self.living[&thread].clone();
-        let word = [
-            ("MADV_DONTNEED", 4, "dontneed"),
-            ("MADV_FREE", 8, "free"),
-            ("MADV_DONTFORK", 10, "dontfork"),
-            ("MADV_DOFORK", 11, "dofork"),
-            ("MADV_WIPEONFORK", 18, "wipeonfork"),
-            ("MADV_KEEPONFORK", 19, "keeponfork"),
-            ("MADV_PAGEOUT", 21, "pageout"),
-        ]
-        .into_iter()
-        .find(|(name, number, _)| advice.is(name, *number));
-        let Some((.., word)) = word else {
-            if UNFOLLOWED.iter().any(|(name, number)| advice.is(name, *number)) {
-                self.leave("madvise with advice that is not followed", Gap::Dropped);
+        let by = Some((call.line, thread));
+        let known = ADVICE.iter().find(|(name, number, _)| advice.is(name, *number));
+        let Some((.., word)) = known else {
+            let dropped = UNFOLLOWED.iter().find(|(name, number)| advice.is(name, *number));
+            if let Some((name, _)) = dropped {
+                self.leave(&format!("madvise({name}): what it does is not followed"), Gap::Dropped);
             }
             return;
         };
-        if matches!(word, "dontfork" | "dofork") {
-            let by = (word == "dontfork").then_some((call.line, thread));
-            if let Some(space) = self.spaces.get_mut(&living.space) {
-                space.dontfork(area, by);
-            }
+        match *word {
+            "dontfork" => self.say(thread, area, &|said| said.dontfork = by),
+            "dofork" => self.say(thread, area, &|said| said.dontfork = None),
+            "wipeonfork" => self.say(thread, area, &|said| said.wipeonfork = by),
+            "keeponfork" => self.say(thread, area, &|said| said.wipeonfork = None),
+            "hugepage" => return self.huge(thread, area, by),
+            "nohugepage" => return self.huge(thread, area, None),
+            _ => {}
         }
-        self.changes(thread, call.line, area, &|range| What::Advise(range, word));
+        self.changes(thread, call.line, area, &|range| match *word {
+            "pageout" => What::Pageout(range),
+            word => What::Advise(range, word),
+        });
+    }
+
+    /// Advice about huge pages, which no scenario of a recording has: left out, where a seed has
+    /// or gets the memory.
+    fn huge(&mut self, thread: usize, area: (u64, u64), by: Option<By>) {
+        self.say(thread, area, &|said| said.hugepage = by);
+        let Some(space) = self.spaces.get(&self.living[&thread].space) else { return };
+        if by.is_some() && space.find(area).iter().any(|(range, _)| self.touches(range)) {
+            self.leave(HUGE, Gap::Untold);
+        }
+    }
+
+    fn say(&mut self, thread: usize, area: (u64, u64), say: &dyn Fn(&mut Said)) {
+        if let Some(space) = self.spaces.get_mut(&self.living[&thread].space) {
+            space.say(area, say);
+        }
+    }
+
+    /// A write to clear_refs of the process of thread `of`. Only the value 4 matters to later
+    /// stores; a value that strace does not show is taken for it.
+    pub(super) fn clear_refs(&mut self, thread: usize, call: &Call<'_>, of: usize) {
+        match call.arg(1) {
+            Some(Value::Text(value, _)) if value.trim_ascii() != b"4" => return,
+            Some(Value::Text(..)) => {}
+            _ => self.leave("what was written to clear_refs: taken for 4", Gap::Untold),
+        }
+        let Some(root) = self.living.get(&of).map(|living| living.root) else { return };
+        let own = self.log.threads[of].process == self.log.threads[thread].process;
+        let by = if own { Some(thread) } else { self.visit(thread, of) };
+        if let Some(by) = by {
+            self.op(call.line, by, root, What::ClearRefs);
+        }
+    }
+
+    /// What a thread does to another process is in a lane of that process, which races with it.
+    fn visit(&mut self, thread: usize, of: usize) -> Option<usize> {
+        if let Some(known) = self.visits.get(&(thread, of)) {
+            return Some(*known);
+        }
+        if !self.has_room() {
+            return None;
+        }
+        let number = self.log.threads.len();
+        let (pid, process) = (self.log.threads[thread].pid, self.log.threads[of].process);
+        self.log.threads.push(Thread { pid, parent: None, process, visits: true });
+        self.visits.insert((thread, of), number);
+        Some(number)
     }
 
     /// A change of pages that stay where they are: kept for those that a seed has.
@@ -225,6 +271,24 @@ impl Tracker {
     }
 }
 
+/// Advice that is followed, with its number and what it is here: a piece of advice of the language,
+/// but for `pageout`, which is a step, and what [`Tracker::huge`] says.
+pub(in super::super) const ADVICE: &[(&str, u64, &str)] = &[
+    ("MADV_DONTNEED", 4, "dontneed"),
+    ("MADV_FREE", 8, "free"),
+    ("MADV_DONTFORK", 10, "dontfork"),
+    ("MADV_DOFORK", 11, "dofork"),
+    ("MADV_HUGEPAGE", 14, "hugepage"),
+    ("MADV_NOHUGEPAGE", 15, "nohugepage"),
+    ("MADV_WIPEONFORK", 18, "wipeonfork"),
+    ("MADV_KEEPONFORK", 19, "keeponfork"),
+    ("MADV_COLD", 20, "cold"),
+    ("MADV_PAGEOUT", 21, "pageout"),
+];
+
+/// That it was given where it matters.
+pub(super) const HUGE: &str = "madvise(MADV_HUGEPAGE) of a buffer: taken as small pages";
+
 /// Advice that takes, shares or drops pages in a way that no scenario has.
 const UNFOLLOWED: &[(&str, u64)] = &[
     ("MADV_REMOVE", 9),
@@ -236,7 +300,7 @@ const UNFOLLOWED: &[(&str, u64)] = &[
     ("MADV_GUARD_INSTALL", 102),
 ];
 
-/// The word of the language for a protection.
+/// The word of the language for the protection that mmap and mprotect name.
 fn protection(call: &Call<'_>) -> &'static str {
     let has = |name, bit| call.has(2, name, bit);
     match (has("PROT_READ", 1), has("PROT_WRITE", 2), has("PROT_EXEC", 4)) {
@@ -246,4 +310,14 @@ fn protection(call: &Call<'_>) -> &'static str {
         (_, false, true) => "rx",
         (false, false, false) => "none",
     }
+}
+
+/// Whether a protection lets the process write.
+pub(in super::super) fn writable(to: &str) -> bool {
+    to.starts_with("rw")
+}
+
+/// What is to be said of pages with this protection.
+fn barred(to: &'static str, line: u64, thread: usize) -> Option<(&'static str, By)> {
+    (!writable(to)).then_some((to, (line, thread)))
 }

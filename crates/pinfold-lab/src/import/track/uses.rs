@@ -3,10 +3,11 @@
 use super::super::files::Object;
 use super::super::gap::Gap;
 use super::super::log::{Seed, Taker, What};
-use super::super::space::{Kind, PAGE, Piece, Range, pages};
+use super::super::space::{By, Kind, PAGE, Piece, Range, Said, pages};
 use super::super::value::Value;
 use super::buffers::{Buffer, clip, is_shown, plain, vector};
 use super::descriptors::DEVICES;
+use super::memory::HUGE;
 use super::{Call, MOST_OPS, MOST_SEEDS, Tracker};
 
 /// The most parts of a vector, and pieces of memory, that one use has.
@@ -264,6 +265,7 @@ impl Tracker {
                 self.take(thread, call, taker, &buffers);
             }
             Some(Object::Device(taker)) => self.undriven(taker),
+            Some(Object::ClearRefs(of)) if !reads => self.clear_refs(thread, call, of),
             Some(Object::Pipe) if reads => {
                 let done = self.files.drain(table, fd, call.result);
                 self.end(thread, call.line, done);
@@ -387,7 +389,7 @@ impl Tracker {
             ranges: Vec::new(),
             partial: Vec::new(),
             kind: Kind::Unseen,
-            dontfork: false,
+            apart: false,
             root: living.root,
             owner,
             line: call.line,
@@ -398,9 +400,9 @@ impl Tracker {
         if buffers.len() > MOST_PARTS {
             self.leave("parts of vectors beyond the first eight", Gap::Dropped);
         }
-        let mut advice = Vec::new();
+        let mut said = Vec::new();
         for buffer in buffers.iter().take(MOST_PARTS) {
-            self.part(&living, buffer, &mut seed, &mut advice);
+            self.part(&living, buffer, &mut seed, &mut said);
         }
         if seed.ranges.is_empty() {
             if seed.bytes > 0 {
@@ -416,8 +418,8 @@ impl Tracker {
         let caller = self.living.get(&thread).map_or(living.root, |living| living.root);
         let number = self.seed(thread, seed)?;
         self.check_room(owner);
-        for (line, by, range) in advice {
-            self.op(line, by, living.root, What::Advise(range, "dontfork"));
+        for ((line, by), what) in said {
+            self.op(line, by, living.root, what);
         }
         self.op(call.line, thread, caller, What::Take(number));
         if taker.stays() {
@@ -432,7 +434,7 @@ impl Tracker {
         living: &super::Living,
         buffer: &Buffer,
         seed: &mut Seed,
-        advice: &mut Vec<(u64, usize, Range)>,
+        said: &mut Vec<(By, What)>,
     ) {
         let Some(space) = self.spaces.get_mut(&living.space) else { return };
         let area = match buffer.address {
@@ -464,17 +466,19 @@ impl Tracker {
                 break;
             }
             seed.kind = if seed.ranges.is_empty() { piece.kind } else { seed.kind };
-            seed.dontfork |= piece.dontfork.is_some();
+            seed.apart |= piece.said.is_apart();
             if !start.is_multiple_of(PAGE) && at == 0 {
                 seed.partial.push(range.from);
             }
             if !end.is_multiple_of(PAGE) && piece.end == area.1 {
                 seed.partial.push(range.to - 1);
             }
-            if let Some((line, by)) = piece.dontfork
-                && !self.log.seeds.iter().any(|old| old.ranges.iter().any(|old| old.meets(&range)))
-            {
-                advice.push((line, by, range));
+            if piece.said.hugepage.is_some() {
+                self.log.left.add(HUGE, 1, Gap::Untold);
+            }
+            // What was said since a seed had the pages is kept already.
+            if !self.log.seeds.iter().any(|old| old.ranges.iter().any(|old| old.meets(&range))) {
+                said.extend(before(&piece.said, range, seed.taker));
             }
             seed.ranges.push(range);
         }
@@ -517,4 +521,15 @@ impl Tracker {
         self.log.seeds.push(seed);
         Some(self.log.seeds.len() - 1)
     }
+}
+
+/// What was said of pages before something takes them, as calls. That the process may not write
+/// them matters to stores: what is going to write them itself has said already that it may.
+fn before(said: &Said, range: Range, taker: Taker) -> Vec<(By, What)> {
+    let advice = |by: Option<By>, word| by.map(|by| (by, What::Advise(range, word)));
+    let protected = said.protection.filter(|_| taker.only_reads());
+    let protected = protected.map(|(to, by)| (by, What::Protect(range, to)));
+    let parts =
+        [advice(said.dontfork, "dontfork"), advice(said.wipeonfork, "wipeonfork"), protected];
+    parts.into_iter().flatten().collect()
 }

@@ -4,6 +4,7 @@ use super::super::answer::Takes;
 use super::super::log::{Op, Taker, What};
 use super::super::plan::makes;
 use super::super::space::Range;
+use super::super::track::writable;
 use super::Writer;
 use std::collections::BTreeSet;
 
@@ -30,6 +31,76 @@ impl Writer<'_> {
         self.last.insert(key, (said, thread, others || !hazard.is_empty()));
     }
 
+    /// Stores that nobody recorded, where the process may store: each once.
+    fn assume(&mut self, thread: usize, prefix: &str, why: &str, stores: Vec<(String, usize)>) {
+        let mut fresh = BTreeSet::new();
+        let may = |store: &(String, usize)| {
+            !self.barred.contains(&(thread, store.0.clone())) && fresh.insert(store.clone())
+        };
+        let stores: Vec<(String, usize)> = stores.into_iter().filter(may).collect();
+        if stores.is_empty() {
+            return;
+        }
+        self.comment(&format!("assumed: {why}"));
+        for (page, word) in stores {
+            self.store(thread, prefix, &page, word);
+        }
+    }
+
+    /// The stores that follow a call after which a store may do something else than before it: the
+    /// program may store at any time, and one store after each such call finds what many would.
+    /// They go to pages of `range`, or to all.
+    ///
+    /// What something holds is written. What direct I/O uses is not, but what lies beside it in its
+    /// page. What is sent is left as it is. What this lane takes only later has nothing to fear
+    /// yet; what the child `made` by the call takes is taken after these stores.
+    fn go_on(
+        &mut self,
+        thread: usize,
+        line: u64,
+        range: Option<&Range>,
+        made: Option<usize>,
+        prefix: &str,
+    ) {
+        let (log, plan) = (self.log, self.plan);
+        let mut stored = BTreeSet::new();
+        for number in &plan.seeds {
+            let seed = &log.seeds[*number];
+            let own = self.process(thread) == self.owner(seed);
+            let (stays, taker) = (seed.taker.stays(), self.taker(*number));
+            let idle = match stays {
+                true => {
+                    self.over.contains(number)
+                        || seed.taker.sends() && own
+                        || taker == thread && seed.line > line
+                }
+                // Between two calls of its own a thread has no direct I/O under way.
+                false => made == Some(taker) || made.is_none() && taker == thread,
+            };
+            if idle {
+                continue;
+            }
+            let mut pages = self.seed_pages(seed);
+            if let Some(range) = range {
+                let changed = self.pages(range);
+                pages.retain(|page| changed.contains(page));
+            }
+            let stores: Vec<(String, usize)> = match stays {
+                true => pages.into_iter().map(|(page, _)| (page, 0)).collect(),
+                false => {
+                    pages.into_iter().filter(|(_, part)| *part).map(|(page, _)| (page, 1)).collect()
+                }
+            };
+            let fresh = stores.into_iter().filter(|store| stored.insert(store.clone())).collect();
+            let why = match (stays, own) {
+                (false, _) => "what lies beside the buffer in its page is written",
+                (true, true) => "the owner goes on writing the buffer",
+                (true, false) => "the process goes on writing what its child passed on",
+            };
+            self.assume(thread, prefix, why, fresh);
+        }
+    }
+
     /// A call as a step, with what is assumed around it.
     pub(super) fn step(&mut self, thread: usize, op: &Op, prefix: &str) {
         let (log, at) = (self.log, op.line);
@@ -37,12 +108,10 @@ impl Writer<'_> {
             What::Take(seed) => self.take(thread, *seed, prefix),
             What::Release(seed) => self.release(*seed, prefix),
             What::Again(seed) => {
-                self.comment(&format!(
-                    "assumed: line {at} uses the buffer again, so it was filled again"
-                ));
-                for (page, _) in self.seed_pages(&log.seeds[*seed]) {
-                    self.store(thread, prefix, &page, 0);
-                }
+                let why = format!("line {at} uses the buffer again, so it was filled again");
+                let pages = self.seed_pages(&log.seeds[*seed]);
+                let stores = pages.into_iter().map(|(page, _)| (page, 0)).collect();
+                self.assume(thread, prefix, &why, stores);
             }
             What::Store(range) => {
                 self.comment(&format!("line {at} stores into the buffer"));
@@ -80,8 +149,27 @@ impl Writer<'_> {
                 for page in self.runs(&self.pages(range)) {
                     self.line(&format!("{prefix}protect {page} {to}"));
                 }
+                for (page, _) in self.pages(range) {
+                    match writable(to) {
+                        true => self.barred.remove(&(thread, page)),
+                        false => self.barred.insert((thread, page)),
+                    };
+                }
+                self.go_on(thread, at, Some(range), None, prefix);
             }
             What::Advise(range, advice) => self.advise(thread, op, range, advice, prefix),
+            What::Pageout(range) => {
+                self.comment(&format!("line {at}"));
+                for page in self.runs(&self.pages(range)) {
+                    self.line(&format!("{prefix}pageout {page}"));
+                }
+                self.go_on(thread, at, Some(range), None, prefix);
+            }
+            What::ClearRefs => {
+                self.comment(&format!("line {at} writes to clear_refs"));
+                self.line(&format!("{prefix}clear-refs"));
+                self.go_on(thread, at, None, None, prefix);
+            }
             What::Move(range) => self.moved(thread, op, range, prefix),
         }
     }
@@ -94,54 +182,39 @@ impl Writer<'_> {
         let pid = log.threads[child].pid;
         self.comment(&format!("line {} makes process {pid}{lives}", op.line));
         self.line(&format!("{prefix}{verb} {name}"));
-        self.inherit(thread, &name, verb);
-        let mut stored = BTreeSet::new();
-        for number in &plan.seeds {
-            let seed = &log.seeds[*number];
-            // What a child does comes after the fork that made it.
-            let after = !seed.taker.stays() && self.taker(*number) == child;
-            if after || self.over.contains(number) && seed.taker.stays() {
-                continue;
-            }
-            let own = self.process(thread) == self.owner(seed);
-            let pages = self.seed_pages(seed);
-            let stores: Vec<(String, usize)> = if !seed.taker.stays() {
-                let parts = pages.into_iter().filter(|(_, partial)| *partial);
-                parts.map(|(page, _)| (page, 1)).collect()
-            } else if seed.taker.sends() && own {
-                Vec::new()
-            } else {
-                pages.into_iter().map(|(page, _)| (page, 0)).collect()
-            };
-            let mut fresh = |store: &(String, usize)| stored.insert(store.clone());
-            let stores: Vec<(String, usize)> =
-                stores.into_iter().filter(|store| fresh(store)).collect();
-            if stores.is_empty() {
-                continue;
-            }
-            self.comment(match (seed.taker.stays(), own) {
-                (false, _) => "assumed: what lies beside the buffer in its page is written",
-                (true, true) => "assumed: the owner goes on writing the buffer",
-                (true, false) => "assumed: the process goes on writing what its child passed on",
-            });
-            for (page, word) in stores {
-                self.store(thread, prefix, &page, word);
-            }
-        }
+        self.inherit(thread, child, &name, verb);
+        self.go_on(thread, op.line, None, Some(child), prefix);
     }
 
-    /// A child finds what its parent had stored.
-    fn inherit(&mut self, thread: usize, child: &str, verb: &str) {
+    /// A child finds what its parent had stored, but for what it gets no more than zeros of, and
+    /// may do what its parent may.
+    fn inherit(&mut self, thread: usize, made: usize, child: &str, verb: &str) {
         let parent = self.process(thread);
         let own = self.last.iter().filter(|((process, _), _)| *process == parent);
         let several = verb != "fork";
         let copies: Vec<_> = own
             .map(|((_, page), (word, _, others))| {
                 let key = (child.to_owned(), page.clone());
-                (key, (word.clone(), usize::MAX, *others || several))
+                let whole = page.split('.').next().unwrap_or(page);
+                let zeroed = !several && self.wiped.contains(&(parent.clone(), whole.to_owned()));
+                (key, (word.clone(), usize::MAX, *others || several || zeroed))
             })
             .collect();
         self.last.extend(copies);
+        let barred: Vec<String> = self
+            .barred
+            .iter()
+            .filter(|(by, _)| *by == thread)
+            .map(|(_, page)| page.clone())
+            .collect();
+        self.barred.extend(barred.into_iter().map(|page| (made, page)));
+        let wiped: Vec<String> = self
+            .wiped
+            .iter()
+            .filter(|(of, _)| *of == parent)
+            .map(|(_, page)| page.clone())
+            .collect();
+        self.wiped.extend(wiped.into_iter().map(|page| (child.to_owned(), page)));
     }
 
     /// The thread that took a seed.
@@ -177,28 +250,27 @@ impl Writer<'_> {
         for page in self.runs(&pages) {
             self.line(&format!("{prefix}advise {page} {advice}"));
         }
-        let held =
-            self.held.values().flatten().any(|(_, of)| pages.iter().any(|(page, _)| page == of));
-        if held && matches!(advice, "dontneed" | "free") {
-            self.comment("assumed: the owner uses the memory again");
-            for (page, _) in pages {
-                self.store(thread, prefix, &page, 0);
-            }
+        for (page, _) in pages {
+            let key = (self.process(thread), page);
+            match advice {
+                "wipeonfork" => self.wiped.insert(key),
+                "keeponfork" => self.wiped.remove(&key),
+                _ => false,
+            };
+        }
+        if matches!(advice, "dontneed" | "free" | "cold") {
+            self.go_on(thread, op.line, Some(range), None, prefix);
         }
     }
 
     fn moved(&mut self, thread: usize, op: &Op, range: &Range, prefix: &str) {
-        let pages = self.pages(range);
         let area = self.plan.areas.iter().find(|area| area.mapping == range.mapping);
         let (Some(area), Some(target)) = (area, TARGETS.get(self.moves)) else { return };
         self.moves += 1;
         self.comment(&format!("line {}: to another place, all of it", op.line));
         let name = self.area_name(area);
         self.line(&format!("{prefix}remap {name} at {target}"));
-        self.comment("assumed: the owner goes on writing the buffer");
-        for (page, _) in pages {
-            self.store(thread, prefix, &page, 0);
-        }
+        self.go_on(thread, op.line, Some(range), None, prefix);
     }
 
     /// Pages that follow each other, as ranges.
