@@ -369,6 +369,14 @@ const SERIES: &[Series] = &[
     },
     Series { name: "6.8.y", base: release("6.8"), read: None, findings: &[] },
     Series {
+        name: "6.10.y",
+        base: release("6.10"),
+        read: None,
+        findings: findings! {
+            NumaFault::IsolateUnderLock 4 Found "ee86814b0562, reviewed, facts 0.4; its point: M";
+        },
+    },
+    Series {
         name: "6.12.y",
         base: release("6.12"),
         read: Some(117),

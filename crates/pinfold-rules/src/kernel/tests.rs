@@ -136,6 +136,8 @@ fn a_backport_is_there_from_its_point_on() {
     }
     assert_eq!(kernel("6.0.12").rules().get("collapse-sync"), Ok("flush"));
     assert_eq!(kernel("6.0.13").rules().get("collapse-sync"), Ok("interrupt"));
+    assert_eq!(kernel("6.10.3").rules().get("numa-fault"), Ok("migrate-first"));
+    assert_eq!(kernel("6.10.4").rules().get("numa-fault"), Ok("isolate-under-lock"));
     let rules = kernel("5.10.262").rules().to_string();
     assert_eq!(
         rules,
