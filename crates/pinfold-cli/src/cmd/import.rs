@@ -211,9 +211,7 @@ fn ask(
             let doubts = unknown.as_ref().map_or_else(Vec::new, |unknown| unknown.section(look));
             let drawn = match &kept {
                 Kept::No => report::draw_alone(&found, doubts, look),
-                Kept::Scenario(place) => {
-                    report::draw_doubted(&found, place.as_ref(), doubts, look)
-                }
+                Kept::Scenario(place) => report::draw_doubted(&found, place.as_ref(), doubts, look),
             };
             let summary = summary(set, &found, absent, &eras, made);
             console.print(&format!("{drawn}\n{summary}"))?;

@@ -101,7 +101,7 @@ impl Tracker {
         }
         let number = self.log.threads.len();
         let Thread { pid, process, .. } = self.log.threads[thread];
-        self.log.threads.push(Thread { pid, parent: Some(thread), process });
+        self.log.threads.push(Thread { pid, parent: Some(thread), process, visits: false });
         let begins = self.log.ops.len();
         self.op(call.line, thread, living.root, What::Thread(number));
         let under_way = call.result;
