@@ -258,7 +258,7 @@ const SERIES: &[Series] = &[
             HeadRecheck::Again 50 Read "c24d37322548, facts 0.1; its point: M";
             ForkPin::Copy 0 Read "facts 2.3";
             ForkRace::SeqCount 4 Read "57efa1fe5957, facts 2.5; its point: M";
-            NumaSkip::RefCount 102 Found "80d47f5de5e3, CVE-2022-48797, read in 262, facts 4.2";
+            NumaSkip::RefCount 102 Found "80d47f5de5e3, CVE-2022-48797, facts 4.2";
             NumaFault::RestoreFirst 0 Read "facts 4.4";
             ThpNuma::Alone 0 Read "facts 4.4";
             ForceWrite::DirtyCow 0 Read "facts 3.4";
