@@ -3,12 +3,11 @@
 //! Protocol: when all threads have ended, one more looks at everything once more, has all processes
 //! exit, and tells what is left ([`Ended::close`]). It is watched as the others were.
 
-use super::board::Board;
+use super::board::{Board, NODES};
 use super::crew::{Crew, Watched};
 use super::desk::{Hung, Tally};
-use super::world::zones;
 use crate::report::Verdict;
-use pinfold::{Bug, Memory, SwapId, ZoneInfo};
+use pinfold::{Bug, Memory, NodeId, SwapId, ZoneInfo};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -16,6 +15,11 @@ use std::time::Duration;
 pub(crate) fn slots_in_use(memory: &Memory<Board>, swap: Option<SwapId>) -> u64 {
     let usage = swap.and_then(|swap| memory.swap_usage(swap));
     usage.map_or(0, |usage| usage.slots - usage.free)
+}
+
+/// How all zones of the machine stand.
+pub(super) fn zones(memory: &Memory<Board>) -> Vec<ZoneInfo> {
+    (0..NODES).flat_map(|node| memory.frames().zones(NodeId(node))).collect()
 }
 
 /// What is left when every process is gone.

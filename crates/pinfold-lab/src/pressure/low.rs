@@ -3,7 +3,7 @@
 
 use super::board::{Board, LOW_END};
 use super::desk::Trouble;
-use super::worker::Worker;
+use super::worker::{LowRun, Worker};
 use super::world::World;
 use pinfold::{NewFrames, NodeId, Pfn, Placement, Zone};
 
@@ -12,14 +12,6 @@ const ORDERS: u64 = 3;
 
 /// Words of a frame that the device writes: at both ends.
 const WRITTEN: [usize; 2] = [0, 511];
-
-/// A run that a device has.
-pub(super) struct LowRun {
-    first: Pfn,
-    frames: u64,
-    /// What the device has written there.
-    stamp: u64,
-}
 
 impl LowRun {
     fn pfns(&self) -> impl Iterator<Item = Pfn> + use<> {

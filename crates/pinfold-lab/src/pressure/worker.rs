@@ -3,10 +3,9 @@
 use super::board::{Board, Space};
 use super::desk::{Desk, Kind};
 use super::dice::Dice;
-use super::low::LowRun;
 use super::stamp::{By, Known, Lane};
 use super::world::{Seat, World};
-use pinfold::{Pins, VirtRange};
+use pinfold::{Pfn, Pins, VirtRange};
 use std::sync::Arc;
 
 /// A process that is this thread's alone, and what it must find there.
@@ -26,6 +25,14 @@ pub(super) struct Held {
     /// What the device wrote last into each.
     pub(super) written: Vec<u64>,
     pub(super) pins: Pins<Board>,
+}
+
+/// A run of frames that a device has for itself.
+pub(super) struct LowRun {
+    pub(super) first: Pfn,
+    pub(super) frames: u64,
+    /// What the device has written there.
+    pub(super) stamp: u64,
 }
 
 /// One thread.

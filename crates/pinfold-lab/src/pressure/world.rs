@@ -9,7 +9,7 @@ use super::board::{Board, LOW_END, NODES, Space, locked, sit_at};
 use super::crew::Stop;
 use super::desk::{Desk, Kind, Trouble};
 use super::drive::{Drive, Gauge, Medium};
-use super::ended::slots_in_use;
+use super::ended::{slots_in_use, zones};
 use super::plan::{Plan, PressureError, SwapMedium};
 use super::stamp::{By, Known, Lane};
 use pinfold::stores::MemoryStore;
@@ -106,11 +106,6 @@ fn tuning(plan: &Plan) -> Tuning {
     let (swap_readahead, lru_batch) = (READAHEAD, LRU_BATCH);
     let lowmem_reserve = if plan.low > 0 { RESERVE } else { LowmemReserve::default() };
     Tuning { lru_batch, swap_readahead, watermarks, lowmem_reserve, ..Tuning::default() }
-}
-
-/// How all zones of the machine stand.
-pub(super) fn zones(memory: &Memory<Board>) -> Vec<ZoneInfo> {
-    (0..NODES).flat_map(|node| memory.frames().zones(NodeId(node))).collect()
 }
 
 fn refused(why: impl fmt::Display) -> PressureError {
