@@ -43,7 +43,11 @@ impl<P: Platform> Space<P> {
     ) -> Result<Fault, FaultError> {
         let (mem, mut was_out) = (self.mem(), false);
         let (pfn, locked) = match mem.find_swapped(entry) {
-            Found::Gone => return Ok(Fault::Spurious),
+            Found::Gone => {
+                // Who has given the last share up replaces the entry before he unlocks the table.
+                drop(leaf.lock());
+                return Ok(Fault::Spurious);
+            }
             Found::Past(past) => return self.swapped_past(request, leaf, (orig, entry), past),
             Found::Claimed(seen) => {
                 mem.tell(self.id(), request.page, EventKind::WaitSwapClaim(entry));
