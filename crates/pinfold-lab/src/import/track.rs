@@ -19,10 +19,9 @@ mod uses;
 use super::files::Files;
 use super::gap::Gap;
 use super::log::{Log, Op, Thread, What};
+use super::pending::{Requests, Segment};
 use super::space::{Range, Space};
 use super::value::Value;
-use requests::Requests;
-use segments::Segment;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most uses of memory that are told apart.
