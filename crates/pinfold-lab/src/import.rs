@@ -20,6 +20,7 @@ mod files;
 mod gap;
 mod line;
 mod log;
+mod pending;
 mod plan;
 mod read;
 mod space;

@@ -23,10 +23,9 @@ pub(super) use memory::writable;
 use super::files::Files;
 use super::gap::Gap;
 use super::log::{Log, Op, Thread, What};
+use super::pending::{Requests, Segment};
 use super::space::{Range, Space};
 use super::value::Value;
-use requests::Requests;
-use segments::Segment;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most uses of memory that are told apart.

@@ -9,23 +9,13 @@
 use super::super::files::Object;
 use super::super::gap::Gap;
 use super::super::log::{Taker, Thread, What};
+use super::super::pending::Requests;
 use super::super::value::Value;
 use super::buffers::{Buffer, vector};
 use super::{Call, Tracker};
 
 /// The most contexts with requests under way that are followed.
 const MOST_CONTEXTS: usize = 64;
-
-/// Requests of a context that are under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Requests {
-    /// How many; those that move no memory count, too.
-    under_way: u64,
-    /// The thread that stands for them, who submitted the first, and the place of what made it.
-    thread: usize,
-    by: usize,
-    begins: usize,
-}
 
 /// What a request asks for.
 enum Asked {

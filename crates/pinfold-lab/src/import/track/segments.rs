@@ -4,17 +4,9 @@
 //! are the same.
 
 use super::super::gap::Gap;
+use super::super::pending::Segment;
 use super::super::space::{Kind, Piece, pages};
 use super::{Call, MOST_OPS, Tracker};
-
-/// A segment of shared memory.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
-    bytes: u64,
-    mapping: u32,
-    /// The page at which it was attached first, if it was.
-    first: Option<u64>,
-}
 
 impl Tracker {
     /// shmget: a segment's number and length.
