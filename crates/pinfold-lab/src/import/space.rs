@@ -65,6 +65,11 @@ impl Said {
     }
 }
 
+/// Whether a protection, by the language's word, lets the process write.
+pub(super) fn writable(to: &str) -> bool {
+    to.starts_with("rw")
+}
+
 /// A part of a mapping, all alike.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {

@@ -18,7 +18,6 @@ mod uses;
 
 #[cfg(test)]
 pub(super) use memory::ADVICE;
-pub(super) use memory::writable;
 
 use super::files::Files;
 use super::gap::Gap;

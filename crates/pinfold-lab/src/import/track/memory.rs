@@ -2,7 +2,7 @@
 
 use super::super::gap::Gap;
 use super::super::log::{Thread, What};
-use super::super::space::{By, Kind, PAGE, Piece, Range, Said, pages};
+use super::super::space::{By, Kind, PAGE, Piece, Range, Said, pages, writable};
 use super::super::value::Value;
 use super::{Call, Tracker};
 
@@ -310,11 +310,6 @@ fn protection(call: &Call<'_>) -> &'static str {
         (_, false, true) => "rx",
         (false, false, false) => "none",
     }
-}
-
-/// Whether a protection lets the process write.
-pub(in super::super) fn writable(to: &str) -> bool {
-    to.starts_with("rw")
 }
 
 /// What is to be said of pages with this protection.

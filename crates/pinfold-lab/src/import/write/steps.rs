@@ -3,8 +3,7 @@
 use super::super::answer::Takes;
 use super::super::log::{Op, Taker, What};
 use super::super::plan::makes;
-use super::super::space::Range;
-use super::super::track::writable;
+use super::super::space::{Range, writable};
 use super::Writer;
 use std::collections::BTreeSet;
 
