@@ -43,6 +43,8 @@ impl<P: Platform> AddressSpace<P> {
     /// When nothing of the range is mapped (holes are passed over), when part of it is registered
     /// with another userfaultfd or cannot be registered so, and when an area must be split, and the
     /// heap is exhausted or the limit on areas reached: nothing has changed then.
+    ///
+    /// [`FaultError::Userfault`]: crate::FaultError::Userfault
     pub fn uffd_register(
         &self,
         range: VirtRange,
