@@ -428,8 +428,8 @@ impl<P: Platform> Memory<P> {
 impl<P: Platform> Memory<P> {
     /// Where the page is that a swap entry names, for one who wants it.
     pub(crate) fn find_swapped(&self, entry: Swap) -> Found {
-        let (slot, table) = (Slot::of(entry), self.swap_table());
-        let mut slots = table.slots(slot.device);
+        let slot = Slot::of(entry);
+        let mut slots = self.swap_table().slots(slot.device);
         match slots.page(slot.number) {
             Some(pfn) => {
                 self.get(pfn, 1);
@@ -440,32 +440,34 @@ impl<P: Platform> Memory<P> {
                 Found::Page(pfn)
             }
             None if slots.is_off() || slots.users(slot.number) == 0 => Found::Gone,
-            // Whoever ends the claim does so under the slots' lock, and then counts.
-            None if slots.is_claimed(slot.number) => Found::Claimed(table.ended().seen()),
-            None => self.claim_past(&mut slots, slot.number).map_or_else(
-                || {
-                    slots.hold(slot.number);
-                    Found::Device
-                },
-                Found::Past,
-            ),
+            // Of no other is a page read past the swap cache, or claimed.
+            None if slots.device().answers_at_once() => self.find_past(&mut slots, slot.number),
+            None => {
+                slots.hold(slot.number);
+                Found::Device
+            }
         }
     }
 
-    /// Has the caller read the page of a slot, which is on the device alone, past the swap cache,
-    /// if he may.
-    fn claim_past(&self, slots: &mut Slots, slot: u64) -> Option<Past> {
-        // No rule is asked about other devices.
-        if !slots.device().answers_at_once() {
-            return None;
+    /// Where the page of a slot is that is on a device alone which answers at once: past the swap
+    /// cache for the caller, if he may.
+    #[cold]
+    #[inline(never)]
+    fn find_past(&self, slots: &mut Slots, slot: u64) -> Found {
+        // Whoever ends a claim does so under the slots' lock, and then counts.
+        if slots.is_claimed(slot) {
+            return Found::Claimed(self.swap_table().ended().seen());
         }
         let claim = match reads_into(self.rule(), slots.users(slot)) {
             ReadsInto::OwnPage => Claim::None,
             ReadsInto::OwnPageAlone if slots.claim(slot) => Claim::Slot,
-            ReadsInto::OwnPageAlone | ReadsInto::Cache => return None,
+            ReadsInto::OwnPageAlone | ReadsInto::Cache => {
+                slots.hold(slot);
+                return Found::Device;
+            }
         };
         let known = Known { shadow: slots.shadow(slot), keeper: slots.keeper(slot) };
-        Some(Past { known, claim })
+        Found::Past(Past { known, claim })
     }
 
     /// Waits for the claim of a slot to end, which [`Found::Claimed`] told of.

@@ -293,6 +293,7 @@ impl<P: Platform> Space<P> {
 }
 
 /// What an access wants of a page that comes back.
+#[inline]
 pub(super) fn wanted(want: Want) -> SwapInFor {
     match want {
         Want::Write => SwapInFor::Write,
@@ -301,6 +302,7 @@ pub(super) fn wanted(want: Want) -> SwapInFor {
 }
 
 /// What there is to tell of a page that was mapped in place of a swap entry.
+#[inline]
 pub(super) fn mapped_event(pfn: Pfn, verdict: SwapInVerdict) -> EventKind {
     match verdict {
         SwapInVerdict::Own(why) => EventKind::SwapOwned { pfn, why },
