@@ -33,6 +33,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// After how many executions a search ends of which nothing is expected.
+const BRIEF_EXECUTIONS: u64 = 1_000;
+
 #[cfg(test)]
 mod tests;
 
@@ -77,7 +80,8 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
         }
         None => Telling::Verdicts,
     };
-    let found = search(&scenarios, &sets, (&options, &telling), jobs(args), console)?;
+    let wanted = expected.as_ref().map(|(table, _)| table);
+    let found = search(&scenarios, &sets, (&options, &telling, wanted), jobs(args), console)?;
     let mended: Duration = found.iter().map(|cell| cell.mended).sum();
     let (reports, runs): (Vec<Report>, Vec<Option<Run>>) =
         found.into_iter().map(|cell| (cell.report, cell.run)).unzip();
@@ -210,6 +214,14 @@ fn execution(loaded: &Loaded, set: &RuleSet, options: &CheckOptions) -> Option<R
     Some(told)
 }
 
+/// How cells are searched of which nothing is expected, where others are compared with a table.
+fn briefly(options: &CheckOptions) -> CheckOptions {
+    let mut brief = options.clone();
+    let most = &mut brief.config.max_executions;
+    *most = Some(most.map_or(BRIEF_EXECUTIONS, |most| most.min(BRIEF_EXECUTIONS)));
+    brief
+}
+
 /// The answers of each scenario, none of which is asked for yet.
 fn asked<'a>(scenarios: &'a [Loaded], options: &'a CheckOptions) -> Vec<Answers<'a>> {
     scenarios.iter().map(|one| Answers::new(&one.scenario, &one.path, options)).collect()
@@ -220,7 +232,7 @@ fn asked<'a>(scenarios: &'a [Loaded], options: &'a CheckOptions) -> Vec<Answers<
 fn search(
     scenarios: &[Loaded],
     sets: &[RuleSet],
-    (options, telling): (&CheckOptions, &Telling),
+    (options, telling, expected): (&CheckOptions, &Telling, Option<&Expected>),
     jobs: usize,
     console: &Console,
 ) -> Result<Vec<Found>, Failure> {
@@ -228,6 +240,8 @@ fn search(
     let mut reports: Vec<(usize, Found)> = Vec::with_capacity(total);
     let mut meter = Meter::new();
     let answers = asked(scenarios, options);
+    let brief = briefly(options);
+    let unexpected = asked(scenarios, &brief);
     let saving = match telling {
         Telling::Verdicts => Vec::new(),
         Telling::Executions(options) => asked(scenarios, options),
@@ -236,6 +250,9 @@ fn search(
     let work = |worker: &Worker<(usize, Found)>, task: usize| {
         let (row, column) = (task % scenarios.len(), task / scenarios.len());
         let rules = &sets[column].rules;
+        let name = &scenarios[row].scenario.name.value;
+        let compared = expected.is_none_or(|table| table.cell(name, rules).is_some());
+        let answers = if compared { &answers } else { &unexpected };
         let report = answers[row].under(rules, &mut |_| {});
         let saving = saving.get(row).filter(|_| report.verdict == Verdict::Fail);
         let run = saving.and_then(|_| execution(&scenarios[row], &sets[column], options));
