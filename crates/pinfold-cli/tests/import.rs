@@ -200,6 +200,24 @@ fn the_commands_under_next_run() {
 }
 
 #[test]
+fn a_scenario_of_another_recording_is_not_replaced() {
+    let (directory, file) = on("5.4.0-43-generic");
+    let ask = |more: &[&str]| {
+        let asked = [&["import", "strace", &file, "--check"], more].concat();
+        pinfold_in(&directory, &asked).2
+    };
+    fs::create_dir_all(directory.join("target/pinfold/p-2.pf")).unwrap();
+    fs::write(directory.join("target/pinfold/p.pf"), "another").unwrap();
+    let said = ask(&[]);
+    assert!(said.contains("target/pinfold/p-3.pf: its name is another one's already"), "{said}");
+    assert_eq!(fs::read_to_string(directory.join("target/pinfold/p.pf")).unwrap(), "another");
+    // The same text is in one file, however often it is asked for.
+    assert!(ask(&[]).contains("p-3.pf"));
+    assert!(!directory.join("target/pinfold/p-4.pf").exists());
+    assert!(!ask(&["--save", "kept"]).contains("another one's"));
+}
+
+#[test]
 fn a_kernel_without_the_calls_is_no_pass() {
     let (directory, file) = on("4.18.0-553.el8_10.x86_64");
     let (code, out, _) = pinfold_in(&directory, &["import", "strace", &file, "--check"]);
@@ -207,6 +225,10 @@ fn a_kernel_without_the_calls_is_no_pass() {
     assert!(out.starts_with("SKIP ") && !out.contains("PASS"), "{out}");
     assert!(out.contains("because: these rules have no io-uring-buffers"), "{out}");
     assert!(out.contains("does not have the calls of the recording"), "{out}");
+    // What was not asked is in no doubt.
+    assert!(!out.contains("DOUBT"), "{out}");
+    let asked = ["import", "strace", &file, "--check", "--format", "json"];
+    assert!(!pinfold_in(&directory, &asked).1.contains("\"guesses\""));
 }
 
 #[test]

@@ -70,6 +70,19 @@ fn a_step_that_a_vendor_may_have_is_skipped_with_that_remedy() {
     assert!(told.contains("`--rules el8,interfaces=pin-user-pages` asks as if it had"), "{told}");
 }
 
+/// Searches that did not end say nothing, whether the first did or not.
+#[test]
+fn what_was_not_decided_is_not_said_to_change_nothing() {
+    let (told, _, code) = pinfold(&check("delay-all-rmap-reuse", "el9"));
+    assert_eq!(code, Some(0), "{told}");
+    let expected = "none of those whose search ended changes this verdict alone 1 search of other \
+                    variants ended at a bound: nothing broke yet";
+    assert!(told.contains(expected), "{told}");
+    let (told, _, code) = pinfold(&check("munlock-delayed", "el9"));
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("DOUBT guessed of el9: 43 switches 57 searches"), "{told}");
+}
+
 #[test]
 fn what_is_known_is_in_no_doubt() {
     for rules in ["5.14", "pinfold", "latest", "5.14,numa-skip=ref-count"] {
@@ -123,6 +136,15 @@ fn rules_and_calls_are_documents_too() {
     assert_eq!(list["switches"][0]["name"], "pte-cow");
     let one = json(&["rules", "el9"]);
     assert_eq!(one["kernel"]["series"], "el9");
+    for (name, known) in [
+        ("el9", "newest"),
+        ("5.15.133", "exact"),
+        ("5.14.21-150500.55.19-default", "at-least"),
+        ("6.1.0-3-amd64", "between"),
+        ("5.15.0-1051-aws", "unknown"),
+    ] {
+        assert_eq!(json(&["rules", name])["kernel"]["known"], known, "{name}");
+    }
     let numa = one["variants"].as_array().unwrap();
     let numa = numa.iter().find(|row| row["switch"] == "numa-skip").unwrap();
     assert_eq!((&numa["standing"], &numa["from"]), (&"guess".into(), &"5.17".into()));

@@ -38,9 +38,9 @@ pub enum Point {
     /// At least this point release, and nobody says how much more: the name has a package number
     /// beyond the last that is known, or is that of a vendor who keeps the number.
     AtLeast(u16, Evidence),
-    /// The name has a package number that lies between two that are known.
+    /// The name has a package number that lies between two that are known, or before the first.
     Between {
-        /// What the lower package holds: the kernel has this at least.
+        /// What the lower package holds, or 0: the kernel has this at least.
         from: u16,
         /// What the higher one holds: the kernel has less.
         below: u16,
@@ -173,11 +173,17 @@ impl Kernel {
         let maker = maker(flavour);
         let ours = |known: &&Distribution| known.base == self.base && known.maker == maker;
         let Some(known) = Distribution::ALL.iter().find(ours) else { return self };
-        let held = if number < CLOUD_PACKAGES { known.point(number) } else { None };
-        let point = match (held, known.next(number)) {
-            (None, _) => Point::Unknown,
-            (Some((point, evidence)), None) => Point::AtLeast(point, evidence),
-            (Some((from, evidence)), Some(below)) => Point::Between { from, below, evidence },
+        let ours = number < CLOUD_PACKAGES;
+        let point = match (known.point(number), known.next(number)) {
+            (Some((point, evidence)), None) if ours => Point::AtLeast(point, evidence),
+            (Some((from, evidence)), Some(below)) if ours => {
+                Point::Between { from, below, evidence }
+            }
+            // Before the first package that is known: no less than the release.
+            (None, Some(below)) if ours => {
+                Point::Between { from: 0, below, evidence: Evidence::Found }
+            }
+            _ => Point::Unknown,
         };
         Self { distribution: Some(known), point, ..self }
     }
@@ -287,11 +293,14 @@ impl Kernel {
             let findings = self.findings().iter().filter(move |finding| {
                 finding.switch == switch && self.may_have_reached(finding.from)
             });
-            self.guesses(switch, later).chain(
-                findings.map(move |finding| {
-                    self.doubt(switch, finding.variant, Unknown::Open(finding))
-                }),
-            )
+            // A series may come back to what it had.
+            let mut seen = 1_u32 << (TABLE[switch as usize].get)(&self.rules());
+            let open = findings.filter_map(move |finding| {
+                let new = seen & (1 << finding.variant) == 0;
+                seen |= 1 << finding.variant;
+                new.then(|| self.doubt(switch, finding.variant, Unknown::Open(finding)))
+            });
+            self.guesses(switch, later).chain(open)
         })
     }
 

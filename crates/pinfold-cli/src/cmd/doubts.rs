@@ -48,7 +48,9 @@ pub(super) fn doubts(
     let options = mends::options(config.model, config.locks, EXECUTIONS, stop);
     let answers = Answers::new(scenario, path, &options);
     // What is asked for under its own rules: a switch that is not needs no search.
-    let base = answers.under(&set.rules, &mut |_| {});
+    answers.under(&set.rules, &mut |_| {});
+    // What a search decided: the switch and its variant.
+    let mut decided: Vec<(&str, &str)> = Vec::new();
     for doubt in all.iter().filter(matters) {
         if told.turns.iter().any(|turn| turn.switch == doubt.switch.name) {
             continue;
@@ -63,12 +65,19 @@ pub(super) fn doubts(
         }
         tell(doubt.switch.name, doubt.other.name);
         let report = answers.under(&rules, &mut |_| {});
+        if report.verdict == Verdict::Partial && stop.load(Ordering::Relaxed) {
+            told.interrupted = true;
+            break;
+        }
         told.tried += 1;
+        if !matches!(report.verdict, Verdict::Partial | Verdict::Error) {
+            decided.push((doubt.switch.name, doubt.other.name));
+        }
         let turned = match (found.verdict, report.verdict) {
             (Verdict::Skip, _) => !report.is_absent(),
-            (_, Verdict::Partial) => {
+            (own, Verdict::Partial) => {
                 // Not to the end, as the search under its own rules was not, says nothing.
-                told.undecided += u64::from(base.verdict != Verdict::Partial);
+                told.undecided += u64::from(own != Verdict::Partial);
                 false
             }
             (Verdict::Fail, now) => now == Verdict::Pass,
@@ -79,9 +88,17 @@ pub(super) fn doubts(
         }
     }
     let said = |name: &str| told.turns.iter().any(|turn| turn.switch == name);
+    // Of what was not decided nobody knows whether it turns anything.
+    let open = |name: &str| {
+        let left = |doubt: &Doubt| !decided.contains(&(doubt.switch.name, doubt.other.name));
+        all.iter().any(|doubt| doubt.switch.name == name && left(doubt))
+    };
     let mut kept: Vec<&'static str> = Vec::new();
     for doubt in all.iter().filter(|doubt| !blamed.is_empty() && matters(doubt)) {
-        if !said(doubt.switch.name) && !kept.contains(&doubt.switch.name) {
+        if !said(doubt.switch.name)
+            && !open(doubt.switch.name)
+            && !kept.contains(&doubt.switch.name)
+        {
             kept.push(doubt.switch.name);
         }
     }

@@ -182,21 +182,23 @@ fn ask(
     let loaded = find::parse(source, console.error_style())?;
     meter.show(|| format!("{} under {}", loaded.scenario.name.as_str(), set.name));
     let mut found = pinfold_lab::check(&loaded.scenario, &path, &set.rules, &options, &mut |_| {});
-    let about = (&loaded.scenario, path.as_str());
-    let unknown =
+    let absent = !made.absent.is_empty();
+    let unknown = if absent {
+        // The scenario lacks what was not asked: no doubt is about that.
+        skip(&mut found, &made.absent);
+        None
+    } else {
+        let about = (&loaded.scenario, path.as_str());
         doubts::doubts(set, about, &found, (&options.config, &stop), &mut |one, other| {
             meter.show(|| {
                 format!("{} under {}, {one}={other}", loaded.scenario.name.as_str(), set.name)
             });
-        });
+        })
+    };
     options.detail = Detail::Verdict;
     let name = name(&args.files);
     let eras = history(recording, &name, &options, &stop, &mut meter)?;
     drop(meter);
-    let absent = !made.absent.is_empty();
-    if absent {
-        skip(&mut found, &made.absent);
-    }
     let verdict = answer(found.verdict, made.gap);
     let kept = keep(args, &loaded, set, &mut found, console);
     match args.format {
@@ -259,7 +261,7 @@ fn keep(
         Some(out) => out.clone(),
         None if args.no_save => return Kept::No,
         None => {
-            let file = args.save.join(format!("{}.pf", loaded.scenario.name.as_str()));
+            let (file, others) = free(&args.save, loaded);
             // What is wrong with the directory, the file says.
             let _ = fs::create_dir_all(&args.save);
             let put = Output::open(&file).and_then(|output| output.put(&loaded.text));
@@ -267,7 +269,8 @@ fn keep(
                 console.warn(&failure.to_string());
                 return Kept::No;
             }
-            console.note(&format!("the scenario is in {}", show::path(&file)));
+            let beside = if others { ": its name is another one's already" } else { "" };
+            console.note(&format!("the scenario is in {}{beside}", show::path(&file)));
             file
         }
     };
@@ -281,6 +284,30 @@ fn keep(
         console.warn(&failure.to_string());
         None
     }))
+}
+
+/// The first file of the scenario's name, numbered from the second on, that is not there or has
+/// this text already; whether one of that name has another.
+fn free(directory: &Path, loaded: &Loaded) -> (PathBuf, bool) {
+    let name = loaded.scenario.name.as_str();
+    let is_taken = |file: &Path| {
+        let known = fs::metadata(file);
+        let same = |len: u64| len == loaded.text.len() as u64;
+        match known {
+            Ok(found) if found.is_file() && same(found.len()) => {
+                fs::read(file).is_ok_and(|text| text != loaded.text.as_bytes())
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        }
+    };
+    let mut file = directory.join(format!("{name}.pf"));
+    let mut number = 1;
+    while is_taken(&file) {
+        number += 1;
+        file = directory.join(format!("{name}-{number}.pf"));
+    }
+    (file, number > 1)
 }
 
 /// Releases that follow each other with one answer.

@@ -4,6 +4,7 @@
 use super::report::{section_painted, word};
 use super::text::{clean, counted, fold};
 use super::{Look, Tone};
+use crate::show;
 use pinfold::rules::{Doubt, Unknown};
 use pinfold_lab::report::{Report, Verdict};
 use serde::Serialize;
@@ -109,10 +110,10 @@ impl Doubts {
 
     /// The line below a table.
     pub(crate) fn note(&self, look: &Look) -> String {
-        let name = &self.name;
         let text = format!(
-            "{}; `pinfold check NAME --rules {name}` says on which of them a verdict depends",
-            self.count()
+            "{}; `pinfold check NAME --rules {}` says on which of them a verdict depends",
+            self.count(),
+            show::quoted(&self.name)
         );
         let lines = fold(&clean(&text, look), look.width, 2);
         lines.iter().map(|line| look.paint(Tone::Doubt, line) + "\n").collect()
@@ -141,11 +142,16 @@ impl Doubts {
             said.push(format!("not known of {}, too, and turns nothing alone: {names}", self.name));
         }
         if said.is_empty() {
+            let all = self.undecided == 0 && !self.interrupted;
             let asked = match self.verdict {
-                Verdict::Fail => "none of them decided this",
-                _ => "none of those that were asked for changes this verdict alone",
+                Verdict::Fail if all => "; none of them decided this",
+                _ if all => "; none of those that were asked for changes this verdict alone",
+                _ if self.tried > self.undecided => {
+                    "; none of those whose search ended changes this verdict alone"
+                }
+                _ => "",
             };
-            said.push(format!("{}; {asked}", self.count()));
+            said.push(format!("{}{asked}", self.count()));
         }
         if self.undecided > 0 {
             let searches = counted(self.undecided, "search", "searches");
@@ -195,11 +201,63 @@ impl Turn {
         };
         let with = match before {
             Verdict::Skip => format!(
-                "`--rules {kernel},{switch}={other}` asks as if it had ({})",
+                "`--rules {}` asks as if it had ({})",
+                show::quoted(&format!("{kernel},{switch}={other}")),
                 word(self.verdict).0
             ),
             _ => format!("with that it is {}", word(self.verdict).0),
         };
         format!("{what}{believed}; {with}: depends on whether it {on}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Charset, Colour, Detail};
+    use super::*;
+    use pinfold::rules::Kernel;
+
+    fn of(name: &str, verdict: Verdict) -> Doubts {
+        let kernel = Kernel::parse("el9").expect("a kernel");
+        Doubts::new(name, verdict, &kernel.doubts().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_was_not_asked_is_not_said_to_change_nothing() {
+        for verdict in [Verdict::Fail, Verdict::Pass] {
+            let mut doubts = of("el9", verdict);
+            assert!(doubts.sentences()[0].contains("; none of"), "{:?}", doubts.sentences());
+            doubts.interrupted = true;
+            assert!(!doubts.sentences()[0].contains("none of"), "{:?}", doubts.sentences());
+            (doubts.tried, doubts.undecided) = (2, 2);
+            assert!(!doubts.sentences()[0].contains("none of"), "{:?}", doubts.sentences());
+            doubts.tried = 3;
+            assert!(doubts.sentences()[0].contains("none of those whose search ended"));
+        }
+    }
+
+    #[test]
+    fn a_command_reads_its_names_back() {
+        let name = "el9, pte-cow=exclusive";
+        let look = Look {
+            width: 200,
+            height: 40,
+            charset: Charset::Ascii,
+            colour: Colour::Off,
+            detail: Detail::Screen,
+        };
+        assert!(of(name, Verdict::Pass).note(&look).contains(&format!("--rules '{name}'`")));
+        let turn = Turn {
+            switch: "interfaces",
+            held: "none",
+            other: "all",
+            standing: "guess",
+            from: "5.6".to_owned(),
+            commit: None,
+            believed: false,
+            verdict: Verdict::Pass,
+        };
+        let said = turn.sentence(name, Verdict::Skip);
+        assert!(said.contains(&format!("`--rules '{name},interfaces=all'`")), "{said}");
     }
 }

@@ -30,5 +30,5 @@ explain thp-tail-get 3.1
 # Of this one a CPU goes on with a translation that the entry no longer says.
 explain local-flush-copy latest,flush-reach=this-cpu
 cargo run -q -p pinfold-cli -- matrix rdma-fork torn-fork bug-215616 o-direct-fork \
-    fork-races-fast-pin swap-out-races-pin --html "$pages/history.html" >/dev/null
+    fork-races-fast-pin swap-out-races-pin --html "$pages/history.html" >/dev/null || exit 1
 "$python" crates/pinfold-cli/tests/html/check.py "$pages" "$@"

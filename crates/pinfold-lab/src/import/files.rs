@@ -112,12 +112,25 @@ impl Files {
     pub(super) fn close(&mut self, table: usize, fd: u64) -> Vec<usize> {
         let Some((object, _)) = self.tables[table].remove(&fd) else { return Vec::new() };
         self.count = self.count.saturating_sub(1);
-        let Some(open) = self.objects.get_mut(&object) else { return Vec::new() };
-        open.descriptors = open.descriptors.saturating_sub(1);
-        if open.descriptors > 0 {
-            return Vec::new();
+        self.drop([object])
+    }
+
+    /// One descriptor less of each object, on its way or in a table; gives what was held by those
+    /// of which it was the last. What is on its way to a socket that ends goes with it.
+    fn drop(&mut self, objects: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut ended = Vec::new();
+        let mut over: Vec<usize> = objects.into_iter().collect();
+        while let Some(object) = over.pop() {
+            let Some(open) = self.objects.get_mut(&object) else { continue };
+            open.descriptors = open.descriptors.saturating_sub(1);
+            if open.descriptors == 0
+                && let Some(open) = self.objects.remove(&object)
+            {
+                ended.extend(open.holds);
+                over.extend(open.rights.into_iter().flatten().flatten());
+            }
         }
-        self.objects.remove(&object).map(|open| open.holds).unwrap_or_default()
+        ended
     }
 
     /// Closes what an execution, or an end, closes.
@@ -197,20 +210,36 @@ impl Files {
         }
     }
 
-    /// The descriptors of the next message lead where the sender's did; whether that is known.
-    pub(super) fn receive(&mut self, table: usize, fd: u64, fds: &[u64], cloexec: bool) -> bool {
-        let came = self.at(table, fd).and_then(|open| open.rights.pop_front());
-        let Some(came) = came.filter(|came| came.len() == fds.len()) else { return false };
+    /// The descriptors of the next message lead where the sender's did; whether that is known, and
+    /// what was held by what ends.
+    pub(super) fn receive(
+        &mut self,
+        table: usize,
+        fd: u64,
+        fds: &[u64],
+        cloexec: bool,
+    ) -> (bool, Vec<usize>) {
+        let came = self.at(table, fd).and_then(|open| open.rights.pop_front()).unwrap_or_default();
+        if came.len() != fds.len() {
+            return (false, self.drop(came.into_iter().flatten()));
+        }
+        let mut ended = Vec::new();
         for (fd, object) in fds.iter().zip(came) {
-            self.close(table, *fd);
+            ended.extend(self.close(table, *fd));
             if let Some(object) = object {
                 self.put(table, *fd, object, cloexec);
-                if let Some(open) = self.objects.get_mut(&object) {
-                    open.descriptors = open.descriptors.saturating_sub(1);
-                }
+                ended.extend(self.drop([object]));
             }
         }
-        true
+        (true, ended)
+    }
+
+    /// A message without descriptors came: of those on their way nobody knows which are next.
+    /// Whether there were any, and what was held by what ends.
+    pub(super) fn forget(&mut self, table: usize, fd: u64) -> (bool, Vec<usize>) {
+        let lost = self.at(table, fd).map(|open| std::mem::take(&mut open.rights));
+        let lost = lost.unwrap_or_default();
+        (!lost.is_empty(), self.drop(lost.into_iter().flatten().flatten()))
     }
 
     /// The next send of a socket has these seeds: the kernel numbers them by call.

@@ -2,13 +2,21 @@
 //! of shared memory.
 
 /// Requests of a context of io_submit that are under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Requests {
     /// How many; those that move no memory count, too.
     pub(super) under_way: u64,
-    /// The thread that stands for them, who submitted the first, and the place of what made it.
+    /// What stands for them, one for those between which nothing else was kept.
+    pub(super) stands: Vec<Stand>,
+}
+
+/// A thread that stands for requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stand {
     pub(super) thread: usize,
+    /// Who submitted the first, in which line, and the place of what made the thread.
     pub(super) by: usize,
+    pub(super) line: u64,
     pub(super) begins: usize,
 }
 

@@ -27,6 +27,16 @@ impl Range {
     pub(super) fn meets(&self, other: &Self) -> bool {
         self.mapping == other.mapping && self.from < other.to && other.from < self.to
     }
+
+    /// The parts that have no page in common with the other.
+    pub(super) fn without(&self, other: &Self) -> Vec<Self> {
+        if !self.meets(other) {
+            return vec![*self];
+        }
+        let parts = [(self.from, other.from), (other.to, self.to)];
+        let parts = parts.into_iter().filter(|(from, to)| from < to);
+        parts.map(|(from, to)| Self { from, to, ..*self }).collect()
+    }
 }
 
 /// What kind of memory a mapping has.

@@ -37,8 +37,10 @@ struct Writer<'a> {
     over: BTreeSet<usize>,
     /// Pages of a process that are gone, or that others took the place of.
     gone: BTreeMap<(String, String), Option<String>>,
-    /// Pages that a lane's process may not write, as far as the lane knows.
-    barred: BTreeSet<(usize, String)>,
+    /// Pages that a lane's process may not write after a call, as far as the lane knows.
+    barred: BTreeMap<usize, BTreeSet<String>>,
+    /// The call that is written.
+    now: usize,
     /// Pages of a process that its children find zeroed.
     wiped: BTreeSet<(String, String)>,
     words: usize,
@@ -74,7 +76,8 @@ pub(super) fn write(
         held: BTreeMap::new(),
         over: BTreeSet::new(),
         gone: BTreeMap::new(),
-        barred: BTreeSet::new(),
+        barred: BTreeMap::new(),
+        now: 0,
         wiped: BTreeSet::new(),
         words: 0,
         handles: 0,
@@ -85,6 +88,7 @@ pub(super) fn write(
         absent: Vec::new(),
     };
     writer.name();
+    writer.bar();
     writer.whole(name);
     let Writer { text, absent, .. } = writer;
     let parsed = scenario::parse(&text).map_err(|errors| ImportError::Unwritable {
@@ -260,6 +264,7 @@ impl Writer<'_> {
         }
         let (first, count) = self.prefix();
         for at in first.iter().take(count) {
+            self.now = *at;
             self.step(plan.first, &log_op(self.log, *at), "P: ");
         }
     }
@@ -332,6 +337,7 @@ impl Writer<'_> {
                 self.line(&format!("signal end-{name}"));
             }
             empty = false;
+            self.now = *at;
             self.step(thread, &log_op(log, *at), "");
         }
         let ended =

@@ -74,6 +74,8 @@ struct OfKernel {
     series: Option<&'static str>,
     distribution: Option<&'static str>,
     vendor: Option<&'static str>,
+    /// What is known of the point: `newest`, `exact`, `at-least`, `between` or `unknown`.
+    known: &'static str,
     /// The least and, if one is known, the first point that it has not reached.
     point: Option<u16>,
     below: Option<u16>,
@@ -169,16 +171,19 @@ fn one(set: &RuleSet) -> Said {
         Some(InForce { switch: switch.name, variant: name, since: variant.since, known })
     };
     let of_kernel = |kernel: pinfold::rules::Kernel| {
-        let (point, below) = match kernel.point {
-            Point::Exact(point) | Point::AtLeast(point, _) => (Some(point), None),
-            Point::Between { from, below, .. } => (Some(from), Some(below)),
-            Point::Newest | Point::Unknown => (None, None),
+        let (known, point, below) = match kernel.point {
+            Point::Newest => ("newest", None, None),
+            Point::Exact(point) => ("exact", Some(point), None),
+            Point::AtLeast(point, _) => ("at-least", Some(point), None),
+            Point::Between { from, below, .. } => ("between", Some(from), Some(below)),
+            Point::Unknown => ("unknown", None, None),
         };
         OfKernel {
             base: kernel.base.to_string(),
             series: kernel.series.map(|series| series.name),
             distribution: kernel.distribution.map(|known| known.name),
             vendor: kernel.vendor,
+            known,
             point,
             below,
         }

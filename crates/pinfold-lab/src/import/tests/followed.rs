@@ -48,6 +48,28 @@ fn a_request_goes_on_until_it_is_told_to_be_over() {
 }
 
 #[test]
+fn a_request_comes_after_what_was_done_before_it() {
+    let fork = "10 fork() = 11\n";
+    let found = log(&format!("{SUBMIT}{fork}{SUBMIT}{SUBMIT}{REAP}{REAP}{REAP}"));
+    let place = |wanted: fn(&What) -> bool| found.ops.iter().position(|op| wanted(&op.what));
+    let forked = place(|what| matches!(what, What::Fork(2)));
+    assert!(place(|what| matches!(what, What::Thread(1))) < forked, "{:?}", found.ops);
+    assert!(forked < place(|what| matches!(what, What::Thread(3))), "{:?}", found.ops);
+    let takers: Vec<usize> = found
+        .ops
+        .iter()
+        .filter(|op| matches!(op.what, What::Take(_)))
+        .map(|op| op.thread)
+        .collect();
+    assert_eq!((takers, found.threads.len()), (vec![1, 3], 4), "{:?}", found.ops);
+    let waits = |count: usize| {
+        let found = log(&format!("{SUBMIT}{fork}{SUBMIT}{}", REAP.repeat(count)));
+        found.ops.iter().filter(|op| matches!(op.what, What::Wait(1 | 3))).count()
+    };
+    assert_eq!((waits(1), waits(2)), (0, 2));
+}
+
+#[test]
 fn a_fork_beside_a_request_becomes_a_lane_of_its_own() {
     let made = made(&format!("{START}{SUBMIT}10 fork() = 11\n{REAP}"));
     let steps = steps(&made);
@@ -116,6 +138,29 @@ fn descriptors_lead_where_the_senders_did() {
     let passed = log(&format!("{pair}{close}{sent}{came}{read}"));
     assert_eq!(passed.seeds.iter().map(|seed| seed.taker).collect::<Vec<_>>(), [Taker::DirectRead]);
     assert_eq!(passed.left.gap(), Gap::None);
+    // What comes without them makes the next ones uncertain, and is their end if nobody has them.
+    let plain = "11 recvmsg(6, {msg_iov=[{iov_base=\"x\", iov_len=1}], msg_controllen=0}, 0) = 1\n";
+    let unsure = log(&format!("{pair}{close}{sent}{plain}{sent}{came}{read}"));
+    assert_eq!((unsure.seeds.len(), unsure.left.gap()), (1, Gap::Untold));
+    let other = message("10 sendmsg(5", 8);
+    let stale = log(&format!("{pair}{close}{sent}11 read(6, \"x\", 1) = 1\n{other}{came}{read}"));
+    assert_eq!((stale.seeds.len(), stale.left.gap()), (0, Gap::Untold));
+    // A ring that only a message leads to ends with that.
+    let ring = registered("0x7f0000000000") + &message("10 sendmsg(5", 4) + "10 close(4) = 0\n";
+    let ends = |more: &str| {
+        let found =
+            log(&format!("10 socketpair(AF_UNIX, SOCK_STREAM, 0, [5, 6]) = 0\n{ring}{more}"));
+        count(&found, |what| matches!(what, What::Release(0)))
+    };
+    assert_eq!(ends(""), 0);
+    let two = message("10 recvmsg(6", 9).replace("[9]", "[9, 10]");
+    for more in [two.as_str(), &plain.replace("11 ", "10 "), "10 close(6) = 0\n"] {
+        assert_eq!(ends(more), 1, "{more}");
+    }
+    let came_here = message("10 recvmsg(6", 9);
+    assert_eq!(ends(&came_here), 0);
+    // What the new descriptor takes the place of is closed.
+    assert_eq!(ends(&format!("{came_here}{}{came_here}", message("10 sendmsg(5", 3))), 1);
     // Of the other end's messages nothing is known.
     let lost = log(&format!("{pair}{close}{came}{read}"));
     assert_eq!((lost.seeds.len(), lost.left.gap()), (0, Gap::Untold));

@@ -100,6 +100,51 @@ fn what_was_said_before_a_buffer_was_taken_stands_there() {
     assert_eq!(made("MADV_MERGEABLE", "").gap, Gap::Dropped);
 }
 
+/// What an older use of some of the pages kept is not all.
+#[test]
+fn what_was_said_of_pages_that_no_older_use_has_stands_there_too() {
+    let start = START.replace("8192", "16384");
+    let all = "10 madvise(0x7f0000000000, 16384, MADV_DONTFORK) = 0\n";
+    let first = "10 pread64(3, 0x7f0000000000, 512, 0) = 512\n";
+    let register = REGISTER.replace("4096", "16384");
+    let made = made(&format!("{start}{all}{first}{register}10 fork() = 11\n"));
+    let found: Vec<&str> = steps(&made);
+    for page in ["P: advise A[0] dontfork", "P: advise A[1] dontfork"] {
+        assert_eq!(found.iter().filter(|step| **step == page).count(), 1, "{}", made.text);
+    }
+    // A guest's memory need not be writable; who only reads it comes later.
+    let guest = "10 ioctl(5, KVM_SET_USER_MEMORY_REGION, {slot=0, flags=0, guest_phys_addr=0, \
+                 memory_size=4096, userspace_addr=0x7f0000000000}) = 0\n";
+    let write = "10 pwrite64(3, 0x7f0000000000, 512, 0) = 512\n";
+    let text = format!("{START}{}{guest}{write}10 fork() = 11\n", protected("PROT_READ"));
+    let made = self::made(&text);
+    assert!(made.text.contains("protect A[0] ro"), "{}", made.text);
+    assert!(!made.text.contains("w1"), "{}", made.text);
+}
+
+#[test]
+fn who_waits_for_a_thread_may_do_what_that_said() {
+    let thread = "10 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD|CLONE_CHILD_CLEARTID, \
+                  child_tid=0x7f10}, 88) = 11\n";
+    let join = "11 exit(0) = ?\n11 +++ exited with 0 +++\n\
+                10 futex(0x7f10, FUTEX_WAIT_BITSET, 11, NULL, FUTEX_BITSET_MATCH_ANY) = 0\n\
+                10 fork() = 12\n";
+    let by = |thread: &str, to| protected(to).replace("10 ", thread);
+    let flip = protected("PROT_READ") + thread + &by("11 ", "PROT_READ|PROT_WRITE") + join;
+    let given = after(&flip);
+    assert!(given.text.contains("await end-"), "{}", given.text);
+    let store = next(&given, "fork C").is_some_and(|next| next.starts_with("write A[0].0"));
+    assert!(store, "{}", given.text);
+    // What it took away, it took from who waits for it; what its maker may not, it may not.
+    let taken = after(&(thread.to_owned() + &by("11 ", "PROT_READ") + join));
+    assert!(taken.text.contains("await end-"), "{}", taken.text);
+    let store = next(&taken, "fork C").is_some_and(|next| next.starts_with("write"));
+    assert!(!store, "{}", taken.text);
+    let forks = thread.to_owned() + "11 fork() = 12\n";
+    let made = after(&(protected("PROT_READ") + &forks));
+    assert!(!made.text.contains("w1"), "{}", made.text);
+}
+
 /// Pieces that differ in nothing are one: a right that was given back cuts no mapping.
 #[test]
 fn a_right_that_was_given_back_cuts_no_mapping() {

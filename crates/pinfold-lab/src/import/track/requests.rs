@@ -1,7 +1,8 @@
 //! Direct I/O that goes on after its call: io_submit, and what tells of its end.
 //!
 //! The requests of a context are what a thread of their own does, which the first of them makes and
-//! whose end is waited for by the call that tells of the last one. Where nothing else that is kept
+//! whose end is waited for by the call that tells of the last one. Those that are submitted after
+//! another thread did something have a new one: they come after that. Where nothing else that is kept
 //! happened in between, they are calls of the thread that submitted them, as read and write are.
 //!
 //! INV-REQUEST-1: such a thread is in the log alone: no call of the recording is its own.
@@ -9,7 +10,7 @@
 use super::super::files::Object;
 use super::super::gap::Gap;
 use super::super::log::{Taker, Thread, What};
-use super::super::pending::Requests;
+use super::super::pending::{Requests, Stand};
 use super::super::value::Value;
 use super::buffers::{Buffer, vector};
 use super::{Call, Tracker};
@@ -83,9 +84,16 @@ impl Tracker {
         };
         if let Some(known) = self.under_way.get_mut(&context) {
             known.under_way = known.under_way.saturating_add(call.result);
-            return known.thread;
+            if let Some(last) = known.stands.last() {
+                let since = self.log.ops.iter().skip(last.begins);
+                let mut since = since.filter(|op| op.line > last.line);
+                if since.all(|op| op.thread == last.thread) {
+                    return last.thread;
+                }
+            }
         }
-        if !self.has_room() || self.under_way.len() >= MOST_CONTEXTS {
+        let known = self.under_way.contains_key(&context);
+        if !self.has_room() || !known && self.under_way.len() >= MOST_CONTEXTS {
             self.leave("io_submit: requests beyond those that are followed", Gap::Dropped);
             return thread;
         }
@@ -94,8 +102,14 @@ impl Tracker {
         self.log.threads.push(Thread { pid, parent: Some(thread), process, visits: false });
         let begins = self.log.ops.len();
         self.op(call.line, thread, living.root, What::Thread(number));
-        let under_way = call.result;
-        self.under_way.insert(context, Requests { under_way, thread: number, by: thread, begins });
+        let stand = Stand { thread: number, by: thread, line: call.line, begins };
+        match self.under_way.get_mut(&context) {
+            Some(known) => known.stands.push(stand),
+            None => {
+                let requests = Requests { under_way: call.result, stands: vec![stand] };
+                self.under_way.insert(context, requests);
+            }
+        }
         number
     }
 
@@ -110,14 +124,19 @@ impl Tracker {
             return;
         }
         let Some(known) = self.under_way.remove(&context) else { return };
-        if !self.fold(known, living.root) {
-            self.op(call.line, thread, living.root, What::Wait(known.thread));
+        if let [only] = known.stands[..]
+            && self.fold(only, living.root)
+        {
+            return;
+        }
+        for stand in known.stands {
+            self.op(call.line, thread, living.root, What::Wait(stand.thread));
         }
     }
 
     /// Makes requests calls of who submitted them, if nothing else was kept since the first;
     /// whether it was so.
-    fn fold(&mut self, of: Requests, root: usize) -> bool {
+    fn fold(&mut self, of: Stand, root: usize) -> bool {
         let made = |what: &What| matches!(what, What::Thread(thread) if *thread == of.thread);
         let first = self.log.ops.get(of.begins).is_some_and(|op| made(&op.what));
         let alone = first && self.log.ops[of.begins + 1..].iter().all(|op| op.thread == of.thread);

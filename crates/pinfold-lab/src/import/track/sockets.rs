@@ -40,8 +40,22 @@ impl Tracker {
         let flags = if call.name == "recvmsg" { 2 } else { 3 };
         let cloexec = call.has(flags, "MSG_CMSG_CLOEXEC", 0x4000_0000);
         let table = self.living[&thread].files;
-        if !came.is_empty() && !self.files.receive(table, fd, &came, cloexec) {
+        if came.is_empty() {
+            return self.plain_message(thread, call.line, fd);
+        }
+        let (known, ended) = self.files.receive(table, fd, &came, cloexec);
+        self.end(thread, call.line, ended);
+        if !known {
             self.leave("descriptors that come with a message from elsewhere", Gap::Untold);
+        }
+    }
+
+    /// Bytes come in, and no descriptors.
+    pub(super) fn plain_message(&mut self, thread: usize, line: u64, fd: u64) {
+        let (lost, ended) = self.files.forget(self.living[&thread].files, fd);
+        self.end(thread, line, ended);
+        if lost {
+            self.leave("descriptors of messages that are not seen to arrive", Gap::Untold);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::files::Object;
 use super::super::gap::Gap;
-use super::super::log::{Seed, Taker, What};
+use super::super::log::{Op, Seed, Taker, What};
 use super::super::space::{By, Kind, PAGE, Piece, Range, Said, pages};
 use super::super::value::Value;
 use super::buffers::{Buffer, clip, is_shown, plain, vector};
@@ -255,6 +255,9 @@ impl Tracker {
             _ => vec![plain(call)],
         };
         let used = clip(&buffers, call.result);
+        if reads {
+            self.plain_message(thread, call.line, fd);
+        }
         let with_path = call.arg(0).and_then(Value::path).unwrap_or("");
         match self.files.what(table, fd) {
             Some(Object::File { direct: true }) => {
@@ -476,9 +479,11 @@ impl Tracker {
             if piece.said.hugepage.is_some() {
                 self.log.left.add(HUGE, 1, Gap::Untold);
             }
-            // What was said since a seed had the pages is kept already.
-            if !self.log.seeds.iter().any(|old| old.ranges.iter().any(|old| old.meets(&range))) {
-                said.extend(before(&piece.said, range, seed.taker));
+            // What was said of pages that a seed had is kept already.
+            for (by, what) in before(&piece.said, seed.taker) {
+                for part in untold(&self.log.ops, said, by, range) {
+                    said.push((by, what(part)));
+                }
             }
             seed.ranges.push(range);
         }
@@ -523,13 +528,32 @@ impl Tracker {
     }
 }
 
+/// Makes a call of the pages that it is about.
+type Says = Box<dyn Fn(Range) -> What>;
+
 /// What was said of pages before something takes them, as calls. That the process may not write
 /// them matters to stores: what is going to write them itself has said already that it may.
-fn before(said: &Said, range: Range, taker: Taker) -> Vec<(By, What)> {
-    let advice = |by: Option<By>, word| by.map(|by| (by, What::Advise(range, word)));
+fn before(said: &Said, taker: Taker) -> Vec<(By, Says)> {
+    let advice = |by: Option<By>, word| {
+        by.map(|by| (by, Box::new(move |range| What::Advise(range, word)) as Says))
+    };
     let protected = said.protection.filter(|_| taker.only_reads());
-    let protected = protected.map(|(to, by)| (by, What::Protect(range, to)));
+    let protected =
+        protected.map(|(to, by)| (by, Box::new(move |range| What::Protect(range, to)) as Says));
     let parts =
         [advice(said.dontfork, "dontfork"), advice(said.wipeonfork, "wipeonfork"), protected];
     parts.into_iter().flatten().collect()
+}
+
+/// The parts of a range of which neither a call that is kept nor one that will be says what this
+/// one said.
+fn untold(ops: &[Op], said: &[(By, What)], by: By, range: Range) -> Vec<Range> {
+    let kept = ops.iter().map(|op| ((op.line, op.thread), &op.what));
+    let mut parts = vec![range];
+    for (of, what) in kept.chain(said.iter().map(|(of, what)| (*of, what))) {
+        if let (true, What::Advise(told, _) | What::Protect(told, _)) = (of == by, what) {
+            parts = parts.iter().flat_map(|part| part.without(told)).collect();
+        }
+    }
+    parts
 }

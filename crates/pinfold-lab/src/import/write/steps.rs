@@ -5,7 +5,7 @@ use super::super::log::{Op, Taker, What};
 use super::super::plan::makes;
 use super::super::space::{Range, writable};
 use super::Writer;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where areas go that are moved: as far apart as the longest is.
 const TARGETS: [&str; 2] = ["0x1000", "0x5000"];
@@ -34,7 +34,8 @@ impl Writer<'_> {
     fn assume(&mut self, thread: usize, prefix: &str, why: &str, stores: Vec<(String, usize)>) {
         let mut fresh = BTreeSet::new();
         let may = |store: &(String, usize)| {
-            !self.barred.contains(&(thread, store.0.clone())) && fresh.insert(store.clone())
+            let barred = self.barred.get(&self.now).is_some_and(|pages| pages.contains(&store.0));
+            !barred && fresh.insert(store.clone())
         };
         let stores: Vec<(String, usize)> = stores.into_iter().filter(may).collect();
         if stores.is_empty() {
@@ -100,6 +101,44 @@ impl Writer<'_> {
         }
     }
 
+    /// Finds which pages a lane's process may not write after each of its calls: by the last word
+    /// on a page of the lane itself, of who made it, before that, and of whom it waited for.
+    pub(super) fn bar(&mut self) {
+        let (log, plan) = (self.log, self.plan);
+        let mut words: BTreeMap<usize, BTreeMap<String, (usize, bool)>> = BTreeMap::new();
+        let all: BTreeSet<usize> = plan.lanes.values().flatten().copied().collect();
+        let forked = |child| {
+            let fork = |op: &Op| matches!(op.what, What::Fork(made) if made == child);
+            log.ops.iter().any(fork)
+        };
+        for at in all {
+            let op = &log.ops[at];
+            match &op.what {
+                What::Protect(range, to) => {
+                    let said = (at, !writable(to));
+                    let own = words.entry(op.thread).or_default();
+                    own.extend(self.pages(range).into_iter().map(|(page, _)| (page, said)));
+                }
+                // What a process with memory of its own does is nothing to who waits for it.
+                What::Wait(child) if !forked(*child) => {
+                    let theirs = words.get(child).cloned().unwrap_or_default();
+                    let own = words.entry(op.thread).or_default();
+                    for (page, said) in theirs {
+                        let known = own.entry(page).or_insert(said);
+                        *known = said.max(*known);
+                    }
+                }
+                _ => {
+                    let own = words.get(&op.thread).cloned().unwrap_or_default();
+                    words.extend(makes(op).map(|child| (child, own)));
+                }
+            }
+            let own = words.get(&op.thread).into_iter().flatten();
+            let barred = own.filter(|(_, (_, barred))| *barred).map(|(page, _)| page.clone());
+            self.barred.insert(at, barred.collect());
+        }
+    }
+
     /// A call as a step, with what is assumed around it.
     pub(super) fn step(&mut self, thread: usize, op: &Op, prefix: &str) {
         let (log, at) = (self.log, op.line);
@@ -148,12 +187,6 @@ impl Writer<'_> {
                 for page in self.runs(&self.pages(range)) {
                     self.line(&format!("{prefix}protect {page} {to}"));
                 }
-                for (page, _) in self.pages(range) {
-                    match writable(to) {
-                        true => self.barred.remove(&(thread, page)),
-                        false => self.barred.insert((thread, page)),
-                    };
-                }
                 self.go_on(thread, at, Some(range), None, prefix);
             }
             What::Advise(range, advice) => self.advise(thread, op, range, advice, prefix),
@@ -181,13 +214,12 @@ impl Writer<'_> {
         let pid = log.threads[child].pid;
         self.comment(&format!("line {} makes process {pid}{lives}", op.line));
         self.line(&format!("{prefix}{verb} {name}"));
-        self.inherit(thread, child, &name, verb);
+        self.inherit(thread, &name, verb);
         self.go_on(thread, op.line, None, Some(child), prefix);
     }
 
-    /// A child finds what its parent had stored, but for what it gets no more than zeros of, and
-    /// may do what its parent may.
-    fn inherit(&mut self, thread: usize, made: usize, child: &str, verb: &str) {
+    /// A child finds what its parent had stored, but for what it gets no more than zeros of.
+    fn inherit(&mut self, thread: usize, child: &str, verb: &str) {
         let parent = self.process(thread);
         let own = self.last.iter().filter(|((process, _), _)| *process == parent);
         let several = verb != "fork";
@@ -200,13 +232,6 @@ impl Writer<'_> {
             })
             .collect();
         self.last.extend(copies);
-        let barred: Vec<String> = self
-            .barred
-            .iter()
-            .filter(|(by, _)| *by == thread)
-            .map(|(_, page)| page.clone())
-            .collect();
-        self.barred.extend(barred.into_iter().map(|page| (made, page)));
         let wiped: Vec<String> = self
             .wiped
             .iter()
