@@ -32,7 +32,11 @@ impl Teller<'_> {
         let what = "took the mapping off with the entry, before any CPU had forgotten that";
         self.say(zapped, format!("{cite} unmapped {frame} and {what} ({tag})."));
         let cite = self.at(cleaned);
-        self.say(cleaned, format!("{cite} found no mapping of {frame} and wrote it as clean."));
+        let found = match self.ledger.holders(frame, cleaned).mappings.is_empty() {
+            true => "no mapping",
+            false => "only other mappings",
+        };
+        self.say(cleaned, format!("{cite} found {found} of {frame} and wrote it as clean."));
     }
 
     /// A group that counts what its pages are not: a charge that moved while a step of another lane
@@ -48,11 +52,22 @@ impl Teller<'_> {
             _ => None,
         });
         for (at, frame) in moves {
+            // The event is told before or after the count, by rule, and after the entry is gone.
+            let entry_gone = |step: &super::Step| {
+                let mapped = |line| ledger.holders(frame, line).mappings;
+                let own = |name: &str| {
+                    let place = step.process.as_deref().and_then(|one| name.strip_prefix(one));
+                    place.is_some_and(|place| place.starts_with(':'))
+                };
+                let now = mapped(at);
+                mapped(step.begins).iter().any(|name| own(name) && !now.contains(name))
+            };
             let between = |step: &&super::Step| {
                 let zaps = |event| matches!(event, EventKind::Zapped(pfn) if pfn == frame);
                 step.lane != ledger.lines()[at].lane
                     && (step.begins..step.ends).contains(&at)
                     && ledger.events_near(step.begins).into_iter().any(|(_, event)| zaps(event))
+                    && entry_gone(step)
             };
             let Some(step) = ledger.steps.iter().find(between) else { continue };
             let (cite, mover, begins) = (step.cite(), self.at(at), step.begins);
