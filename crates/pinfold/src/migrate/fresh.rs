@@ -2,8 +2,8 @@
 //!
 //! Protocol: a new page has its lock held from before anybody can know of it, so that taking it
 //! needs no step of its own; the first pass that has the old page's lock takes it over, and ends
-//! it. Nobody sleeps for a page, or for a list, with it: who is to do so lets go of it first, and of
-//! those of its whole batch. So whoever waits for what the frame was in its last life waits for
+//! it. Nobody sleeps for a page, or for a list, with it: who is to do so lets go of it first, and
+//! of those of its whole batch. So whoever waits for what the frame was in its last life waits for
 //! passes that only try: a fault does so with its space's lock held for reading, for which no pass
 //! waits.
 
