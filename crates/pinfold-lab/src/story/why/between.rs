@@ -52,22 +52,11 @@ impl Teller<'_> {
             _ => None,
         });
         for (at, frame) in moves {
-            // The event is told before or after the count, by rule, and after the entry is gone.
-            let entry_gone = |step: &super::Step| {
-                let mapped = |line| ledger.holders(frame, line).mappings;
-                let own = |name: &str| {
-                    let place = step.process.as_deref().and_then(|one| name.strip_prefix(one));
-                    place.is_some_and(|place| place.starts_with(':'))
-                };
-                let now = mapped(at);
-                mapped(step.begins).iter().any(|name| own(name) && !now.contains(name))
-            };
             let between = |step: &&super::Step| {
                 let zaps = |event| matches!(event, EventKind::Zapped(pfn) if pfn == frame);
                 step.lane != ledger.lines()[at].lane
                     && (step.begins..step.ends).contains(&at)
                     && ledger.events_near(step.begins).into_iter().any(|(_, event)| zaps(event))
-                    && entry_gone(step)
             };
             let Some(step) = ledger.steps.iter().find(between) else { continue };
             let (cite, mover, begins) = (step.cite(), self.at(at), step.begins);
