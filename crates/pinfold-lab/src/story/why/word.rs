@@ -458,14 +458,13 @@ impl Teller<'_> {
     fn moved_clean(&mut self, page: Page, before: usize, name: &str) {
         let (mut mapped, mut moved) = (PageView::default(), None);
         for (at, view) in self.ledger.changes(page).take_while(|(at, _)| *at < before) {
-            match self.ledger.event(at) {
-                Some(EventKind::MigrationRestored { pfn, .. }) if view.mapped() == Some(pfn) => {
-                    if mapped.pte.is_dirty() && !view.pte.is_dirty() {
-                        moved = Some((at, pfn));
-                    }
-                }
+            let restores = |event| matches!(event, EventKind::MigrationRestored { .. });
+            let restored = self.ledger.event(at).is_some_and(restores);
+            let lost = mapped.pte.is_dirty() && !view.pte.is_dirty();
+            match (view.mapped(), restored) {
+                (Some(pfn), true) if lost => moved = Some((at, pfn)),
                 // Another page, which no move put there.
-                _ if view.mapped().is_some_and(|pfn| mapped.mapped() != Some(pfn)) => moved = None,
+                (Some(pfn), false) if mapped.mapped() != Some(pfn) => moved = None,
                 _ => {}
             }
             if view.pte.is_mapped() {
