@@ -4,7 +4,7 @@
 //!
 //! Protocol, per pass: locks of both folios (tried; later passes of a caller that can wait sleep
 //! for the old one's, with no lock held: [`MigrateMode`]; a new page is made with its lock held,
-//! for the first pass), walk of the family with each table's
+//! for passes that try), walk of the family with each table's
 //! lock in turn to take the entries out, flush (with each entry, or once: rule `migrate-flush`),
 //! comparison of the references, copy, walk to restore (`vacate` has both walks), unlock. A fault
 //! that meets a migration entry waits for the old folio's lock. The caller has isolated the folio,

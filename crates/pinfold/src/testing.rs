@@ -61,6 +61,8 @@ pub(crate) struct Rig<F: Format> {
     pub(crate) devices: Devices,
     /// Entries of tables that the manager has looked up so far.
     looks: AtomicU32,
+    /// How often sleepers were woken so far, if there were any.
+    unparks: AtomicU32,
     alive: Arc<()>,
 }
 
@@ -151,6 +153,15 @@ impl<F: Format> Rig<F> {
         self.looks.load(Ordering::Relaxed) - before
     }
 
+    /// How often sleepers were woken while `run` ran: they look by themselves here, which no
+    /// platform promises.
+    #[allow(dead_code, reason = "only the crate's own tests need it")]
+    pub(crate) fn wakes(&self, run: impl FnOnce()) -> u32 {
+        let before = self.unparks.load(Ordering::Relaxed);
+        run();
+        self.unparks.load(Ordering::Relaxed) - before
+    }
+
     pub(crate) fn bugs(&self) -> Vec<Bug> {
         self.bugs.lock().unwrap().clone()
     }
@@ -169,7 +180,9 @@ impl<F: Format> Park for Rig<F> {
         }
     }
 
-    fn unpark(&self, _word: &AtomicU32) {}
+    fn unpark(&self, _word: &AtomicU32) {
+        self.unparks.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: the host does everything that the contract asks for.
@@ -364,6 +377,7 @@ pub(crate) fn machine_of<F: Hardware>(
         deferred: Mutex::new(None),
         devices: Devices::default(),
         looks: AtomicU32::new(0),
+        unparks: AtomicU32::new(0),
         alive: Arc::new(()),
     };
     // SAFETY: the host was made for these frames, and nobody else uses it.

@@ -48,7 +48,7 @@ codes! {
     Incomplete = "PF0108",
     /// The line goes on after its end.
     Trailing = "PF0109",
-    /// A section or statement that every scenario needs is absent.
+    /// A section or statement is absent that every scenario needs, or that another needs.
     Missing = "PF0110",
     /// A section or statement stands twice.
     Repeated = "PF0111",

@@ -132,6 +132,26 @@ impl<'a> Ledger<'a> {
         before.last().map(|(_, view)| view).unwrap_or_default()
     }
 
+    /// Whether any of so many pages of an area of a process, from the first on, leads to one of the
+    /// wanted frames at a line.
+    pub(super) fn leads(
+        &self,
+        (process, area, (first, pages)): (&str, &str, (u32, u32)),
+        line: usize,
+        wanted: impl Fn(Pfn) -> bool,
+    ) -> bool {
+        let own = |name: &str| {
+            let place = name.strip_prefix(process)?.strip_prefix(':')?;
+            let (named, page) = match place.split_once('[') {
+                Some((named, rest)) => (named, rest.strip_suffix(']')?.parse().ok()?),
+                None => (place, 0),
+            };
+            (named == area && (first..first.saturating_add(pages)).contains(&page)).then_some(())
+        };
+        let mut watched = self.journal.watched.iter().filter(|one| own(&one.name).is_some());
+        watched.any(|one| self.view((one.space, one.page), line).frame().is_some_and(&wanted))
+    }
+
     /// The name of a page at a line: an address can be mapped under several names in turn.
     pub(super) fn name(&self, page: Page, line: usize) -> String {
         let lines = self.lines()[..=line.min(self.lines().len().saturating_sub(1))].iter().rev();
@@ -308,6 +328,8 @@ impl<'a> Ledger<'a> {
             EventKind::SwapCacheEntered(pfn) | EventKind::SwappedIn(pfn) if pfn == frame => {
                 Some(true)
             }
+            // A read past the cache tells that it has read, too.
+            EventKind::SwapCacheSkipped(pfn) if pfn == frame => Some(false),
             EventKind::SwapCacheLeft(pfn) | EventKind::SwapFreed(pfn) if pfn == frame => {
                 Some(false)
             }

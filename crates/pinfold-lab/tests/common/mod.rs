@@ -122,8 +122,8 @@ pub fn searched(name: &str, text: &str, rules: &str, options: &CheckOptions) -> 
     check(&parsed(name, text), name, &rules, options, &mut |_| {})
 }
 
-/// Searches scenarios, given with their names, until so many executions of each: none breaks. How
-/// many were searched to the end.
+/// Searches scenarios, given with their names, until so many executions of each: none breaks, and
+/// each window that they name was open. How many were searched to the end.
 pub fn searched_some(
     scenarios: impl Iterator<Item = (String, String)>,
     rules: &str,
@@ -136,6 +136,8 @@ pub fn searched_some(
         let report = searched(&name, &text, rules, &CheckOptions::of(config));
         let told = (&report.broken, &report.search);
         assert_ne!(report.verdict, Verdict::Fail, "{name} under {rules}, {model:?}: {told:?}");
+        let missed = report.reached.iter().find(|goal| goal.count == 0);
+        assert_eq!(missed, None, "{name} under {rules}, {model:?}: not within {most} executions");
         exhausted += usize::from(report.verdict == Verdict::Pass);
     }
     exhausted

@@ -179,7 +179,8 @@ fn another_mapping_that_faults_shows_the_page_that_the_file_has() {
 /// moves.
 #[test]
 fn a_light_move_beside_a_writeback_that_begins() {
-    let rest = "  sync F\nalways\n  F stores \"old\"\n  P:A sees \"old\"\nreach migrated\n";
+    let rest = "  sync F\nalways\n  F stores \"old\"\n  P:A sees \"old\"\nreach migrated\n\
+                reach written-back during compact\n";
     let mut protocol = beside("listed-light", "", "cleaner: P on cpu0", rest);
     let steps = [("migrate-passes 1", "migrate-passes 4"), ("migrate A", "compact A")];
     for (from, to) in steps {

@@ -8,7 +8,8 @@
 //! table and the area become accessible with the one that was used. A page of a file that is not
 //! written back yet stays, and so does one of an executable mapping that others map, too, as that
 //! of a library whose other part can be written (one that is only read the scanner passes over,
-//! facts 4.1).
+//! facts 4.1). That 3.8 to 3.12 left every page where it was that several map, private ones, too,
+//! is not modelled: what they skip, `numa-skip`, only the scan asks.
 //!
 //! Where pages remember their last hinting fault ([`crate::Tuning::hint_filter`]), the rule
 //! `numa-filter` says first if the page may follow at all (`filter`). Linux asks further, which

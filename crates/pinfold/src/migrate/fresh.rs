@@ -1,9 +1,11 @@
 //! What a folio moves to: new frames, as many, where they are wanted.
 //!
 //! Protocol: a new page has its lock held from before anybody can know of it, so that taking it
-//! needs no step of its own; the first pass takes it over, and ends it. Whoever waits for what the
-//! frame was in its last life holds nothing, and waits for that pass, too; and nobody sleeps for a
-//! page with it: a pass that does lets go of it first.
+//! needs no step of its own; the first pass that has the old page's lock takes it over, and ends
+//! it. Nobody sleeps for a page, or for a list, with it: who is to do so lets go of it first, and
+//! of those of its whole batch. So whoever waits for what the frame was in its last life waits for
+//! passes that only try: a fault does so with its space's lock held for reading, for which no pass
+//! waits.
 
 use core::cell::Cell;
 
@@ -18,8 +20,8 @@ use crate::vacate::Contents;
 
 /// What a folio moves to, with the reference that keeps it until entries do; goes back on drop.
 pub(super) struct Fresh<'m, P: Platform> {
-    /// A page is locked from its first moment on, until the end of the first pass: who waits for
-    /// its last life waits for that, and holds nothing. Dropped before the page.
+    /// A page is locked from its first moment on, until the end of a pass that has the old page's
+    /// lock, too, or until somebody is to sleep. Dropped before the page.
     lock: Cell<Option<PageLock<'m, P>>>,
     frames: FreshFrames<'m>,
 }

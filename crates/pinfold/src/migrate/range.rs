@@ -7,7 +7,7 @@
 //! Protocol: the address space's lock is held only to find and isolate the folios. In a batch the
 //! entries of all folios are taken out before the flush, and all stay locked until each has its
 //! entries back; locks are tried, so no batch waits for another. What has not moved after as many
-//! passes as only try locks goes on alone.
+//! passes as only try locks goes on alone, when no new frame of the batch is locked any more.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -231,6 +231,8 @@ impl<P: Platform> Memory<P> {
         if (0..together.max(1)).any(|_| self.batch_pass(batch) == Pass::Moved) {
             return;
         }
+        // A folio whose own lock no pass got has that of its new frame still.
+        batch.iter().for_each(|left| drop(left.fresh.take_lock()));
         for left in batch.iter_mut().filter(|page| page.pass == Pass::Again) {
             let mut alone = (together..passes)
                 .map(|pass| self.migrate_pass(&left.page, &left.fresh, mode.locking(pass)));

@@ -1,9 +1,9 @@
 //! Bounds on numbers: what can be asked of a machine that is explored exhaustively.
 
-use super::super::ast::{Action, Scenario};
+use super::super::ast::{Action, Machine, Scenario};
 use super::super::error::{Code, ScenarioError};
-use super::super::span::Spanned;
-use super::super::words::Sharing;
+use super::super::span::{Span, Spanned};
+use super::super::words::{Sharing, Thp};
 use super::names;
 use std::ops::RangeInclusive;
 
@@ -62,6 +62,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }
+    errors.extend(without_use(machine));
     for file in &machine.files {
         errors.extend(outside("number of pages of a file", file.pages, &FILE_PAGES));
     }
@@ -178,6 +179,25 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             Action::Clone { .. } | Action::Vfork { .. } | Action::Exec => {}
         }
     }
+}
+
+/// The errors for what a machine's swap device or a collapse is like, where there is none.
+fn without_use(machine: &Machine) -> Vec<ScenarioError> {
+    let device = machine.swap_device.map(|device| (device.span, "swap-device"));
+    let most = machine.max_ptes_swap.map(|most| (most.span, "max-ptes-swap"));
+    let mut errors = Vec::new();
+    let mut error = |(at, what): (Span, &str), lacks: &str, help: &str| {
+        let said = format!("`{what}` has no effect: the machine has {lacks}");
+        errors.push(ScenarioError::new(Code::Missing, at, said, lacks).help(help));
+    };
+    if machine.swap.is_none() {
+        let lacks = |property| error(property, "no swap device", "add `swap 4`, or leave this out");
+        [device, most].into_iter().flatten().for_each(lacks);
+    } else if machine.thp() == Thp::Entries {
+        let lacks = |property| error(property, "no `thp pmd`", "add `thp pmd`, or leave this out");
+        most.into_iter().for_each(lacks);
+    }
+    errors
 }
 
 /// The errors for an area of huge pages that does not begin and end where such pages do.

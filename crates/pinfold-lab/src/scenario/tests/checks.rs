@@ -519,6 +519,9 @@ fn the_machine_has_bounds() {
             (Code::BadNumber, "hugetlb 65", "65"),
             (Code::Repeated, "hugetlb 2\nhugetlb 3", "hugetlb"),
             (Code::Repeated, "areas 2\nareas 3", "areas"),
+            (Code::Missing, "swap-device synchronous", "synchronous"),
+            (Code::Missing, "thp pmd\nmax-ptes-swap 1", "1"),
+            (Code::Missing, "swap 2\nmax-ptes-swap 1", "1"),
         ],
         |property| {
             format!(

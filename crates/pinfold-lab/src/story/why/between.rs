@@ -32,7 +32,11 @@ impl Teller<'_> {
         let what = "took the mapping off with the entry, before any CPU had forgotten that";
         self.say(zapped, format!("{cite} unmapped {frame} and {what} ({tag})."));
         let cite = self.at(cleaned);
-        self.say(cleaned, format!("{cite} found no mapping of {frame} and wrote it as clean."));
+        let found = match self.ledger.holders(frame, cleaned).mappings.is_empty() {
+            true => "no mapping",
+            false => "only other mappings",
+        };
+        self.say(cleaned, format!("{cite} found {found} of {frame} and wrote it as clean."));
     }
 
     /// A group that counts what its pages are not: a charge that moved while a step of another lane

@@ -8,7 +8,7 @@ use pinfold::{EventKind, Pfn};
 
 use super::Teller;
 use crate::about::Page;
-use crate::scenario::{Action, Advice, Verb};
+use crate::scenario::{Action, Advice, Pages, Verb};
 use crate::story::stale::Stale;
 
 impl<'a> Teller<'a> {
@@ -49,20 +49,16 @@ impl<'a> Teller<'a> {
         let Some(process) = ledger.step(shared).and_then(|step| step.process.as_deref()) else {
             return;
         };
-        let has = |area: &str| {
-            let watched = ledger.journal.watched.iter();
-            let mut own = watched.filter(|one| {
-                let place = one.name.strip_prefix(process).and_then(|name| name.strip_prefix(':'));
-                place.is_some_and(|place| place.split(['[', '.']).next() == Some(area))
-            });
-            own.any(|one| ledger.view((one.space, one.page), shared).frame() == Some(frame))
+        let has = |pages: &Pages| {
+            let place = (process, pages.area.as_str(), pages.extent.resolve(u32::MAX));
+            ledger.leads(place, shared, |pfn| pfn == frame)
         };
         let late = ledger.steps.iter().find(|step| match &*step.action {
             Action::Advise { pages, advice } => {
                 advice.value == Advice::DontFork
                     && step.ends > shared
                     && step.process.as_deref() == Some(process)
-                    && has(&pages.area.value)
+                    && has(pages)
             }
             _ => false,
         });

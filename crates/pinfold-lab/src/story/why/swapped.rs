@@ -2,6 +2,7 @@
 //! its contents.
 
 use pinfold::rules::Switch;
+use pinfold::rules::swap::takes_slot;
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
@@ -58,8 +59,9 @@ impl Teller<'_> {
         self.say(at, sentence);
     }
 
-    /// Of a frame that was mapped at a line: whether a fault had read it past the swap cache before
-    /// the page that was there went, at another line.
+    /// Of a frame that was mapped at a line: whether the fault had read it past the swap cache, by
+    /// the rule that keeps nothing of the slot, before the page that was there went, at another
+    /// line.
     pub(in crate::story) fn read_past_the_cache(
         &mut self,
         frame: Pfn,
@@ -69,7 +71,9 @@ impl Teller<'_> {
         let read = self.ledger.last_event(mapped, |event| {
             matches!(event, EventKind::SwapCacheSkipped(pfn) if pfn == frame).then_some(())
         });
-        match read.filter(|(at, ())| *at < left) {
+        let begins = |line| self.ledger.step(line).map(|step| step.begins);
+        let own = |at: usize| at < left && begins(at) == begins(mapped);
+        match read.filter(|(at, ())| own(*at) && !takes_slot(self.rules.swap_in_cache)) {
             None => String::new(),
             Some(_) => format!(
                 ", which it had read past the swap cache before that, and nothing kept the slot \

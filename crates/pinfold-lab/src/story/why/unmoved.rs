@@ -7,7 +7,7 @@ use pinfold::{EventKind, Pfn};
 
 use super::Teller;
 use crate::journal::What;
-use crate::scenario::{Action, Duration, Verb};
+use crate::scenario::{Action, Duration, Name, Part};
 use crate::story::ledger::Step;
 
 impl Teller<'_> {
@@ -30,21 +30,40 @@ impl Teller<'_> {
         }
         let nobody = self.ledger.holders(pfn, at);
         if takers.is_empty() && nobody.pins.is_empty() && nobody.gets.is_empty() {
-            for (begins, cite) in self.about_to_take(step, at) {
+            for (begins, cite) in self.about_to_take(step, pfn, at) {
                 let how = "a reference counts before it is told";
                 self.say(begins, format!("{cite} was taking {pfn} at that moment: {how}."));
             }
         }
     }
 
-    /// The steps of other lanes that take pages and were not over at a line, each with the line at
-    /// which it began: who has counted a reference and not told of it yet is among them.
-    fn about_to_take(&self, own: &Step, at: usize) -> Vec<(usize, String)> {
+    /// The steps of other lanes that take pages, among them that of a frame, and were not over at a
+    /// line, each with the line at which it began: who has counted a reference and not told of it
+    /// yet is among them.
+    fn about_to_take(&self, own: &Step, pfn: Pfn, at: usize) -> Vec<(usize, String)> {
+        let (ledger, unit) = (self.ledger, self.ledger.unit(pfn, at));
+        let of = |process: &str, area: &Name, pages| {
+            ledger.leads((process, area.as_str(), pages), at, |pfn| unit.contains(pfn))
+        };
+        let part = |process: &str, part: &Part| of(process, part.name(), part.resolve(u32::MAX));
         let takes = |step: &&Step| {
-            let verb = step.verb();
-            let pages = matches!(verb, Verb::Pin | Verb::Get | Verb::TryGet | Verb::GetPage);
-            let moves = matches!(verb, Verb::DirectRead | Verb::DirectWrite);
-            pages || moves || matches!(verb, Verb::VmRead | Verb::VmWrite)
+            let process = step.process.as_deref().unwrap_or_default();
+            match &*step.action {
+                Action::Pin { grab, .. } | Action::Get { grab, .. } => {
+                    of(process, &grab.pages.area, grab.pages.extent.resolve(u32::MAX))
+                }
+                Action::DirectRead { to: memory, .. }
+                | Action::DirectWrite { from: memory, .. } => part(process, memory),
+                Action::VmRead { peek } => {
+                    of(peek.process.as_str(), &peek.from.name, (peek.from.page(), 1))
+                }
+                Action::VmWrite { poke } => part(poke.process.as_str(), &poke.to),
+                Action::TryGet { frame: place, .. } | Action::GetPage { held: place, .. } => {
+                    let made = ledger.made(place.name.as_str());
+                    made.is_none_or(|(_, held)| held.frames.iter().any(|pfn| unit.contains(*pfn)))
+                }
+                _ => false,
+            }
         };
         let open = self.open_beside(own, at).filter(takes);
         open.map(|step| (step.begins, step.cite())).collect()

@@ -425,9 +425,7 @@ impl<'a> Teller<'a> {
             self.say(end, format!("No store set the dirty bit of {name}."));
             return;
         };
-        if let Some(frame) = frame {
-            self.moved_clean(frame, lost, &name);
-        }
+        self.moved_clean(page, lost, &name);
         let frame = frame.map_or_else(|| "its page".to_owned(), |frame| frame.to_string());
         let store = self
             .ledger
@@ -457,13 +455,24 @@ impl<'a> Teller<'a> {
 
 impl Teller<'_> {
     /// A move before a line that put a page back without the dirty bit that its entry had.
-    fn moved_clean(&mut self, frame: Pfn, before: usize, name: &str) {
-        let restored = self.ledger.last_event(before, |event| {
-            matches!(event, EventKind::MigrationRestored { pfn, .. } if pfn == frame).then_some(())
-        });
-        if let Some((at, ())) =
-            restored.filter(|_| !carries_accessed_dirty(self.rules.migration_ad))
-        {
+    fn moved_clean(&mut self, page: Page, before: usize, name: &str) {
+        let (mut mapped, mut moved) = (PageView::default(), None);
+        for (at, view) in self.ledger.changes(page).take_while(|(at, _)| *at < before) {
+            let restores = |event| matches!(event, EventKind::MigrationRestored { .. });
+            let restored = self.ledger.event(at).is_some_and(restores);
+            let lost = mapped.pte.is_dirty() && !view.pte.is_dirty();
+            match (view.mapped(), restored) {
+                (Some(pfn), true) if lost => moved = Some((at, pfn)),
+                // Another page, which no move put there.
+                (Some(pfn), false) if mapped.mapped() != Some(pfn) => moved = None,
+                _ => {}
+            }
+            if view.pte.is_mapped() {
+                mapped = view;
+            }
+        }
+        let lost = moved.filter(|_| !carries_accessed_dirty(self.rules.migration_ad));
+        if let Some((at, frame)) = lost {
             let (cite, tag) = (self.at(at), self.tag(Switch::MigrationAd));
             self.say(at, format!("{cite} mapped {frame} in {name} without the dirty bit ({tag})."));
         }

@@ -172,16 +172,16 @@ fn a_light_move_that_sleeps_for_a_page_stops_when_that_is_written() {
     let (mem, space, _disk, file) = shown("pinfold");
     let old = store(&space, 40, 5).unwrap();
     let locked = mem.lock_page(old);
-    let moved = std::thread::scope(|scope| {
+    let (moved, woken) = std::thread::scope(|scope| {
         let (space, light) = (&space, MigrateMode::SyncLight);
         let mover = scope.spawn(move || space.migrate_as(pages(40, 1), THERE, light));
         while !mem.frames().flags(old).contains(Flags::WAITERS) {
             std::thread::yield_now();
         }
-        mem.begin_writeback(old);
-        mover.join().unwrap()
+        let woken = mem.platform().wakes(|| mem.begin_writeback(old));
+        (mover.join().unwrap(), woken)
     });
-    assert_eq!((moved, frame(&space, 40)), (STAYS, old));
+    assert_eq!((moved, frame(&space, 40), woken), (STAYS, old, 1));
     mem.frames().end_writeback(old);
     drop(locked);
     assert_eq!(space.migrate_as(pages(40, 1), THERE, MigrateMode::SyncLight), MOVED);

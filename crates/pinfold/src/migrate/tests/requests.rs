@@ -3,8 +3,8 @@
 use super::{RW, THERE, node, world};
 use crate::testing::{Audit, load, map, map_shared, pages, store};
 use crate::{
-    Access, Flags, MigrateMode, MoveScope, Moved, NodeId, NotMoved, PageStatus, Prot, Strict, Term,
-    VirtAddr,
+    Access, Flags, MigrateMode, MoveScope, Moved, NodeId, NotMoved, PageStatus, Pfn, Prot, Strict,
+    Term, VirtAddr,
 };
 use std::vec::Vec;
 
@@ -137,6 +137,26 @@ fn of_a_batch_the_others_move_while_one_waits() {
         assert_eq!((load(&space, 17), store(&space, 17, 7).is_ok()), (Ok(6), true));
         drop(locked);
         assert_eq!(mover.join().unwrap(), Moved { moved: 2, failed: 0 });
+    });
+    Audit::of(&mem).space(&space).check();
+}
+
+/// A fault that waits for the last life of a new frame waits for no sleeper.
+#[test]
+fn who_sleeps_for_one_page_of_a_batch_has_no_new_frame_locked() {
+    let (mem, space) = world("pinfold");
+    let [first, second] = [16, 17].map(|page| store(&space, page, page).unwrap());
+    let locked = (mem.lock_page(first), mem.lock_page(second));
+    std::thread::scope(|scope| {
+        let mover = scope.spawn(|| space.migrate(pages(16, 2), THERE));
+        while !mem.frames().flags(first).contains(Flags::WAITERS) {
+            std::thread::yield_now();
+        }
+        let held = |pfn: &Pfn| mem.frames().flags(*pfn).contains(Flags::LOCKED);
+        let all: Vec<Pfn> = mem.frames().all().filter(held).collect();
+        drop(locked);
+        assert_eq!(mover.join().unwrap(), Moved { moved: 2, failed: 0 });
+        assert_eq!(all, [first, second]);
     });
     Audit::of(&mem).space(&space).check();
 }
