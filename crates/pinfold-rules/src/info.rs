@@ -41,6 +41,31 @@ pub struct SwitchInfo {
     pub variants: &'static [VariantInfo],
 }
 
+impl SwitchInfo {
+    /// When releases have one of its variants, in two parts of a phrase: `since ` and `5.9`,
+    /// `in every release before ` and `5.19`.
+    ///
+    /// ```
+    /// let all = pinfold_rules::Rules::switches();
+    /// let fork = all.iter().find(|switch| switch.name == "fork-pin").unwrap();
+    /// assert_eq!(fork.era(&fork.variants[0]).concat(), "in every release before 5.9");
+    /// assert_eq!(fork.era(&fork.variants[1]).concat(), "since 5.9");
+    /// ```
+    pub fn era(&self, variant: &VariantInfo) -> [&'static str; 2] {
+        let released = self.variants.iter().filter(|known| known.status == Status::Released);
+        let next = released.map(|known| known.since).find(|since| *since != "the beginning");
+        let release = next.and_then(|since| since.split(' ').next());
+        match (variant.status, variant.since, release) {
+            (Status::NeverReleased, _, _) => ["never released", ""],
+            (Status::Released, "the beginning", Some(release)) => {
+                ["in every release before ", release]
+            }
+            (Status::Released, "the beginning", None) => ["in every release so far", ""],
+            (Status::Released, since, _) => ["since ", since],
+        }
+    }
+}
+
 /// A switch on which two rule sets differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Difference {

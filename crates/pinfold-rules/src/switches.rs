@@ -47,8 +47,9 @@ switches! {
         /// owner that copies remains. facts 1.4
         RefCountPrecise = "ref-count-precise" ["5.18"],
         /// The page carries the exclusive mark, commit 6c287605fd56, whatever its counts; without
-        /// the mark as ref-count-precise, and success sets it. A pinned page stays with its owner.
-        /// facts 1.5
+        /// the mark as ref-count-precise, and success sets it. A pinned page stays with its owner
+        /// as long as it keeps the mark: a migration entry must remember it (migration-kind), and
+        /// where it was lost the references decide again. facts 1.5
         Exclusive = "exclusive" ["5.19"],
         /// As exclusive, but the early test grants one reference for an LRU batch or for the swap
         /// cache only where the page is in one, instead of up to three references in any case.
@@ -133,22 +134,26 @@ switches! {
     /// references: up to 4.4 it always succeeds, and each reference goes on with its page (facts
     /// 5.1 to 5.3).
     tail_refs: TailRefs = "tail-refs" {
-        /// On the tail and on the head, by two atomics. Hazards: who takes a reference by a frame's
-        /// number raises that of a tail that has one already, alone, and the split takes too many
-        /// from the head; and a get through another reference is not one step against the split.
-        /// facts 5.1
+        /// On the tail and on the head, by two additions of which each is atomic alone. Hazards:
+        /// who takes a reference by a frame's number raises that of a tail that has one already,
+        /// alone, and the split takes too many from the head; and where one more is taken through a
+        /// reference that is held, a split may come between the two additions. facts 5.1
         TailAndHead = "tail-and-head" [always],
-        /// In place of the tail's mappings, and on the head: a tail's own count is zero, so that
-        /// nobody finds it by number. A get through another reference takes a lock in the head.
-        /// The first posting: it does not look whether the head lives. Hazard: that is the lock of
-        /// a frame that was split off and freed. facts 5.2
+        /// On the head, and on the tail where a small page counts its mappings: the tail's own
+        /// count is zero, so that nobody finds it by number. One more through a reference that is
+        /// held makes both additions under a lock in the head, which a split takes, too, so it
+        /// cannot come between. This is the first posting: it does not look whether the head lives.
+        /// Hazard: that is the lock of a frame that was split off and freed. facts 5.2
         TailMapcountFirst = "tail-mapcount-first" [never],
-        /// The same, but the get takes a reference on the head first, unless it has none, commit
-        /// 70b50f94f164. facts 5.2
+        /// On the head, and on the tail where a small page counts its mappings: the tail's own
+        /// count is zero, so that nobody finds it by number. One more through a reference that is
+        /// held makes both additions under a lock in the head, which a split takes, too: that keeps
+        /// it from coming between. First it takes a reference on the head, unless that has none, so
+        /// that the lock is not that of a frame that was freed. Commit 70b50f94f164. facts 5.2
         TailMapcount = "tail-mapcount" ["3.2"],
-        /// On the head alone, commit ddc58f27f9ee; a split fails if references are left beside the
-        /// mappings, by plain reads, commit e9b61f19858a. Hazard: a reference that is taken after
-        /// the comparison stays on the head when its page is another. facts 5.3
+        /// On the head alone, by one addition, commit ddc58f27f9ee; a split fails if references are
+        /// left beside the mappings, by plain reads, commit e9b61f19858a. Hazard: a reference that
+        /// is taken after the comparison stays on the head when its page is another. facts 5.3
         HeadCompared = "head-compared" ["4.5"],
         /// On the head alone, which the split takes for itself by compare-and-swap, commit
         /// baa355fd3314: a reference makes it fail, or finds no folio. facts 5.3
@@ -225,13 +230,15 @@ switches! {
     /// Whether a page that fork copies for the child can change meanwhile (facts 2.7).
     fork_snapshot: ForkSnapshot = "fork-snapshot" {
         /// It can: the parent's entry stays writable. Hazard: what the parent's other threads write
-        /// during the copy makes the child's page torn, and what they write after it and before
-        /// the fork is over may be in the child's other pages, and not in this one. facts 2.7
+        /// during the copy makes the child's page torn. Other pages of the child may have what was
+        /// written after this one was copied, so pages do not fit together either. It can happen
+        /// since 5.9, when fork began to copy pinned pages (fork-pin). facts 2.7
         Torn = "torn" [always],
         /// It cannot, by the parent's threads: the entry loses write permission, and is flushed,
         /// before the copy, as a posting of June 2025 proposed. Who writes waits for the fork, and
-        /// gets the permission back by the exclusive mark (rules pte-cow, hugetlb-cow); under rules
-        /// that count, the write leaves the device behind. facts 2.7
+        /// faults. Where pte-cow knows the exclusive mark the fault gives the permission back;
+        /// where it counts references it copies, and the device is left with the old page. facts
+        /// 2.7
         Protected = "protected" [never],
     }
 
@@ -244,11 +251,13 @@ switches! {
         /// Pages whose mapcount is not 1, in any mapping: what the first releases with NUMA
         /// balancing did. facts 4.2
         MapCountAnywhere = "map-count-anywhere" ["3.8"],
-        /// Pages of private mappings whose mapcount is not 1, commit 859d4adc3415: an optimisation.
-        /// Hazard: pinned pages take hinting faults, whose migration must fail. facts 4.2, 4.6
+        /// Those of private mappings whose mapcount is not 1, commit 859d4adc3415: an optimisation.
+        /// A pin is no mapping. Hazard: pinned pages take hinting faults, whose migration must
+        /// fail. facts 4.2, 4.6
         MapCount = "map-count" ["4.16"],
-        /// Pages of private mappings whose refcount is not 1, commit 80d47f5de5e3, the cure of bug
-        /// 215616. Hazard: racy, since a lock-free pin may land until the entry is flushed; any
+        /// Those of private mappings whose refcount is not 1, commit 80d47f5de5e3, the cure of bug
+        /// 215616: a pin counts 1024 references, so a pinned page is left alone. Hazard: a pin that
+        /// is taken without locks may land after the look, until the entry is flushed; and any
         /// extra reference stops balancing. facts 4.2
         RefCount = "ref-count" ["5.17"],
         /// Pages of private mappings that may be pinned or are likely mapped more than once, commit
@@ -353,10 +362,15 @@ switches! {
     /// What a migration entry remembers of the entry that it replaced (facts 4.5).
     migration_kind: MigrationKind = "migration-kind" {
         /// Readable or writable. Hazard: a scan makes a writable one readable, a failed migration
-        /// restores it so, and the next write sees a page without write permission. facts 4.2, 4.6
+        /// restores it so, and the next write faults on an entry without write permission: that
+        /// fault may copy a page that is pinned. facts 4.2, 4.6
         ReadWrite = "read-write" [always],
-        /// Readable, readable and exclusive, or writable, commit 6c287605fd56: exclusivity outlives
-        /// the downgrade. facts 4.5
+        /// Readable, readable and exclusive, or writable, commit 6c287605fd56. It came with the
+        /// exclusive mark of pages. Before a page moves its mark is cleared, and where the page may
+        /// be pinned the move gives up at that: its entry is put back as it was, writable, and no
+        /// migration entry stands there for a scan to change. One that a scan does change says
+        /// readable and exclusive, so the mark comes back with the page, and pte-cow=exclusive
+        /// keeps the page at the next write. facts 4.5
         Exclusive = "exclusive" ["5.19"],
     }
 

@@ -85,7 +85,10 @@ fn listed(entries: &[(String, String)], look: &Look) -> Vec<String> {
 /// The lanes, and the handles that they make.
 fn who(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
     let lane = |(name, place): (&String, &String)| match (name.as_str(), place.as_str()) {
-        (ALONE, _) => "what comes before the lanes start, and after they have ended".to_owned(),
+        (ALONE, _) => {
+            let when = "what comes before the lanes start, and after they have ended";
+            format!("{when}; each step on the CPU of its process")
+        }
         (_, "device") => "a device".to_owned(),
         (_, place) => match place.split_once(' ') {
             Some((process, cpu)) => format!("a thread of process {process}, on {cpu}"),
@@ -111,8 +114,7 @@ fn words(report: &Report, trace: &Trace, mends: &[Mend], look: &Look) -> Vec<Str
     let told = report.explained.iter().map(|row| &row.meaning);
     let broken = report.broken.iter().flat_map(|broken| broken.what.iter().chain(&broken.why));
     let text = rows.chain(told).chain(broken).cloned();
-    let legend = legend::draw(trace.rows.iter(), look);
-    let shown = report.about.iter().cloned().chain(legend).chain(rules(report, mends, look));
+    let shown = report.about.iter().cloned().chain(rules(report, mends, look));
     let who = who(report, trace, look);
     let text: Vec<String> = text.chain(shown).chain(who).collect();
     let found = terms::used(&text.join("\n"));
@@ -185,7 +187,7 @@ fn switched(trace: &Trace, at: usize, look: &Look) -> Vec<String> {
         (Some(left), Some(now)) => {
             let resumed = if resumes { ", which goes on" } else { "" };
             let back = goes_on(trace, at).map(|row| format!("; it goes on after `{}`", row.text));
-            let back = back.unwrap_or_else(|| "; it does not go on".to_owned());
+            let back = back.unwrap_or_else(|| "; it does not go on before the run ends".to_owned());
             format!("step {left} of {own} is interrupted by step {now} of {other}{resumed}{back}")
         }
         (None, Some(now)) if resumes => format!("step {now} of {other} goes on"),
@@ -269,7 +271,7 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
         }
         lines.push(look.paint(Tone::Head, switch.name));
         lines.extend(fold(switch.doc, room(look), 0));
-        lines.extend(fold(&format!("In force: {}", told(variant)), room(look), 2));
+        lines.extend(fold(&format!("In force: {}", told(switch, variant)), room(look), 2));
         let own = || mends.iter().filter(|mend| mend.switch == switch.name);
         let saves = |mend: &&Mend| mend.verdict == Verdict::Pass;
         let released = |mend: &&Mend| mend.variant.status == Status::Released;
@@ -286,9 +288,9 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
                     others.push(format!("{} saves it, too", brief(later)));
                 }
                 Verdict::Pass => {
-                    lines.extend(fold(&format!("Saved by {}", told(later)), room(look), 2));
+                    lines.extend(fold(&format!("Saved by {}", told(switch, later)), room(look), 2));
                     if let Some(same) = same_as(switch, later) {
-                        let text = format!("  The same as {}", told(same));
+                        let text = format!("  The same as {}", told(switch, same));
                         lines.extend(fold(&text, room(look), 2));
                     }
                     let shown = "  With it alone nothing breaks: the search ends after";
@@ -334,8 +336,8 @@ fn brief(variant: &VariantInfo) -> String {
     format!("{} ({})", variant.name, since(variant))
 }
 
-fn told(variant: &VariantInfo) -> String {
-    format!("{} ({}). {}", variant.name, since(variant), variant.doc)
+fn told(switch: &SwitchInfo, variant: &VariantInfo) -> String {
+    format!("{} ({}). {}", variant.name, switch.era(variant).concat(), variant.doc)
 }
 
 /// The switches that WHY names, with their variants in force, in order: not every rule that decided

@@ -61,7 +61,7 @@ fn the_corruption_of_5_9_is_found_and_explained() {
     assert!(first.device_frame != first.owner_frame, "{first:#?}");
     let rules: Vec<_> = first.events.iter().filter_map(|event| event.rule.as_deref()).collect();
     assert!(rules.contains(&"pte-cow=ref-count, since 5.9"), "{first:#?}");
-    let downgraded = "migration-kind=read-write, since the beginning";
+    let downgraded = "migration-kind=read-write, in every release before 5.19";
     assert!(rules.contains(&downgraded), "{first:#?}");
 }
 

@@ -311,15 +311,18 @@ pub(crate) fn in_force(rules: &Rules, switch: Switch) -> String {
     let variant = rules.get(switch.name()).unwrap_or_default();
     let info = Rules::switches().find(|info| info.name == switch.name());
     let known = info.and_then(|info| info.variants.iter().find(|known| known.name == variant));
-    let since = match known.map(|known| known.since) {
-        None | Some("never") => "never released".to_owned(),
-        Some(since) => format!("since {since}"),
-    };
+    let era = info.zip(known).map(|(info, known)| info.era(known).concat());
+    let since = era.unwrap_or_else(|| "never released".to_owned());
     format!("{switch}={variant}, {since}")
 }
 
 /// `1 mapping (P:A) + 1 pin (h0), which counts 1024`, and how many of `refs` nobody known holds.
 fn tell_holders(holders: &Holders, refs: u32) -> String {
+    tell_holders_and(holders, refs, |more| format!("{more} by steps under way"))
+}
+
+/// The same, with the words for those of `refs` that nobody known holds.
+fn tell_holders_and(holders: &Holders, refs: u32, others: impl Fn(u32) -> String) -> String {
     let mut parts = Vec::new();
     let named = |number: usize, one: &str, many: &str, names: &[String]| {
         format!("{} ({})", counted(number, one, many), names.join(", "))
@@ -343,7 +346,7 @@ fn tell_holders(holders: &Holders, refs: u32) -> String {
         parts.push("the swap cache".to_owned());
     }
     if let Some(more) = refs.checked_sub(holders.refs).filter(|more| *more > 0) {
-        parts.push(format!("{more} by steps under way"));
+        parts.push(others(more));
     }
     if parts.is_empty() {
         return "nobody known".to_owned();

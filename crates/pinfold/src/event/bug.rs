@@ -53,12 +53,13 @@ impl fmt::Display for Bug {
                 write!(f, "{pfn} was given back once more than it counts references")
             }
             Self::SplitShort { head, refs, had } => {
-                let missing = refs.saturating_add(1).saturating_sub(*had);
+                let needed = refs.saturating_add(1);
+                let missing = needed.saturating_sub(*had);
                 let verb = if missing == 1 { "is" } else { "are" };
                 write!(
                     f,
-                    "a split found {had} references on {head}, where tails count {refs} and it has \
-                     1: {missing} {verb} missing"
+                    "a split found {had} references on {head}, where tails count {refs} and the \
+                     split's own is 1, {refs} + 1 = {needed}: {missing} {verb} missing"
                 )
             }
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),

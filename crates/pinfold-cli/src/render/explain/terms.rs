@@ -9,7 +9,7 @@ struct Term {
 }
 
 /// The words, in an order in which each needs only those before it.
-const TERMS: [Term; 33] = [
+const TERMS: [Term; 34] = [
     Term {
         name: "lane",
         used: &["lane", "~"],
@@ -79,8 +79,8 @@ const TERMS: [Term; 33] = [
     Term {
         name: "fast walk",
         used: &["fast walk", "lock-free"],
-        meaning: "a pin or get that reads the page tables without any lock, and looks again once \
-                  it has its reference; where it cannot go on, the slow path takes the locks",
+        meaning: "of who takes a reference: he reads the page tables without any lock, and looks \
+                  again once he has it; where that does not do, the slow path takes the locks",
     },
     Term {
         name: "unshare",
@@ -94,11 +94,15 @@ const TERMS: [Term; 33] = [
         meaning: "the entry still names its frame, but nobody may use it before a fault",
     },
     Term {
-        name: "NUMA, node",
-        used: &["numa", "node", "hint"],
-        meaning: "memory and the CPUs that are near it. Balancing finds out which node uses a page \
-                  by taking access away now and then (a scan): the next access faults (a hinting \
-                  fault), and may move the page",
+        name: "node",
+        used: &["node", "numa", "NUMA"],
+        meaning: "memory and the CPUs that are near it",
+    },
+    Term {
+        name: "NUMA balancing",
+        used: &["numa", "NUMA", "hint"],
+        meaning: "it finds out which node uses a page by taking access away now and then (a scan): \
+                  the next access faults (a hinting fault), and may move the page",
     },
     Term {
         name: "folio",
@@ -107,23 +111,23 @@ const TERMS: [Term; 33] = [
                   tails, and references count on the head",
     },
     Term {
+        name: "migration",
+        used: &["migration", "migrate", "Migration"],
+        meaning: "moving a page to another frame. While it lasts a migration entry stands in the \
+                  page's place and remembers whether it could be written. It must find no \
+                  references but those it knows, or it puts everything back",
+    },
+    Term {
         name: "split",
         used: &["split"],
-        meaning: "a folio becomes single pages, each with the references that are its own",
+        meaning: "a folio becomes single pages, each with the references that are its own. \
+                  Meanwhile migration entries stand in their places",
     },
     Term {
         name: "tail",
         used: &["a tail", "tail-refs"],
         meaning: "up to 4.4 a tail could count references by itself, which a split had to give to \
                   the page that it made of it",
-    },
-    Term {
-        name: "migration",
-        used: &["migration", "migrate", "Migration"],
-        meaning: "moving a page to another frame. While it lasts, and while a folio is split, a \
-                  migration entry stands in the page's place and remembers whether it could be \
-                  written. It must find no references but those it knows, or it puts everything \
-                  back",
     },
     Term {
         name: "TLB",
@@ -143,12 +147,12 @@ const TERMS: [Term; 33] = [
     },
     Term {
         name: "pool",
-        used: &["the pool", "hugetlb"],
+        used: &["the pool"],
         meaning: "huge pages that are set apart in advance (hugetlb), for those who ask for them",
     },
     Term {
         name: "swap",
-        used: &["swap"],
+        used: &["swap ", "swap-", "swapped"],
         meaning: "a page is written to a device and its frame freed; a swap entry stands in its \
                   place. While it is on its way the swap cache has it, which is a reference",
     },

@@ -6,7 +6,7 @@ use pinfold::rules::large::{Again, Parting, Tally, again, parting, tally};
 use pinfold::rules::{HeadRecheck, LargeMaps, Switch};
 use pinfold::{EventKind, Pfn};
 
-use super::{Step, Teller, tell_holders};
+use super::{Step, Teller, tell_holders_and};
 use crate::counted::counted;
 use crate::folios::Run;
 use crate::journal::What;
@@ -86,19 +86,32 @@ impl<'a> Teller<'a> {
                     });
                     let (cite, of) = (self.at(at), tail.unwrap_or(head));
                     let many = counted(refs, "reference", "references");
-                    let mut sentence =
-                        format!("{cite} took the {many} of {of} off {head}, which had {had}");
+                    let holders = ledger.holders_of(Run::alone(of), at);
+                    let open = self.gets_under_way(at);
+                    let held = tell_holders_and(&holders, refs, |more| {
+                        // The split has the page by which it was asked, and no more.
+                        match (open, more) {
+                            (Some(get), 2) => format!("1 of step {get} + 1 of the split's caller"),
+                            (None, 1) => "1 of the split's caller".to_owned(),
+                            (_, more) => format!("{more} by steps under way"),
+                        }
+                    });
+                    let mut sentence = format!(
+                        "{cite} took the {many} of {of} off {head}: {refs} = {held}. {head} had \
+                         {had}"
+                    );
                     // INV-TAIL-1: the split's own stays.
                     if let Some(missing) = (refs + 1).checked_sub(had).filter(|few| *few > 0) {
                         let missing = counted(missing, "is", "are");
                         sentence += &format!(
-                            " and must keep 1, the split's own: {missing} missing, so {head} was \
-                             given them back"
+                            " and must keep 1, the split's own: {refs} + 1 = {} needed, {missing} \
+                             missing. {head} would count nothing while it is used, and a frame \
+                             that counts nothing is handed out again. Here {head} gets them back, \
+                             so that the run can go on",
+                            refs + 1
                         );
                     }
-                    let holders = ledger.holders_of(Run::alone(of), at);
-                    let held = tell_holders(&holders, refs);
-                    self.say(at, format!("{sentence}; {refs} of {of} = {held}."));
+                    self.say(at, format!("{sentence}."));
                 }
                 _ => {}
             }
@@ -142,8 +155,8 @@ impl<'a> Teller<'a> {
             if let Some((at, tail)) = parted {
                 let (cite, split, tag) = (step.cite(), self.at(at), self.tag(Switch::TailRefs));
                 let what = format!(
-                    "counts on {tail} and then on its head, {head}, in two steps, and {split} came \
-                     between, when {head} did not count it yet",
+                    "adds its reference to {tail} and after that to its head, {head}, and {split} \
+                     came between, when {head} did not count it yet",
                     head = run.head
                 );
                 self.say(step.begins, format!("{cite} {what} ({tag})."));
@@ -173,6 +186,14 @@ impl<'a> Teller<'a> {
                 self.say(at, format!("{cite} {what} ({tag})."));
             }
         }
+    }
+
+    /// The only step that takes one more reference on a page and is not over at a line, by its
+    /// number.
+    fn gets_under_way(&self, line: usize) -> Option<u32> {
+        let mut open = self.gets_of_pages().filter(|(_, span)| span.contains(&line));
+        let (step, _) = open.next()?;
+        open.next().is_none().then_some(step.number)
     }
 
     /// The steps that take one more reference on a page, each with the lines from its beginning to

@@ -71,13 +71,17 @@ impl<'a> Teller<'a> {
     /// written to meanwhile.
     pub(in crate::story) fn copied_by_fork(&mut self, from: Pfn, to: Pfn) {
         let copied = self.ledger.last_event(self.ledger.judging(), |event| match event {
-            EventKind::ForkCopied { from: source, to: copy, .. } => {
-                ((source, copy) == (from, to)).then_some(())
+            EventKind::ForkCopied { from: source, to: copy, why } => {
+                ((source, copy) == (from, to)).then_some(why)
             }
             _ => None,
         });
-        let Some((at, ())) = copied else { return };
-        let mut sentence = format!("{} copied {from} to {to}", self.at(at));
+        let Some((at, why)) = copied else { return };
+        let reason = self.because(why, Switch::ForkPin);
+        let sum = self.sum(why, from, at);
+        let pinned = format!("{from} looks pinned, so the child gets a copy");
+        let mut sentence =
+            format!("{} copied {from} to {to}, {reason}{sum}: {pinned}", self.at(at));
         let begins = self.ledger.step(at).map_or(at, |step| step.begins);
         let mut stores = self.ledger.stores().map(|(line, touch)| (line, touch.frame));
         let meanwhile = stores.any(|(line, frame)| frame == from && (begins..at).contains(&line));
@@ -87,8 +91,10 @@ impl<'a> Teller<'a> {
         };
         if torn {
             let tag = self.tag(Switch::ForkSnapshot);
-            sentence += &format!(", which could be written to meanwhile ({tag})");
+            sentence += &format!(". {from} could be written to meanwhile ({tag})");
             sentence += &self.torn_words((from, to), begins..at);
+            sentence += ". Without a pin it would be shared instead, and read-only for both as long \
+                         as it is: nobody could write to it";
         }
         self.say(at, format!("{sentence}."));
     }

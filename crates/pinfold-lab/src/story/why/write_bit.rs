@@ -1,9 +1,9 @@
 //! Why a store had to copy a page: what had taken the write bit of its entry.
 
-use pinfold::rules::{ReadGup, Switch};
+use pinfold::rules::{NumaSkip, ReadGup, Switch};
 use pinfold::{EventKind, Pfn};
 
-use super::{Teller, tell_holders};
+use super::{Teller, tell_holders_and};
 use crate::about::Page;
 use crate::counted::counted;
 use crate::folios::Run;
@@ -40,6 +40,16 @@ impl<'a> Teller<'a> {
         if let Some((handle, taken)) = hold.filter(|(_, taken)| lost < *taken) {
             self.pinned_as_it_was(handle, (page, frame), taken, &name);
         }
+    }
+
+    /// The step of another lane inside which a line stands.
+    fn inside(&self, line: usize) -> String {
+        let lane = self.ledger.lines()[line].lane;
+        let around = |step: &&Step| {
+            step.lane != lane && step.lane.is_some() && step.begins < line && line < step.ends
+        };
+        let around = self.ledger.steps.iter().find(around);
+        around.map(|step| format!(", inside step {},", step.number)).unwrap_or_default()
     }
 
     /// Who made the entry of `frame` present again after it had lost the write bit at a line: a
@@ -194,9 +204,10 @@ impl<'a> Teller<'a> {
                 {
                     self.cited.insert(at);
                     let tag = self.tag(Switch::MigrationKind);
+                    let inside = self.inside(lost);
                     return Some(format!(
-                        "{cite} took the write bit from the migration entry of {frame} in {name} \
-                         ({tag})."
+                        "{cite}{inside} took the write bit from the migration entry of {frame} in \
+                         {name}, as every scan and change of protection does ({tag})."
                     ));
                 }
                 EventKind::HintRestored { pfn, writable: false } if pfn == frame => {
@@ -259,7 +270,15 @@ impl<'a> Teller<'a> {
         if let Some((hint, ())) = hint.filter(|_| hinted) {
             let tag = self.tag(Switch::NumaSkip);
             let cite = self.at(hint);
-            self.say(hint, format!("{cite} made {frame} PROT_NONE and did not skip it ({tag})."));
+            let mapped = self.ledger.holders(frame, hint).mappings.len();
+            let looked = match self.rules.numa_skip {
+                NumaSkip::MapCount | NumaSkip::MapCountAnywhere if mapped == 1 => {
+                    ", as its mapcount is 1"
+                }
+                _ => "",
+            };
+            let what = format!("made {frame} PROT_NONE and did not skip it{looked}");
+            self.say(hint, format!("{cite} {what} ({tag})."));
         }
         let mut sentence = format!(
             "{} put a migration entry for {frame} in {name}, to move the page",
@@ -278,9 +297,16 @@ impl<'a> Teller<'a> {
             _ => None,
         });
         if let Some((at, (refs, expected))) = busy {
-            let held = tell_holders(&self.ledger.holders_of(moved, at), refs);
-            let refs = counted(refs, "reference", "references");
-            sentence += &format!("; it found {refs} where {expected} may be ({held}) and gave up");
+            let holders = self.ledger.holders_of(moved, at);
+            let held = tell_holders_and(&holders, refs, |more| match more {
+                1 => "1 of the move itself".to_owned(),
+                more => format!("{more} by steps under way"),
+            });
+            let found = counted(refs, "reference", "references");
+            sentence += &format!(
+                "; it found {found} where {expected} may be when no entry maps the page, and gave \
+                 up; {refs} = {held}"
+            );
             self.cited.insert(at);
         }
         self.say(entry, format!("{sentence}."));
