@@ -17,8 +17,8 @@ use super::switches::{
     ClearRefsPinned, CollapseSync, CowPublish, FastRecheck, FaultLock, ForceWrite, ForkPin,
     ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LazyFree, LongtermZone,
     MemcgLock, MigrationKind, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup,
-    RemapFlush, SwapInReuse, SwapInWrite, SwapPinned, Switch, TailRefs, ThpNuma, UffdContinue,
-    UffdWpFlush, WriteUpgrade, ZapRmap, ZeroPin,
+    RemapFlush, SwapInCache, SwapInReuse, SwapInWrite, SwapPinned, Switch, TailRefs, ThpNuma,
+    UffdContinue, UffdWpFlush, WriteUpgrade, ZapRmap, ZeroPin,
 };
 use super::{Release, VariantInfo};
 
@@ -338,6 +338,7 @@ const SERIES: &[Series] = &[
             FastRecheck::On 0 Read "70cbc3cc78a9, facts 3.5";
             ZapRmap::WithEntry 0 Read "facts 6.2";
             MemcgLock::InRmap 0 Read "facts 6.6";
+            SwapInCache::SkippedAlone 80 Read "13ddaf26be32, facts 0.4, 7.2; its point: M";
             SwapInReuse::ExclusiveOrRefCount 0 Read "facts 1.8";
             SwapInWrite::WriteFault 0 Read "facts 1.8";
         },
@@ -365,6 +366,7 @@ const SERIES: &[Series] = &[
         findings: findings! {
             LongtermZone::MovesIsolated 79 Found "1aaf8c122918, named so by its revert, facts 0.4";
             LongtermZone::Moves 109 Found "517f496e1e61, reviewed, facts 0.4; its point: by date";
+            SwapInCache::SkippedAlone 19 Found "13ddaf26be32, reviewed on 27 February 2024, facts 0.4; its point: M";
         },
     },
     Series { name: "6.8.y", base: release("6.8"), read: None, findings: &[] },

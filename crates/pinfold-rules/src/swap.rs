@@ -107,11 +107,10 @@ pub const fn drains_lru(rule: SwapInReuse) -> bool {
 /// What a swap device is like.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum SwapDevice {
-    /// It finds any page as fast as any other: flash memory.
+    /// Its pages come through a queue, as from flash memory. One that turns is treated likewise:
+    /// what is read ahead goes by entries, whatever the device is (facts 7.2).
     #[default]
     Solid,
-    /// It turns: pages beside each other come at the price of one.
-    Rotating,
     /// It has read a page when the call returns, without a queue: compressed memory (Linux:
     /// `SWP_SYNCHRONOUS_IO`).
     Synchronous,
@@ -122,7 +121,7 @@ impl SwapDevice {
     #[inline]
     pub const fn answers_at_once(self) -> bool {
         match self {
-            Self::Solid | Self::Rotating => false,
+            Self::Solid => false,
             Self::Synchronous => true,
         }
     }

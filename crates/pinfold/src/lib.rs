@@ -193,7 +193,7 @@ pub use pin::{
 };
 pub use platform::{Contents, Invalidate, Invalidation, PageBytes, Platform, RetiredTables, Words};
 pub use pressure::ListSizes;
-pub use pressure::run::NoRun;
+pub use pressure::run::{NoRun, NoRunReason};
 pub use pte::{
     Aarch64, Armv8, BitChange, Entry, Format, Match, Migration, MigrationKind, Pte, Reach, Riscv64,
     Small, SmallAarch64, SmallRiscv64, SmallRiscv64Rsw, Sv39, Sv39Rsw, Sv48, Sv48Rsw, Swap, X86,

@@ -9,9 +9,9 @@
 //! shorter one, the last of those in use come to it, whether used or not, and what the hardware has
 //! noted of them is forgotten. So a page leaves only if it was not used while it went through the
 //! list once. The last of those in use come, too, when a page has come back as in use since the
-//! last reclaim of the node ([`crate::workingset`]), and when none of the others is of the zones
-//! that are short. And one that comes back soon may begin as in
-//! use ([`crate::workingset`]). One that is locked in memory is on neither list ([`crate::mlock`]).
+//! last reclaim of the node ([`crate::workingset`]), and when a look at all of the others has found
+//! none of the zones that are short. And one that comes back soon may begin as in use
+//! ([`crate::workingset`]). One that is locked in memory is on neither list ([`crate::mlock`]).
 //! (Kernels since 5.9, where new pages begin as not in use.)
 //!
 //! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
@@ -106,6 +106,17 @@ struct Search {
     reach: Reach,
 }
 
+/// What has come of a wait for free frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Relief {
+    /// Nothing can leave.
+    None,
+    /// The turn of him who waited has freed some.
+    Own,
+    /// Another's has, and he had none.
+    Anothers,
+}
+
 /// How many free frames there are, and are to be.
 #[derive(Clone, Copy, Default)]
 struct Missing {
@@ -129,6 +140,8 @@ struct Round {
     changed: u64,
     /// Pages of the zones that are wanted which it has looked at.
     looked_at: u64,
+    /// Those of others.
+    passed: u64,
 }
 
 impl<P: Platform> Memory<P> {
@@ -272,14 +285,13 @@ impl<P: Platform> Memory<P> {
         (self.goal(tries), if tries == 0 { &[Zone::Movable] } else { ALL_ZONES })
     }
 
-    /// Reclaims for somebody who waits for it, or waits for another who does; whether there may be
-    /// a frame now.
-    fn stall(&self, (goal, zones): (u64, &[Zone]), search: Search) -> bool {
+    /// Reclaims for somebody who waits for it, or waits for another who does.
+    fn stall(&self, (goal, zones): (u64, &[Zone]), search: Search) -> Relief {
         let turns = self.frames().turns();
         let before = turns.ended();
         let _turn = turns.take(self.platform());
         if turns.ended() != before {
-            return true;
+            return Relief::Anothers;
         }
         self.count_stall(zones);
         let free = self.frames().total_free();
@@ -287,19 +299,20 @@ impl<P: Platform> Memory<P> {
         if self.frames().total_free() > free {
             // Nobody but a batch had them.
             turns.end();
-            return true;
+            return Relief::Own;
         }
-        let freed = zones.iter().any(|zone| self.reclaim_near(*zone, goal, search));
-        if freed {
-            turns.end();
+        if !zones.iter().any(|zone| self.reclaim_near(*zone, goal, search)) {
+            return Relief::None;
         }
-        freed
+        turns.end();
+        Relief::Own
     }
 
     /// Takes pages out of memory for an operation that wants so many frames at once, and holds no
     /// lock; whether it is to be tried once more.
     pub(crate) fn make_room(&self, pages: u64) -> bool {
-        self.frames().has_lists() && self.stall((pages, ALL_ZONES), self.everywhere())
+        let wanted = (pages, ALL_ZONES);
+        self.frames().has_lists() && self.stall(wanted, self.everywhere()) != Relief::None
     }
 
     /// From the CPU's node on.
@@ -310,11 +323,13 @@ impl<P: Platform> Memory<P> {
     fn count_stall(&self, zones: &[Zone]) {
         let counters = self.counters();
         counters.allocstall.add(1);
-        match zones.first() {
-            Some(Zone::Low32) => counters.allocstall_dma32.add(1),
-            Some(Zone::Any) => counters.allocstall_normal.add(1),
-            Some(Zone::Movable) | None => counters.allocstall_movable.add(1),
-        }
+        // By the highest of them: facts 7.17.
+        let by_zone = match zones {
+            _ if zones.contains(&Zone::Movable) => &counters.allocstall_movable,
+            _ if zones.contains(&Zone::Any) => &counters.allocstall_normal,
+            _ => &counters.allocstall_dma32,
+        };
+        by_zone.add(1);
     }
 
     /// Reclaims from a node, or from another within reach if nothing can leave there; whether
@@ -337,15 +352,22 @@ impl<P: Platform> Memory<P> {
         let (mut priority, mut starved) = (PRIORITIES, false);
         while done.freed < goal {
             let of = |list| self.frames().listed(aim.node, list);
-            let (active, inactive) = (of(List::Active), of(List::Inactive));
+            let (active, mut inactive) = (of(List::Active), of(List::Inactive));
             let most = |len: u64| (len >> priority).max(BATCH as u64);
             let mut changed = 0;
             if inactive < active || (activated || starved) && active > 0 {
-                changed += self.shrink_active(aim, most(active));
+                changed += self.shrink_active(aim, most(active).min(active));
+                inactive = of(List::Inactive);
             }
-            let round = self.shrink_inactive(aim, (goal - done.freed, most(inactive)));
+            let look_at = most(inactive).min(inactive);
+            let round = self.shrink_inactive(aim, (goal - done.freed, look_at));
             done += round.done;
-            starved = round.looked_at == 0;
+            let was_starved = starved;
+            starved = round.looked_at == 0 && round.passed >= inactive;
+            if starved && !was_starved && active > 0 {
+                // Those in use are next, before this ends.
+                continue;
+            }
             changed += round.changed + round.done.freed;
             let all = most(inactive) >= inactive && most(active) >= active;
             if changed == 0 && all {
@@ -394,6 +416,7 @@ impl<P: Platform> Memory<P> {
             let looked = chosen.looked;
             left = left.saturating_sub(looked.all());
             round.looked_at += looked.at;
+            round.passed += looked.all() - looked.at;
             let mut activated = 0;
             let idle = chosen.pages().filter_map(|page| match self.fate(&page) {
                 Fate::Leaves => Some(page),
@@ -566,7 +589,7 @@ impl Tries {
         self.0 += 1;
         mem.frames().has_lists()
             && tries < RETRIES
-            && mem.stall(mem.wanted(tries), mem.everywhere())
+            && mem.stall(mem.wanted(tries), mem.everywhere()) != Relief::None
     }
 }
 

@@ -150,7 +150,7 @@ impl Node {
     pub(super) fn within(&self, (order, zone): (u32, Zone), mark: Wmark) -> u32 {
         let gives = |at: &u32| {
             let lists = &self.zones[*at as usize];
-            lists.free >= (1 << order) + lists.share.floor(zone, mark)
+            lists.free >= lists.share.floor(zone, mark).saturating_add(1 << order)
         };
         places(zones_for(zone)).filter(gives).fold(0, |zones, at| zones | 1 << at)
     }

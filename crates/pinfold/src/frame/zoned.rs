@@ -36,8 +36,9 @@ impl Frames {
         ZoneKind::ALL.into_iter().filter_map(move |zone| self.zone_info(node, zone))
     }
 
-    /// Whether a request of a node finds a zone there that has its share of
-    /// [`Watermarks::min`] free, beyond its reserve.
+    /// Whether a request for one frame of a node finds a zone there that keeps its share of
+    /// [`Watermarks::min`], beyond its reserve, when it is served: one that has nothing does not,
+    /// whatever its share.
     pub(crate) fn has_min(&self, node: NodeId, zone: Zone) -> bool {
         let Some(lock) = self.store.nodes().get(usize::from(node.0)) else { return false };
         let locked = lock.lock();
@@ -46,7 +47,7 @@ impl Frames {
             let (managed, free, share) = locked.zone(at);
             let floor = share.floor(zone, Wmark::Min);
             // Mostly without a look at each CPU's stock.
-            managed > 0 && (free >= floor || free + held(at) >= floor)
+            managed > 0 && (free > floor || free + held(at) > floor)
         })
     }
 

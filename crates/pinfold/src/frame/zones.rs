@@ -202,13 +202,13 @@ impl Share {
             Wmark::Min => self.min,
             Wmark::None => 0,
         };
-        mark + self.reserve(zone)
+        mark.saturating_add(self.reserve(zone))
     }
 
     /// Whether a batch of so many for a stock may come from a zone with so many free frames.
     pub(super) fn gives(&self, zone: Zone, free: u64, most: u64) -> bool {
         let low = self.low.max(self.min);
-        self.reserve(zone) == 0 && (low == 0 || free >= most + low)
+        self.reserve(zone) == 0 && (low == 0 || free >= most.saturating_add(low))
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::swap::{Idle, Slots, SwapError, SwapId, SwapUsage, Table, Unused};
-use crate::sync::{Inside, SpinLocked};
+use crate::sync::{Inside, SpinLocked, Waited};
 
 impl<P: Platform> Memory<P> {
     /// Takes a swap device out of use, whose slots no swap entry names any more
@@ -27,8 +27,8 @@ impl<P: Platform> Memory<P> {
     }
 
     /// As [`Memory::swap_off`], until `interrupted` says that it is to stop: Linux's does when a
-    /// signal is pending. It is asked before each sleep, and whenever one ends: an embedder whose
-    /// [`Park::park`] returns early for a signal needs no more, another calls
+    /// signal is pending. It is asked before each sleep, with no lock held, and once for it: an
+    /// embedder whose [`Park::park`] returns early for a signal needs no more, another calls
     /// [`Memory::interrupt_swap_off`]. It may not call the manager.
     ///
     /// # Errors
@@ -50,6 +50,7 @@ impl<P: Platform> Memory<P> {
         }
         slots.set_open(false);
         drop(slots);
+        let leaving = Leaving { table, id };
         let (mut slots, all) = loop {
             let mut slots = self.empty_cache(table, id);
             let SwapUsage { slots: all, free, .. } = slots.usage();
@@ -57,21 +58,20 @@ impl<P: Platform> Memory<P> {
             if used == 0 {
                 break (slots, all);
             }
-            // Before the question: who interrupts says so first, and then tells.
-            let seen = table.ended().seen();
-            let why = match () {
-                () if slots.is_named() => Some(SwapError::InUse { slots: used }),
-                () if interrupted() => Some(SwapError::Interrupted { slots: used }),
-                () => None,
-            };
-            if let Some(why) = why {
-                slots.end_leaving();
-                return Err(why);
+            if slots.is_named() {
+                return Err(SwapError::InUse { slots: used });
             }
-            // What is left is held, and whoever lets go takes the slots' lock for that.
+            // Before the question: who interrupts says so first, and then tells. What is left is
+            // held, and whoever lets go takes the slots' lock for that.
+            let seen = table.ended().seen();
             drop(slots);
-            table.ended().wait_unless(seen, self.platform(), &mut interrupted);
+            match table.ended().wait_unless(seen, self.platform(), &mut interrupted) {
+                Waited::Ended => {}
+                Waited::Stopped => return Err(SwapError::Interrupted { slots: used }),
+            }
         };
+        // The slots go, and with them that somebody is about them.
+        core::mem::forget(leaving);
         let gone = core::mem::replace(&mut *slots, Slots::none());
         drop(slots);
         drop(gone);
@@ -117,6 +117,19 @@ impl<P: Platform> Memory<P> {
             let on = !slots.is_off() && !slots.is_leaving();
             slots.set_open(on);
         }
+    }
+}
+
+/// The caller is about a device until this is dropped, also if he unwinds. The slots are not
+/// locked then.
+struct Leaving<'t, P: Platform> {
+    table: &'t Table<P>,
+    id: SwapId,
+}
+
+impl<P: Platform> Drop for Leaving<'_, P> {
+    fn drop(&mut self) {
+        self.table.slots(self.id).end_leaving();
     }
 }
 

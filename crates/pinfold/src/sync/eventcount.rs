@@ -17,6 +17,16 @@ use super::park::Park;
 #[derive(Debug)]
 pub(crate) struct EventCount(AtomicU32);
 
+/// How a wait has ended.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waited {
+    /// Something has happened.
+    Ended,
+    /// Who waited was told to stop.
+    Stopped,
+}
+
 impl EventCount {
     /// Nothing has happened.
     pub(crate) fn new() -> Self {
@@ -41,21 +51,33 @@ impl EventCount {
 
     /// Waits until something has happened since the count was `seen`.
     pub(crate) fn wait(&self, seen: u32, sleep: &impl Park) {
-        self.wait_unless(seen, sleep, || false);
+        let _ = self.wait_unless(seen, sleep, || false);
     }
 
-    /// The same, or until `stop` says so, which is asked before each sleep.
-    pub(crate) fn wait_unless(&self, seen: u32, sleep: &impl Park, mut stop: impl FnMut() -> bool) {
+    /// The same, or until `stop` says so, which is asked before each sleep; how it ended.
+    pub(crate) fn wait_unless(
+        &self,
+        seen: u32,
+        sleep: &impl Park,
+        mut stop: impl FnMut() -> bool,
+    ) -> Waited {
         #[cfg(feature = "explore")]
         if grant::by_explorer() {
             let at = core::ptr::from_ref(&self.0) as usize;
             let (now, order) = (u64::from(self.0.peek()), hook::Order::Acquire);
+            if stop() {
+                return Waited::Stopped;
+            }
             let _ = hook::wait_until(at, now, order, &mut |count| count != u64::from(seen));
-            return;
+            return Waited::Ended;
         }
-        while self.0.load_acquire() == seen && !stop() {
+        while self.0.load_acquire() == seen {
+            if stop() {
+                return Waited::Stopped;
+            }
             sleep.park(self.0.native(), seen);
         }
+        Waited::Ended
     }
 }
 
@@ -76,7 +98,11 @@ mod tests {
     #[test]
     fn who_is_to_stop_does_not_sleep() {
         let count = EventCount::new();
-        count.wait_unless(count.seen(), &Awake, || true);
+        assert_eq!(count.wait_unless(count.seen(), &Awake, || true), Waited::Stopped);
+        let seen = count.seen();
+        count.advance(&Awake);
+        let ended = count.wait_unless(seen, &Awake, || unreachable!("there is no sleep"));
+        assert_eq!(ended, Waited::Ended);
     }
 
     #[test]

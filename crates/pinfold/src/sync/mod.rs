@@ -57,7 +57,7 @@ pub(crate) use atomic::{Latch, Marks};
 pub(crate) use bit::{BitGuard, BitLock, SpinBit, SpinBitGuard};
 pub(crate) use class::{Class, saw};
 pub(crate) use delegated::{Delegated, DelegatedGuard};
-pub(crate) use eventcount::EventCount;
+pub(crate) use eventcount::{EventCount, Waited};
 pub(crate) use mask::Inside;
 pub use mask::Masks;
 pub use name::{CellName, FrameWord};

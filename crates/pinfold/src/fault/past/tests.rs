@@ -2,7 +2,10 @@
 
 use std::boxed::Box;
 use std::ops::Range;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread::spawn;
+use std::time::Duration;
 use std::vec::Vec;
 
 use crate::rules::PRESETS;
@@ -136,7 +139,7 @@ fn a_page_that_two_entries_name_comes_by_way_of_the_cache_and_the_last_one_does_
 
 /// The hazard of 4.15 to 6.7, in one order: the second thread is inside the first one's read.
 #[test]
-fn a_slot_that_was_reused_is_noticed_by_the_rule_that_claims_alone() {
+fn a_slot_that_was_reused_is_not_noticed_by_the_rule_that_claims_nothing() {
     let (_, space, ram, _) = world("6.7");
     let space = Arc::new(space);
     let other = Arc::clone(&space);
@@ -146,6 +149,27 @@ fn a_slot_that_was_reused_is_noticed_by_the_rule_that_claims_alone() {
         assert_eq!(out, Reclaimed { freed: 1, kept: 0 });
     });
     assert_eq!(load(&space, 16), Ok(16), "7 is lost");
+}
+
+/// The same order by the rule since 6.8.
+#[test]
+fn by_the_rule_that_claims_another_waits_until_the_page_is_mapped() {
+    let (mem, space, ram, id) = world("6.8");
+    mem.platform().cache_nothing();
+    let space = Arc::new(space);
+    let (other, (tell, told), (hand, handed)) = (Arc::clone(&space), channel(), channel());
+    ram.while_reading(move || {
+        let waits = spawn(move || tell.send(load(&other, 16)).unwrap());
+        let early = told.recv_timeout(Duration::from_millis(50)).is_ok();
+        hand.send((waits, told, early)).unwrap();
+    });
+    assert_eq!(load(&space, 16), Ok(16));
+    let (waits, told, early) = handed.recv().unwrap();
+    assert!(!early, "the page is not there yet");
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(Ok(16)), "it sleeps for ever");
+    waits.join().unwrap();
+    assert_eq!((mem.stats().pgmajfault, usage(&mem, id)), (1, (5, 0)), "one read, one slot free");
+    Audit::of(&mem).space(&space).check();
 }
 
 #[test]

@@ -154,6 +154,31 @@ fn shares_follow_memory_that_comes_and_goes() {
     assert_eq!(info(&frames, ZoneKind::Dma32).managed, 64);
 }
 
+#[test]
+fn marks_that_no_memory_has_are_marks() {
+    let mut frames = FrameSetup::new(&[span(HERE, BORDER, 64)]).build().expect("heap");
+    frames.keep_free(marks(u64::MAX, u64::MAX, u64::MAX), RESERVE);
+    frames.stock_up(2, 4).expect("heap");
+    assert_eq!(info(&frames, ZoneKind::Normal).min, u64::MAX);
+    assert!(frames.take_run_above_min(2, Placement::Only(HERE), Zone::Any).is_err());
+    assert!(frames.take_run(2, Placement::Only(HERE), Zone::Any).is_ok(), "who cannot wait");
+    assert!(frames.alloc_near((0, HERE), Flags::ANON, Start::Held).is_ok());
+    assert!(!frames.has_min(HERE, Zone::Movable));
+}
+
+#[test]
+fn a_zone_has_its_mark_if_one_more_frame_is_free() {
+    let frames = bounded(marks(32, 32, 32), LowmemReserve::default());
+    let take = || frames.take_run(0, Placement::Only(HERE), Zone::Movable).map(NewFrames::keep);
+    while info(&frames, ZoneKind::Dma32).free > 9 {
+        take().expect("one is free");
+    }
+    assert!(frames.has_min(HERE, Zone::Movable));
+    take().expect("one is free");
+    let all = ZoneKind::ALL.map(|zone| info(&frames, zone)).map(|zone| zone.free - zone.min);
+    assert_eq!((all, frames.has_min(HERE, Zone::Movable)), ([0; 3], false));
+}
+
 /// INV-ZONE-1: what is kept from a request comes to it through no stock.
 #[test]
 fn stocks_serve_only_requests_from_which_nothing_is_kept() {

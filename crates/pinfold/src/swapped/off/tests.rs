@@ -4,6 +4,7 @@ use crate::sync::Shared;
 use crate::testing::{Audit, Disk, Mem, Space, load, machine, map, pages, rules, space, store};
 use crate::{FaultError, Prot, Reclaimer, SwapError, SwapId, SwapWrites, Tuning, X86_64};
 use std::boxed::Box;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::string::ToString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -182,4 +183,46 @@ fn a_device_that_leaves_is_not_opened_by_others() {
     all_out(&space);
     assert_eq!(load(&space, 16), Ok::<u64, FaultError>(7), "there is no device");
     Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn who_says_once_that_it_is_to_stop_is_heard() {
+    while_held(|mem, id| {
+        let (machine, (tell, told)) = (mem.clone(), channel());
+        let waits = thread::spawn(move || {
+            let mut asked = 0;
+            let ended = machine.swap_off_unless(id, || {
+                asked += 1;
+                asked == 2
+            });
+            tell.send(ended).unwrap();
+        });
+        let ended = (0..100).find_map(|_| {
+            mem.interrupt_swap_off();
+            told.recv_timeout(Duration::from_millis(100)).ok()
+        });
+        assert_eq!(ended, Some(Err(SwapError::Interrupted { slots: 1 })));
+        waits.join().unwrap();
+    });
+}
+
+#[test]
+fn who_is_asked_may_unwind_and_keeps_nobody_from_the_slots() {
+    while_held(|mem, id| {
+        let (machine, (tell, told)) = (mem.clone(), channel());
+        let looks = Arc::new(AtomicBool::new(false));
+        let looked = looks.clone();
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            mem.swap_off_unless(id, || {
+                let (machine, tell) = (machine.clone(), tell.clone());
+                thread::spawn(move || tell.send(machine.swap_usage(id).is_some()));
+                let usage = told.recv_timeout(Duration::from_secs(5));
+                looked.store(usage == Ok(true), Ordering::Relaxed);
+                resume_unwind(Box::new(()))
+            })
+        }));
+        assert!(unwound.is_err() && looks.load(Ordering::Relaxed), "the slots are locked");
+        let again = mem.swap_off_unless(id, || true);
+        assert_eq!(again, Err(SwapError::Interrupted { slots: 1 }));
+    });
 }
