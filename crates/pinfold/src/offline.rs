@@ -82,8 +82,8 @@ impl<P: Platform> Memory<P> {
     /// call the manager.
     ///
     /// # Errors
-    /// When the span is not of one node and one zone, when another call takes memory out at the same
-    /// time, and when a frame stays: then none is out.
+    /// When the span is not of one node and one zone, when another call takes memory out at the
+    /// same time, and when a frame stays: then none is out.
     ///
     /// [`Frames::add`]: crate::Frames::add
     pub fn offline(

@@ -3,8 +3,8 @@
 //! Words in columns, separated by blanks; `#` starts a comment. `model NAME` gives the memory model
 //! under which the cells hold, the line `scenario SET...` names the rule sets, and each line after
 //! it gives a scenario and one cell for each set: `ok`, `BAD`, `part`, `skip`, `n/a`, an outcome's
-//! name, or `-` where nothing is expected, and the search is a short one. `ok` is any pass, whatever
-//! its outcome.
+//! name, or `-` where nothing is expected, and the search is a short one. `ok` is any pass,
+//! whatever its outcome.
 
 use crate::args::ModelArg;
 use crate::failure::Failure;

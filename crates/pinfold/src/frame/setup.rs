@@ -264,8 +264,8 @@ impl Frames {
     /// No frames (`count` 0) can be taken out anywhere.
     ///
     /// # Errors
-    /// When the frames are not of one node and one zone, when one of them is not free, when they are
-    /// an outside owner's, or while another call takes memory out. Nothing has changed then.
+    /// When the frames are not of one node and one zone, when one of them is not free, when they
+    /// are an outside owner's, or while another call takes memory out. Nothing has changed then.
     pub fn reserve(&self, first: Pfn, count: u64) -> Result<(), MemoryMapError> {
         if count == 0 {
             return Ok(());

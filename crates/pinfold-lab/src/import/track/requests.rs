@@ -2,8 +2,9 @@
 //!
 //! The requests of a context are what a thread of their own does, which the first of them makes and
 //! whose end is waited for by the call that tells of the last one. Those that are submitted after
-//! another thread did something have a new one: they come after that. Where nothing else that is kept
-//! happened in between, they are calls of the thread that submitted them, as read and write are.
+//! another thread did something have a new one: they come after that. Where nothing else that is
+//! kept happened in between, they are calls of the thread that submitted them, as read and write
+//! are.
 //!
 //! INV-REQUEST-1: such a thread is in the log alone: no call of the recording is its own.
 
