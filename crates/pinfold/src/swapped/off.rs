@@ -52,7 +52,7 @@ impl<P: Platform> Memory<P> {
         drop(slots);
         let leaving = Leaving { table, id };
         let (mut slots, all) = loop {
-            let mut slots = self.empty_cache(table, id);
+            let slots = self.empty_cache(table, id);
             let SwapUsage { slots: all, free, .. } = slots.usage();
             let used = all - free;
             if used == 0 {
