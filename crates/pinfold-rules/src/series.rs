@@ -270,7 +270,7 @@ const SERIES: &[Series] = &[
             SwapPinned::Kept 10 Read "feb889fb40fa, facts 7.2; its point: M";
             SwapInReuse::MapCount 0 Read "facts 1.8";
             LazyFree::References 111 Memory "6c8e2a256915, posted April 2022, facts 7.2";
-            ClearRefsPinned::Spared 10 Found "9348b73c2e1b, list of January 2021, facts 7.6; its point: M";
+            ClearRefsPinned::Spared 10 Found "9348b73c2e1b, listed, facts 7.6; its point: M";
         },
     },
     Series {

@@ -134,6 +134,11 @@ enum Back {
 }
 
 impl<P: Platform> Isolated<'_, P> {
+    /// How many pages move, and whose they are.
+    fn what_moves(&self) -> (u64, Contents) {
+        (self.pages, self.contents)
+    }
+
     /// Its first page.
     pub(crate) fn head(&self) -> Pfn {
         self.head
@@ -203,6 +208,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// In the frame table's words.
+    fn place(self) -> (Placement, Zone) {
+        (self.placement, self.zone)
+    }
+
     /// To this node or nowhere.
     pub(crate) fn node(node: NodeId) -> Self {
         Self { placement: Placement::Only(node), zone: Zone::Movable }
@@ -372,7 +382,7 @@ impl<P: Platform> Memory<P> {
         mode: MigrateMode,
     ) -> Result<(), Stays> {
         let passes = mode.passes(self.tuning());
-        let fresh = self.place_for(page, target).ok_or(Stays::NoFrame)?;
+        let fresh = self.place_for(page.what_moves(), target.place()).ok_or(Stays::NoFrame)?;
         let mut results =
             (0..passes.max(1)).map(|pass| self.migrate_pass(page, &fresh, mode.locking(pass)));
         let moved = results.any(|pass| pass == Pass::Moved);

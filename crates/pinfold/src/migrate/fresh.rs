@@ -9,9 +9,8 @@
 
 use core::cell::Cell;
 
-use super::{Isolated, Target};
 use crate::addr::Pfn;
-use crate::frame::{Flags, NewFolio, NewFrame, Page, Start};
+use crate::frame::{Flags, NewFolio, NewFrame, Page, Placement, Start, Zone};
 use crate::memory::Memory;
 use crate::page::PageLock;
 use crate::platform::Platform;
@@ -46,11 +45,14 @@ impl<'m, P: Platform> Fresh<'m, P> {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Frames for a folio to move to, if it may move as a whole.
-    pub(super) fn place_for(&self, page: &Isolated<'_, P>, target: Target) -> Option<Fresh<'_, P>> {
-        let Target { placement, zone } = target;
-        if page.pages == 1 {
-            let kind = match page.contents {
+    /// Frames for a folio of so many pages to move to, if it may move as a whole.
+    pub(super) fn place_for(
+        &self,
+        (pages, contents): (u64, Contents),
+        (placement, zone): (Placement, Zone),
+    ) -> Option<Fresh<'_, P>> {
+        if pages == 1 {
+            let kind = match contents {
                 Contents::Private => Flags::ANON,
                 // It gets its marks when it gets its place in the list.
                 Contents::Listed => Flags::empty(),
@@ -62,7 +64,7 @@ impl<P: Platform> Memory<P> {
         }
         match tally(self.rule()) {
             Tally::Head => {
-                let order = page.pages.ilog2();
+                let order = pages.ilog2();
                 let fresh = self.frames().alloc_folio_held((placement, zone), order).ok()?;
                 Some(Fresh { lock: Cell::new(None), frames: FreshFrames::Folio(fresh) })
             }

@@ -201,7 +201,7 @@ impl<P: Platform> Memory<P> {
             return moved;
         }
         for page in pages.drain(..) {
-            match (self.place_for(&page, target), mode) {
+            match (self.place_for(page.what_moves(), target.place()), mode) {
                 (Some(fresh), _) => {
                     batch.push(Move { taken: None, fresh, page, pass: Pass::Again });
                 }
