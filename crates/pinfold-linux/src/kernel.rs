@@ -150,7 +150,8 @@ mod tests {
         let stable = rules("5.10.262").expect("a series that is known");
         assert!(stable.contains("numa-skip=ref-count"), "{stable}");
         assert_eq!(rules("5.10.3").as_deref(), Ok("linux-5.10"));
-        assert_eq!(rules("6.1.192").as_deref(), Ok("linux-6.1,zero-pin=free,gup-stack=refuse"));
+        let taken_up = "linux-6.1,zero-pin=free,gup-stack=refuse,swap-in-cache=skipped-alone";
+        assert_eq!(rules("6.1.192").as_deref(), Ok(taken_up));
         assert_eq!(rules("4.19.1").as_deref(), Ok("linux-4.19"));
         assert!(rules("2.6.39").is_err_and(|why| why.contains("2.6")));
         assert!(rules("rolling").is_err());

@@ -46,8 +46,8 @@ impl SwitchInfo {
     /// `in every release before ` and `5.19`.
     ///
     /// ```
-    /// let all = pinfold_rules::Rules::switches();
-    /// let fork = all.iter().find(|switch| switch.name == "fork-pin").unwrap();
+    /// let mut all = pinfold_rules::Rules::switches();
+    /// let fork = all.find(|switch| switch.name == "fork-pin").unwrap();
     /// assert_eq!(fork.era(&fork.variants[0]).concat(), "in every release before 5.9");
     /// assert_eq!(fork.era(&fork.variants[1]).concat(), "since 5.9");
     /// ```

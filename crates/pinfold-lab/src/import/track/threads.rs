@@ -67,7 +67,9 @@ impl Tracker {
             _ => (Some(call.result), self.reaped(call)),
         };
         let pid = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0 && ended);
-        if let Some(child) = pid.and_then(|pid| self.pids.get(&pid).copied()) {
+        let child = pid.and_then(|pid| self.pids.get(&pid).copied());
+        // Nobody waits for himself, whatever a recording says.
+        if let Some(child) = child.filter(|child| *child != thread) {
             let root = self.living[&thread].root;
             self.op(call.line, thread, root, What::Wait(child));
         }
@@ -101,7 +103,7 @@ impl Tracker {
         });
         let (space, root) = (self.living[&thread].space, self.living[&thread].root);
         let child = call.number(0).and_then(|at| self.ends.get(&(space, at)).copied());
-        if let (true, Some(child)) = (waits, child) {
+        if let (true, Some(child)) = (waits, child.filter(|child| *child != thread)) {
             self.op(call.line, thread, root, What::Wait(child));
         }
     }

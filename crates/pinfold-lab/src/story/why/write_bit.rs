@@ -272,10 +272,15 @@ impl<'a> Teller<'a> {
             let cite = self.at(hint);
             let mapped = self.ledger.holders(frame, hint).mappings.len();
             let looked = match self.rules.numa_skip {
-                NumaSkip::MapCount | NumaSkip::MapCountAnywhere if mapped == 1 => {
-                    ", as its mapcount is 1"
-                }
-                _ => "",
+                NumaSkip::MapCount | NumaSkip::MapCountAnywhere => match mapped {
+                    1 => ", as its mapcount is 1",
+                    _ => "",
+                },
+                NumaSkip::Never
+                | NumaSkip::RefCount
+                | NumaSkip::PinnedOrLikelyShared
+                | NumaSkip::PinnedOrMaybeShared
+                | NumaSkip::PinnedAnywhere => "",
             };
             let what = format!("made {frame} PROT_NONE and did not skip it{looked}");
             self.say(hint, format!("{cite} {what} ({tag})."));
