@@ -3,9 +3,8 @@
 
 use crate::model::{Checks, Folios};
 use crate::testing::Marks;
-use crate::{IN_STEP, ISOLATED, sequences};
+use crate::{IN_STEP, ISOLATED, sequences, single_changes};
 use pinfold::rules::PRESETS;
-use pinfold::rules::zap::{Munlock, munlock};
 use pinfold::{Aarch64, PmdMapping, Rules, Small, Sv39, X86_64};
 
 /// Each page goes to its list at once.
@@ -58,15 +57,8 @@ fn listed_pages_isolate_processes_under_the_rules_of_every_release() {
 
 #[test]
 fn listed_pages_isolate_processes_under_any_single_change_of_todays_rules() {
-    for switch in Rules::switches() {
-        for variant in switch.variants {
-            let mut rules = Rules::default();
-            rules.set(switch.name, variant.name).unwrap();
-            if munlock(rules.zap_munlock) == Munlock::Forgotten {
-                continue;
-            }
-            let checks = Checks { listed: 2, ..ISOLATED };
-            sequences::<Small>(rules, &[24, 8], 0, checks, (4, 40));
-        }
+    for rules in single_changes() {
+        let checks = Checks { listed: 2, ..ISOLATED };
+        sequences::<Small>(rules, &[24, 8], 0, checks, (4, 40));
     }
 }
