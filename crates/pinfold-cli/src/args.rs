@@ -385,7 +385,7 @@ pub(crate) struct MatrixArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Compare with a table of expected cells, a file or the built-in `verdicts` or
-    /// `verdicts-weak`; exit with 1 where they differ
+    /// `verdicts-weak` (of a weakly ordered machine); exit with 1 where they differ
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
     /// Write a page for a browser to this file, too: the table, in which each cell that breaks

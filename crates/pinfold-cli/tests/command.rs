@@ -431,11 +431,25 @@ fn ascii_is_ascii() {
 
 #[test]
 fn every_shipped_incident_does_what_its_history_says() {
-    for table in ["scenarios/verdicts.txt", "scenarios/verdicts-weak.txt"] {
-        // No machine is so slow that it needs as long.
-        let expect = ["matrix", "--expect", table, "--time", "1000000"];
-        pinfold(&expect).assert().success();
-    }
+    as_expected("scenarios/verdicts.txt", &[]);
+    // What is different there.
+    let weak = fs::read_to_string(workspace().join("scenarios/verdicts-weak.txt")).unwrap();
+    let rows = weak.lines().skip_while(|line| !line.starts_with("scenario")).skip(1);
+    let different: Vec<&str> = rows.filter_map(|row| row.split_whitespace().next()).collect();
+    assert!(different.len() > 4, "{different:?}");
+    as_expected("scenarios/verdicts-weak.txt", &different);
+}
+
+#[test]
+#[ignore = "2,352 searches under the weak model: six minutes on two cores that others use"]
+fn every_incident_does_the_same_on_a_weakly_ordered_machine() {
+    as_expected("scenarios/verdicts-weak.txt", &[]);
+}
+
+fn as_expected(table: &str, scenarios: &[&str]) {
+    // No machine is so slow that it needs as long.
+    let expect = ["matrix", "--expect", table, "--time", "1000000"];
+    pinfold(&[&expect[..], scenarios].concat()).assert().success();
 }
 
 /// What stands in a page's `text` blocks.

@@ -4,23 +4,26 @@
 //! under which the cells hold, the line `scenario SET...` names the rule sets, and each line after
 //! it gives a scenario and one cell for each set: `ok`, `BAD`, `part`, `skip`, `n/a`, an outcome's
 //! name, or `-` where nothing is expected, and the search is a short one. `ok` is any pass,
-//! whatever its outcome.
+//! whatever its outcome. `otherwise TABLE` says that a scenario without a line here is expected to
+//! do what the table of that name, beside this one, has for it.
 
 use crate::args::ModelArg;
 use crate::failure::Failure;
 use crate::find;
 use crate::render::matrix::Cell;
 use crate::rulesets;
+use crate::show;
 use clap::ValueEnum;
 use pinfold::Rules;
 use pinfold_lab::report::Verdict;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(test)]
 mod tests;
 
 const HEAD: &str = "scenario";
 const MODEL: &str = "model";
+const OTHERWISE: &str = "otherwise";
 const ANYTHING: &str = "-";
 const COMMENT: char = '#';
 
@@ -30,6 +33,10 @@ pub(super) struct Expected {
     model: Option<ModelArg>,
     sets: Vec<Rules>,
     rows: Vec<(String, Vec<String>)>,
+    /// The table that `otherwise` names, and the line that does.
+    otherwise: Option<(usize, String)>,
+    /// That table, once it is read.
+    others: Option<Box<Expected>>,
 }
 
 impl Expected {
@@ -38,6 +45,22 @@ impl Expected {
     /// # Errors
     /// When it cannot be read or understood, or is meant for a model other than `asked`.
     pub(super) fn read(path: &Path, asked: Option<ModelArg>) -> Result<Self, Failure> {
+        let mut table = Self::read_one(path, asked)?;
+        if let Some((line, name)) = &table.otherwise {
+            let beside = beside(path, name);
+            // Its cells are said of another model; what they are of is this table's.
+            let others = Self::read_one(&beside, None)?;
+            if others.otherwise.is_some() {
+                let why = format!("{name} has an `{OTHERWISE}` of its own: name the last table");
+                return Err(Failure::Expectation { path: show::path(path), line: *line, why });
+            }
+            table.others = Some(Box::new(others));
+        }
+        Ok(table)
+    }
+
+    /// Reads one table, without the one that it names.
+    fn read_one(path: &Path, asked: Option<ModelArg>) -> Result<Self, Failure> {
         let source = find::find_verdicts(path)?;
         Self::parse(&source.text, asked).map_err(|(line, why)| Failure::Expectation {
             path: source.path,
@@ -50,10 +73,12 @@ impl Expected {
         let mut model = None;
         let mut sets: Option<Vec<Rules>> = None;
         let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+        let mut otherwise = None;
         for (line, words) in lines(text) {
             let wrong = |why: String| (line, why);
             match (words.as_slice(), &sets) {
                 ([MODEL, name], None) => model = Some(meant_for(name, asked).map_err(wrong)?),
+                ([OTHERWISE, name], None) => otherwise = Some((line, (*name).to_owned())),
                 ([HEAD, names @ ..], None) => sets = Some(rule_sets(names).map_err(wrong)?),
                 (_, None) => {
                     return Err(wrong(format!("write the line `{HEAD} SET...` first")));
@@ -76,7 +101,8 @@ impl Expected {
             }
         }
         let empty = || (1, format!("the table is empty: write the line `{HEAD} SET...`"));
-        Ok(Self { model, sets: sets.ok_or_else(empty)?, rows })
+        let sets = sets.ok_or_else(empty)?;
+        Ok(Self { model, sets, rows, otherwise, others: None })
     }
 
     /// The model that it is meant for, if it names one.
@@ -86,11 +112,23 @@ impl Expected {
 
     /// What a scenario is expected to do under a rule set, if anything.
     pub(super) fn cell(&self, scenario: &str, rules: &Rules) -> Option<&str> {
-        let (_, cells) = self.rows.iter().find(|(name, _)| name == scenario)?;
+        let Some((_, cells)) = self.rows.iter().find(|(name, _)| name == scenario) else {
+            return self.others.as_ref()?.cell(scenario, rules);
+        };
         let column = self.sets.iter().position(|set| set == rules)?;
         let cell = cells.get(column).map(String::as_str);
         cell.filter(|&cell| cell != ANYTHING)
     }
+}
+
+/// Where the table of that name is that stands beside another: a file of the same kind, or one that
+/// is built in, as the other is.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    let mut beside = path.with_file_name(name);
+    if let Some(kind) = path.extension() {
+        beside.set_extension(kind);
+    }
+    beside
 }
 
 /// Whether a cell is what the table expects.

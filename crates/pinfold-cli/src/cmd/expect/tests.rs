@@ -1,5 +1,6 @@
 use super::*;
 use crate::render::matrix::Skipped;
+use std::{env, fs, process};
 
 const TABLE: &str = "\
 # what is expected
@@ -28,6 +29,36 @@ fn cells_are_found_by_scenario_and_rules() {
     assert_eq!(table.cell("rdma-fork", &rules("latest")), None);
     assert_eq!(table.cell("rdma-fork", &rules("5.10")), None);
     assert_eq!(table.cell("others", &rules("5.8")), None);
+}
+
+#[test]
+fn what_has_no_line_is_as_in_the_table_that_is_named() {
+    let folder = env::temp_dir().join(format!("pinfold-expect-{}", process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let put = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    put("base.txt", TABLE);
+    let path = put("other.txt", "model weak\notherwise base\nscenario 5.8\nmany BAD\n");
+    let table = Expected::read(&path, None).unwrap();
+    let rules = |text: &str| Rules::parse(text).unwrap();
+    assert_eq!(table.model(), Some(ModelArg::Weak));
+    assert_eq!(table.cell("many", &rules("5.8")), Some("BAD"));
+    // It has a line here, so the other table is not asked.
+    assert_eq!(table.cell("many", &rules("5.9")), None);
+    assert_eq!(table.cell("rdma-fork", &rules("5.8")), Some("BAD"));
+    assert_eq!(table.cell("rdma-fork", &rules("latest")), None);
+
+    let path = put("third.txt", "otherwise other\nscenario 5.8\n");
+    let why = Expected::read(&path, None).unwrap_err().to_string();
+    assert!(why.contains("third.txt") && why.contains("an `otherwise` of its own"), "{why}");
+    let path = put("lost.txt", "otherwise nowhere\nscenario 5.8\n");
+    let why = Expected::read(&path, None).unwrap_err().to_string();
+    assert!(why.contains("nowhere.txt"), "{why}");
+    fs::remove_dir_all(folder).unwrap();
+    assert!(Expected::read(Path::new("verdicts-weak"), None).unwrap().others.is_some());
 }
 
 #[test]
