@@ -33,19 +33,30 @@ fn succeeds(mut command: Command) {
 }
 
 fn report(arguments: &[&str], code: i32) -> Value {
+    let (report, ended) = reported(arguments);
+    assert_eq!(ended, Some(code), "{report}");
+    report
+}
+
+/// A report, and the status with which the command ends.
+fn reported(arguments: &[&str]) -> (Value, Option<i32>) {
     let run = Checked::new(cargo_bin!("pinfold")).current_dir(root()).args(arguments);
-    let run = run.args(["--format", "json"]).assert().code(code);
-    serde_json::from_slice(&run.get_output().stdout).unwrap()
+    let output = run.args(["--format", "json"]).output().unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
 }
 
 /// What the shards of a directory have found together.
 fn merged(directory: &Path, shards: usize, code: i32) -> Value {
-    let files: Vec<String> = (1..=shards)
-        .map(|shard| directory.join(format!("{shard}.json")).display().to_string())
-        .collect();
+    let files = files(directory, shards);
     let mut arguments = vec!["merge"];
     arguments.extend(files.iter().map(String::as_str));
     report(&arguments, code)
+}
+
+/// What the shards of a directory are written to.
+fn files(directory: &Path, shards: usize) -> Vec<String> {
+    let file = |shard: usize| directory.join(format!("{shard}.json")).display().to_string();
+    (1..=shards).map(file).collect()
 }
 
 fn agrees_with_one_piece(directory: &Path, shards: usize) {
@@ -67,22 +78,84 @@ fn tasks_of_a_job_array_are_shards() {
     agrees_with_one_piece(&here, 3);
 }
 
+/// What the job of `campaigns/kubernetes.yaml` says of its one container, as a kubelet reads it.
+struct Container {
+    completions: usize,
+    env: Vec<(String, String)>,
+    command: Vec<String>,
+    mount: String,
+}
+
+/// Reads the file: its few forms of YAML, and no others.
+fn container(job: &str) -> Container {
+    let plain = |text: &str| text.trim().trim_matches('"').to_owned();
+    let one = |key: &str| -> String {
+        let mut found = job.lines().filter_map(|line| {
+            line.trim().trim_start_matches("- ").strip_prefix(key)?.strip_prefix(':')
+        });
+        let value = found.next().unwrap_or_else(|| panic!("no `{key}`"));
+        assert!(found.next().is_none() || key == "name", "`{key}` stands there twice");
+        plain(value)
+    };
+    assert_eq!((one("kind"), one("completionMode")), ("Job".to_owned(), "Indexed".to_owned()));
+    // Env: a name and a value in two lines each.
+    let lines: Vec<&str> = job.lines().map(str::trim).collect();
+    let pairs = lines.windows(2).filter_map(|two| {
+        let (name, value) = (two[0].strip_prefix("- name:")?, two[1].strip_prefix("value:")?);
+        Some((plain(name), plain(value)))
+    });
+    let command = one("command");
+    let words = command.trim_matches(['[', ']']).split(',').map(plain);
+    // The arguments: a list below their key.
+    let args = lines.iter().skip_while(|line| **line != "args:").skip(1);
+    let args = args.map_while(|line| line.strip_prefix("- ")).map(str::to_owned);
+    let mount = lines.iter().find_map(|line| line.split_once("mountPath: "));
+    Container {
+        completions: one("completions").parse().unwrap(),
+        env: pairs.collect(),
+        command: words.chain(args).collect(),
+        mount: mount.unwrap().1.trim_matches('}').to_owned(),
+    }
+}
+
+/// Each index runs the very command with the very environment of the container, in a directory of
+/// its own; only the two places of the image and the volume are those of this machine.
 #[test]
 fn indices_of_an_indexed_job_are_shards() {
     let here = directory("kubernetes");
     let job = fs::read_to_string(root().join("campaigns/kubernetes.yaml")).unwrap();
-    assert!(job.contains("completionMode: Indexed"));
-    let command = job.lines().find_map(|line| line.trim().strip_prefix("- exec ")).unwrap();
-    let results = here.to_str().unwrap();
-    let command = command.replace("/campaigns/", "campaigns/").replace("/results", results);
-    let [scenario, options @ ..] = SEARCH;
-    for index in ["0", "1"] {
-        let mut pod = script(&["-c", &command]);
-        pod.env("JOB_COMPLETION_INDEX", index).env("SHARDS", "2");
-        pod.env("SCENARIO", scenario).env("OPTIONS", options.join(" "));
+    let Container { completions, env, command, mount } = container(&job);
+    let value = |name: &str| {
+        let found = env.iter().find(|(known, _)| known == name);
+        found.unwrap_or_else(|| panic!("no {name}")).1.as_str()
+    };
+    assert_eq!(value("SHARDS"), completions.to_string(), "a shard for each index");
+    let image = format!("{}/", root().join("campaigns").display());
+    let [program, words @ ..] = command.as_slice() else { panic!("{command:?}") };
+    let place = |word: &String| {
+        let word = word.replace("/campaigns/", &image);
+        word.replace(&format!(" {mount} "), &format!(" {} ", here.display()))
+    };
+    for index in 0..completions {
+        let own = here.join(format!("pod-{index}"));
+        fs::create_dir(&own).unwrap();
+        let mut pod = Command::new(program);
+        pod.args(words.iter().map(place)).current_dir(&own).envs(env.iter().cloned());
+        // The kubelet sets the index; the image has the command.
+        pod.env("JOB_COMPLETION_INDEX", index.to_string()).env("PINFOLD", cargo_bin!("pinfold"));
         succeeds(pod);
     }
-    agrees_with_one_piece(&here, 2);
+    let mut check = vec!["check", value("SCENARIO"), "--no-save"];
+    check.extend(value("OPTIONS").split_whitespace());
+    let files = files(&here, completions);
+    let mut merge = vec!["merge"];
+    merge.extend(files.iter().map(String::as_str));
+    // A shard that finds a failure ends there, as the search in one piece does; which one it finds
+    // first is each one's own.
+    let ((whole, code), (parts, ended)) = (reported(&check), reported(&merge));
+    assert_eq!((&parts["verdict"], ended), (&whole["verdict"], code));
+    assert_eq!(parts["broken"]["oracle"], whole["broken"]["oracle"]);
+    assert!(matches!(code, Some(0 | 1)), "the job's search is decided: {code:?}");
 }
 
 #[test]

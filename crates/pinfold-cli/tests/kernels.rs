@@ -39,6 +39,35 @@ fn a_failure_that_rests_on_a_guess_says_on_which_commit_it_depends() {
     assert_eq!((&first["commit"], &first["verdict"]), (&"80d47f5de5e3".into(), &"pass".into()));
 }
 
+/// One execution, told or run, depends on the same commit as the search; what a table shows of it
+/// is marked, and what is mainline's is not.
+#[test]
+fn run_explain_and_matrix_say_it_too() {
+    let depends = "depends on whether it has 80d47f5de5e3";
+    let (told, _, code) = pinfold(&["explain", "bug-215616", "--rules", "el9"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("DOUBT numa-skip=map-count is a guess for el9"), "{told}");
+    assert!(told.contains(depends), "{told}");
+    let told = json(&["explain", "bug-215616", "--rules", "el9"]);
+    assert_eq!(told["kernel"]["depends_on"][0]["commit"], "80d47f5de5e3");
+    let (told, _, code) =
+        pinfold(&["run", "rdma-fork", "--rules", "el8,interfaces=pin-user-pages"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("DOUBT fork-pin=share is a guess for el8"), "{told}");
+    assert!(told.contains("depends on whether it has 70e806e4e645"), "{told}");
+    let (told, _, _) = pinfold(&["run", "rdma-fork", "--rules", "5.8"]);
+    assert!(!told.contains("DOUBT"), "{told}");
+    let table = ["matrix", "bug-215616", "--rules", "el9,5.16,latest"];
+    let (told, _, code) = pinfold(&table);
+    assert_eq!(code, Some(0));
+    assert!(told.contains("bug-215616 BAD? BAD ok"), "{told}");
+    assert!(told.contains("? with a commit of which it is not known"), "{told}");
+    let cells = json(&table);
+    let marked = |cell: &Value| cell["doubted"] == Value::Bool(true);
+    let marked: Vec<bool> = cells["cells"].as_array().unwrap().iter().map(marked).collect();
+    assert_eq!(marked, [true, false, false]);
+}
+
 #[test]
 fn a_point_that_a_name_leaves_open_is_decided_both_ways() {
     for (kernel, point) in [("5.15.0-1034-azure", "25"), ("5.10.0-12-amd64", "102")] {

@@ -6,16 +6,20 @@
 //!   all of these would have the same executions, so it has the same report, under its own name.
 //!   It must have the interfaces that the steps need, which is asked before there is a search.
 //! - INV-ANSWERS-2: an answer is shared only if nothing but these decided it: not one that time or
-//!   a request ended, and not one with a story, which names rules that nobody asked for.
+//!   a request ended, and not one with a story, which names rules that nobody asked for. Of a
+//!   failure that is told only the schedule is shared, by which it is executed again.
 
 use std::sync::{Mutex, PoisonError};
 
 use pinfold::rules::{Interface, Rules, Switch};
 
 use crate::asked::agree;
-use crate::check::{CheckOptions, Detail, Prepared, Progress, check, identify};
+use crate::check::{CheckOptions, Detail, Prepared, Progress, check, identify, replay_schedule};
 use crate::report::{Report, Verdict};
 use crate::scenario::{Scenario, absent_interfaces, check_interfaces};
+
+#[cfg(test)]
+mod tests;
 
 /// The answers to one question about one scenario, under several rule sets. Threads may share it.
 pub struct Answers<'a> {
@@ -30,6 +34,8 @@ struct Known {
     rules: Rules,
     asked: Vec<Switch>,
     report: Report,
+    /// The schedule by which its failure is easy to follow, once that was asked for.
+    plain: Option<String>,
 }
 
 impl<'a> Answers<'a> {
@@ -51,10 +57,43 @@ impl<'a> Answers<'a> {
         let report = prepared.check(self.options, progress);
         if self.can_be_shared(&report) {
             let asked = prepared.plan.asked.switches();
-            let known = Known { rules: *rules, asked, report: report.clone() };
+            let known = Known { rules: *rules, asked, report: report.clone(), plain: None };
             self.known.lock().unwrap_or_else(PoisonError::into_inner).push(known);
         }
         report
+    }
+
+    /// The execution under `rules` that goes as `schedule` says for as long as it can, with all
+    /// that there is to say of it; none if nothing was executed. It breaks what it breaks whatever
+    /// its verdict is: [`Verdict::Error`] says only that it could not be followed to the end.
+    pub fn along(&self, rules: &Rules, schedule: &str) -> Option<Report> {
+        let semantics = (self.options.config.model, self.options.config.locks);
+        let made = replay_schedule(self.scenario, self.path, rules, semantics, schedule).ok()?;
+        made.trace.is_some().then_some(made)
+    }
+
+    /// The failure that `found` reports under `rules`, as an execution that is easy to follow, with
+    /// all that there is to say of it; none if nothing broke in one. It takes a search of its own,
+    /// whose schedule is shared as the verdict is.
+    pub fn told(&self, rules: &Rules, found: &Report) -> Option<Report> {
+        let broken = found.broken.as_ref().filter(|_| found.verdict == Verdict::Fail)?;
+        if broken.schedule.is_empty() {
+            return None;
+        }
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().iter().position(|known| agree(&known.rules, rules, &known.asked));
+        if let Some(plain) = known.and_then(|at| lock()[at].plain.clone()) {
+            return self.along(rules, &plain);
+        }
+        let options = CheckOptions { detail: Detail::Story, ..self.options.clone() };
+        let prepared = Prepared::new(self.scenario, self.path, rules).ok()?;
+        let report = prepared.check(&options, &mut |_| {});
+        let plain = report.broken.filter(|plain| !plain.schedule.is_empty());
+        let plain = plain.map_or_else(|| broken.schedule.clone(), |plain| plain.schedule);
+        if let Some(at) = known {
+            lock()[at].plain = Some(plain.clone());
+        }
+        self.along(rules, &plain)
     }
 
     /// The interfaces that the scenario needs and that `rules` do not have.

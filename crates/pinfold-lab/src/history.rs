@@ -4,7 +4,8 @@
 //! Every answer is that of a search ([`Answers`]): nothing is told from the names of the rules.
 //!
 //! - INV-HISTORY-1: the releases of an era have the same verdict, each by a search of its own or by
-//!   one of a release that agrees with it in all that was asked for.
+//!   one of a release that agrees with it in all that was asked for; and where they break, each
+//!   breaks for the same reason (INV-REASON-1) as the one before it.
 //! - INV-HISTORY-2: no smaller set of switches does what one does that was found.
 //! - INV-HISTORY-3: what there is decides no verdict: an era that begins with a call that the
 //!   scenario needs says so, and which switches beside it turned the verdict, if any did.
@@ -19,21 +20,26 @@ use pinfold::rules::{
 use crate::answers::Answers;
 use crate::report::{Report, Verdict};
 
+pub use reason::{Decided, Reason};
+
+mod reason;
 #[cfg(test)]
 mod tests;
 
-/// Releases that follow each other and have the same verdict.
+/// Releases that follow each other and have the same verdict, for the same reason if they break.
 #[derive(Clone, Debug)]
 pub struct Era {
     /// The first of them.
     pub first: Release,
     /// The last of them.
     pub last: Release,
-    /// The report of the first.
+    /// The report of the first; if it breaks, of an execution that is easy to follow.
     pub report: Report,
+    /// Why it breaks, if it does.
+    pub reason: Option<Reason>,
     /// The fewest switches whose change between the release before and `first` makes the verdict
-    /// what it is; none in the oldest era, and none if the scenario could not be asked about before
-    /// and nothing else had a part.
+    /// what it is, or the reason if both break; none in the oldest era, and none if the scenario
+    /// could not be asked about before and nothing else had a part.
     pub turn: Vec<Difference>,
     /// What the scenario needs and the release before did not have.
     pub came: Vec<Interface>,
@@ -76,22 +82,30 @@ pub fn eras(
             break;
         }
         let report = answers.under(&rules, &mut |_| {});
+        let told = told(answers, &rules, &report);
         if progress(release).is_break() {
             break;
         }
+        let (report, reason) = match told {
+            Some((told, reason)) => (Report { broken: told.broken, ..report }, Some(reason)),
+            None => (report, None),
+        };
+        let now = (&report, reason.as_ref());
         match (eras.last_mut(), before) {
-            (Some(era), _) if alike(&era.report, &report) => era.last = release,
-            (Some(_), Some(old)) => {
+            (Some(era), _) if alike((&era.report, era.reason.as_ref()), now) => era.last = release,
+            (Some(era), Some(old)) => {
                 let goes_on = &mut || progress(release);
-                let Some(mut turn) = turn(answers, (&old, &rules), &report, goes_on) else { break };
+                let reason_turned = era.report.verdict == report.verdict;
+                let wanted = (&report, reason.as_ref().filter(|_| reason_turned));
+                let Some(mut turn) = turn(answers, (&old, &rules), wanted, goes_on) else { break };
                 turn.retain(|change| change.switch.name != Switch::Interfaces.name());
                 let mut came = answers.absent(&old);
                 came.retain(|interface| interface.exists(&rules));
-                eras.push(Era { first: release, last: release, report, turn, came });
+                eras.push(Era { first: release, last: release, report, reason, turn, came });
             }
             _ => {
                 let (turn, came) = (Vec::new(), Vec::new());
-                eras.push(Era { first: release, last: release, report, turn, came });
+                eras.push(Era { first: release, last: release, report, reason, turn, came });
             }
         }
         before = Some(rules);
@@ -99,26 +113,40 @@ pub fn eras(
     eras
 }
 
-/// Whether two reports count as the same verdict.
-fn alike(one: &Report, other: &Report) -> bool {
-    (one.verdict, one.is_absent()) == (other.verdict, other.is_absent())
+/// A report, and why it breaks, if that is told.
+type Answer<'r> = (&'r Report, Option<&'r Reason>);
+
+/// The failure that `report` has found, in an execution that is easy to follow, and its reason.
+fn told(answers: &Answers<'_>, rules: &Rules, report: &Report) -> Option<(Report, Reason)> {
+    let told = answers.told(rules, report)?;
+    let reason = Reason::of(&told)?;
+    Some((told, reason))
+}
+
+/// Whether two reports count as the same verdict; of failures whose reasons are told, these decide,
+/// too.
+fn alike((one, why): Answer<'_>, (other, why_other): Answer<'_>) -> bool {
+    let reasons = why.zip(why_other).is_none_or(|(one, other)| one.is_like(other));
+    (one.verdict, one.is_absent()) == (other.verdict, other.is_absent()) && reasons
 }
 
 /// The fewest of the switches in which two releases differ that give the old one the verdict of the
-/// new one; nothing, if `goes_on` ended the search for them.
+/// new one, and its reason if one is wanted; nothing, if `goes_on` ended the search for them.
 fn turn(
     answers: &Answers<'_>,
     (old, new): (&Rules, &Rules),
-    report: &Report,
+    wanted: Answer<'_>,
     goes_on: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Option<Vec<Difference>> {
     let all: Vec<Difference> = old.diff(new).collect();
     for size in 1..all.len() {
         let mut found = None;
         let ended = subsets(&all, size, &mut |set| {
-            let turned = alike(&answers.under(&with(old, set), &mut |_| {}), report);
+            let rules = with(old, set);
+            let report = answers.under(&rules, &mut |_| {});
+            let told = wanted.1.and_then(|_| told(answers, &rules, &report));
             goes_on()?;
-            if turned {
+            if alike((&report, told.as_ref().map(|(_, reason)| reason)), wanted) {
                 found = Some(set.to_vec());
                 return ControlFlow::Break(());
             }

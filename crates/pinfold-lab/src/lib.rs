@@ -33,7 +33,7 @@
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
 //! | 0 | `scenario`, `report`, `hardware`, `folios`, `named`, `workers`, `counted`, `shipped`, `generate` | what is asked and answered, and what needs nothing |
-//! | 1 | `import`, `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower`, `meter` | recordings as scenarios; parts of an execution |
+//! | 1 | `import`, `pressure`, `words`, `tlb`, `access`, `about`, `asked`, `waits`, `locks`, `exits`, `carried`, `follower`, `meter`, `contrast` | recordings as scenarios; parts of an execution |
 //! | 2 | `journal`, `resolved` | everything that happened in it; a scenario in numbers |
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine`, `soak` | the platform under the memory manager; a demo on real threads |
@@ -52,6 +52,7 @@ pub mod campaign;
 mod carried;
 mod check;
 mod claim;
+mod contrast;
 mod counted;
 mod cpu;
 mod exits;
@@ -90,6 +91,7 @@ pub use check::{
     CheckOptions, Detail, Ended, Ends, FAILED, JobProgress, Met, Order, Prepared, Progress, check,
     replay_schedule, run,
 };
+pub use contrast::{Contrast, Parting};
 pub use pinfold_explore::{
     Ahead, Config, LockForm, Model, Progress as SearchProgress, Search as Strategy,
 };

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::Code;
 
 mod chosen;
+mod deciding;
 mod explained;
 mod hash;
 mod oracle;

@@ -7,8 +7,8 @@
 use super::mends;
 use crate::render::Look;
 use crate::render::doubts::{Doubts, Turn};
-use crate::render::explain::deciding;
 use crate::rulesets::RuleSet;
+use pinfold::Rules;
 use pinfold::rules::{Doubt, Unknown};
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::scenario::Scenario;
@@ -19,14 +19,66 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The executions after which such a search says no more than that nothing broke.
 const EXECUTIONS: u64 = 2_000;
 
-/// What the verdict of `found` depends on, if its rule set is that of a kernel of which something
-/// is not known; `tell` hears of the switch and the variant before each search.
+/// What the verdict of the search `found` depends on, if its rule set is that of a kernel of which
+/// something is not known; `tell` hears of the switch and the variant before each search.
 pub(super) fn doubts(
     set: &RuleSet,
     (scenario, path): (&Scenario, &str),
     found: &Report,
     (config, stop): (&Config, &Arc<AtomicBool>),
     tell: &mut dyn FnMut(&str, &str),
+) -> Option<Doubts> {
+    let options = mends::options(config.model, config.locks, EXECUTIONS, stop);
+    let answers = Answers::new(scenario, path, &options);
+    // What is asked for under its own rules: a switch that is not needs no search.
+    let mut begun = false;
+    let mut ask = |rules: &Rules, doubt: &Doubt| {
+        if !std::mem::replace(&mut begun, true) {
+            answers.under(&set.rules, &mut |_| {});
+        }
+        tell(doubt.switch.name, doubt.other.name);
+        answers.under(rules, &mut |_| {})
+    };
+    decided(set, found, stop, &mut ask)
+}
+
+/// What the verdict of the one execution `found` depends on: `ask` makes it under other rules.
+pub(super) fn of_run(
+    set: &RuleSet,
+    found: &Report,
+    ask: &mut dyn FnMut(&Rules) -> Report,
+) -> Option<Doubts> {
+    decided(set, found, &AtomicBool::new(false), &mut |rules, _| ask(rules))
+}
+
+/// Whether the verdict of `found`, one of `answers`, depends on something that is not known of its
+/// kernel.
+pub(super) fn depends(set: &RuleSet, found: &Report, answers: &Answers<'_>) -> bool {
+    let unknown = set.kernel().into_iter().flat_map(|kernel| kernel.doubts().collect::<Vec<_>>());
+    unknown.filter(|doubt| !set.overrides(doubt.switch.name)).any(|doubt| {
+        let mut rules = set.rules;
+        rules.set(doubt.switch.name, doubt.other.name).is_ok()
+            && turns(found, &answers.under(&rules, &mut |_| {}))
+    })
+}
+
+/// Whether a verdict is another one, now that a switch is decided the other way: what is not
+/// searched to the end says nothing.
+fn turns(found: &Report, now: &Report) -> bool {
+    match (found.verdict, now.verdict) {
+        (Verdict::Skip, _) => found.is_absent() && !now.is_absent(),
+        (_, Verdict::Partial) => false,
+        (Verdict::Fail, now) => now == Verdict::Pass,
+        (_, now) => now == Verdict::Fail,
+    }
+}
+
+/// Decides each switch that matters to `found` the other way, as `ask` does it.
+fn decided(
+    set: &RuleSet,
+    found: &Report,
+    stop: &AtomicBool,
+    ask: &mut dyn FnMut(&Rules, &Doubt) -> Report,
 ) -> Option<Doubts> {
     let kernel = set.kernel()?;
     let asked = |doubt: &Doubt| !set.overrides(doubt.switch.name);
@@ -37,7 +89,7 @@ pub(super) fn doubts(
         return None;
     }
     let mut told = Doubts::new(&set.name, found.verdict, &all);
-    let blamed = deciding(found);
+    let blamed = found.deciding();
     let matters = |doubt: &&Doubt| match found.verdict {
         Verdict::Fail if !blamed.is_empty() => {
             blamed.iter().any(|(switch, _)| switch.name == doubt.switch.name)
@@ -45,10 +97,6 @@ pub(super) fn doubts(
         Verdict::Skip => doubt.switch.name == "interfaces",
         _ => true,
     };
-    let options = mends::options(config.model, config.locks, EXECUTIONS, stop);
-    let answers = Answers::new(scenario, path, &options);
-    // What is asked for under its own rules: a switch that is not needs no search.
-    answers.under(&set.rules, &mut |_| {});
     // What a search decided: the switch and its variant.
     let mut decided: Vec<(&str, &str)> = Vec::new();
     for doubt in all.iter().filter(matters) {
@@ -63,8 +111,7 @@ pub(super) fn doubts(
         if rules.set(doubt.switch.name, doubt.other.name).is_err() {
             continue;
         }
-        tell(doubt.switch.name, doubt.other.name);
-        let report = answers.under(&rules, &mut |_| {});
+        let report = ask(&rules, doubt);
         if report.verdict == Verdict::Partial && stop.load(Ordering::Relaxed) {
             told.interrupted = true;
             break;
@@ -73,17 +120,10 @@ pub(super) fn doubts(
         if !matches!(report.verdict, Verdict::Partial | Verdict::Error) {
             decided.push((doubt.switch.name, doubt.other.name));
         }
-        let turned = match (found.verdict, report.verdict) {
-            (Verdict::Skip, _) => !report.is_absent(),
-            (own, Verdict::Partial) => {
-                // Not to the end, as the search under its own rules was not, says nothing.
-                told.undecided += u64::from(own != Verdict::Partial);
-                false
-            }
-            (Verdict::Fail, now) => now == Verdict::Pass,
-            (_, now) => now == Verdict::Fail,
-        };
-        if turned {
+        // Not to the end, as the search under its own rules was not, says nothing.
+        let open = report.verdict == Verdict::Partial && found.verdict != Verdict::Skip;
+        told.undecided += u64::from(open && found.verdict != Verdict::Partial);
+        if turns(found, &report) {
             told.turns.push(turn(doubt, report.verdict));
         }
     }

@@ -2,15 +2,17 @@
 
 use super::replay::{Saved, from_file};
 use super::run::put_trace;
-use super::{Answer, mends};
+use super::{Answer, doubts, mends};
 use crate::args::{CELL_EXECUTIONS, ExplainArgs, Format};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
+use crate::find;
 use crate::progress::{Meter, stop_flag};
+use crate::render::doubts::Doubts;
 use crate::render::explain::Mend;
 use crate::render::{explain, html, json, svg};
-use crate::{find, rulesets};
+use crate::rulesets::{self, RuleSet};
 use pinfold::Rules;
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
@@ -35,8 +37,13 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
     let picture = args.svg.as_deref().map(Output::open).transpose()?;
     let perfetto = args.perfetto.as_deref().map(Output::open).transpose()?;
     let stop = stop_flag()?;
+    // The rule set as it was named; an execution that was saved has none.
+    let mut named = None;
     let (subject, mut found) = match (&args.what, &args.rules) {
-        (Some(scenario), Some(rules)) => searched(scenario, rules, &stop, console)?,
+        (Some(scenario), Some(rules)) => {
+            let set = named.insert(rulesets::one(rules)?);
+            searched(scenario, set, &stop, console)?
+        }
         (what, _) => {
             let saved = Saved { directory: &args.saved, any_version: args.any_version };
             let (file, found) = from_file(what.as_deref(), saved, console)?;
@@ -50,12 +57,23 @@ pub(crate) fn explain(args: &ExplainArgs, console: &mut Console) -> Answer {
         picture.put(&svg::picture(&found))?;
     }
     let mends = mends(&subject, &found, &stop);
+    let config = Config { locks: found.search.locks, ..Config::default() };
+    let unknown = named.and_then(|set| {
+        let about = (&subject.0, found.scenario.path.as_str());
+        doubts::doubts(&set, about, &found, (&config, &stop), &mut |_, _| {})
+    });
     if let Some(page) = page {
         page.put(&html::page(&found, &mends)?)?;
     }
     let text = match args.format {
-        Format::Human => explain::draw(&found, &mends, console.look()),
-        Format::Json => json::document(&Told { report: &found, mends: &mends })?,
+        Format::Human => {
+            let look = console.look();
+            let doubt = unknown.map_or_else(Vec::new, |unknown| unknown.section(look));
+            explain::draw(&found, &mends, doubt, look)
+        }
+        Format::Json => {
+            json::document(&Told { report: &found, mends: &mends, kernel: unknown.as_ref() })?
+        }
     };
     console.print(&text)?;
     Ok(found.exit_code())
@@ -68,6 +86,9 @@ struct Told<'a> {
     #[serde(flatten)]
     report: &'a Report,
     mends: &'a [Mend],
+    /// What is not known of the kernel, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<&'a Doubts>,
 }
 
 /// The scenario of an execution, and the rules that it was under.
@@ -88,11 +109,10 @@ fn mends((scenario, rules): &Subject, found: &Report, stop: &Arc<AtomicBool>) ->
 /// written.
 fn searched(
     file: &Path,
-    rules: &str,
+    set: &RuleSet,
     stop: &Arc<AtomicBool>,
     console: &Console,
 ) -> Result<(Subject, Report), Failure> {
-    let set = rulesets::one(rules)?;
     let loaded = find::load(file, console.error_style())?;
     let Ok(prepared) = loaded.prepare_or_absent(&set.rules, console.error_style())? else {
         let (scenario, order) = (&loaded.scenario, Order::AsWritten);

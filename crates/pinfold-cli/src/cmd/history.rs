@@ -11,7 +11,7 @@ use crate::render::history::{Asked, cured, history};
 use crate::render::json;
 use crate::rulesets;
 use pinfold::rules::Difference;
-use pinfold_lab::history::{Cure, Cures, Era, cures, eras};
+use pinfold_lab::history::{Cure, Cures, Decided, Era, cures, eras};
 use pinfold_lab::report::{Broken, FORMAT, Report, Verdict};
 use pinfold_lab::{Answers, CheckOptions, Detail, Strategy};
 use serde::Serialize;
@@ -184,9 +184,26 @@ struct WhenEra<'a> {
     absent: bool,
     /// What broke, or what there is not.
     broken: Option<&'a Broken>,
+    /// The rules that decided a failure.
+    reason: Vec<Grounds<'a>>,
     /// What the scenario needs that came with the first release of the era.
     came: Vec<&'static str>,
     turn: Vec<Change>,
+}
+
+/// A rule that decided, and its decision, if that was told.
+#[derive(Serialize)]
+struct Grounds<'a> {
+    switch: &'static str,
+    variant: &'static str,
+    decided: Option<&'a str>,
+}
+
+impl<'a> Grounds<'a> {
+    fn of(decided: &'a Decided) -> Self {
+        let Decided { switch, variant, text } = decided;
+        Self { switch, variant, decided: text.as_deref() }
+    }
 }
 
 impl<'a> When<'a> {
@@ -197,6 +214,7 @@ impl<'a> When<'a> {
             verdict: era.report.verdict,
             absent: era.report.is_absent(),
             broken: era.report.broken.as_ref(),
+            reason: era.reason.iter().flat_map(|reason| &reason.rules).map(Grounds::of).collect(),
             came: era.came.iter().map(|interface| interface.name()).collect(),
             turn: changes(&era.turn),
         };

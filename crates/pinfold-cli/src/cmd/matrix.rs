@@ -83,16 +83,19 @@ pub(crate) fn matrix(args: &MatrixArgs, console: &mut Console) -> Answer {
     let wanted = expected.as_ref().map(|(table, _)| table);
     let found = search(&scenarios, &sets, (&options, &telling, wanted), jobs(args), console)?;
     let mended: Duration = found.iter().map(|cell| cell.mended).sum();
+    let doubted: Vec<bool> = found.iter().map(|cell| cell.doubted).collect();
     let (reports, runs): (Vec<Report>, Vec<Option<Run>>) =
         found.into_iter().map(|cell| (cell.report, cell.run)).unzip();
 
     let mut rows: Vec<Row> = Vec::new();
     let mut compared = 0;
-    for (loaded, reports) in scenarios.iter().zip(reports.chunks(sets.len())) {
+    let answered = reports.chunks(sets.len()).zip(doubted.chunks(sets.len()));
+    for (loaded, (reports, doubted)) in scenarios.iter().zip(answered) {
         let name = loaded.scenario.name.value.clone();
         let mut cells = Vec::new();
-        for (report, set) in reports.iter().zip(&sets) {
+        for ((report, doubted), set) in reports.iter().zip(doubted).zip(&sets) {
             let mut cell = cell(&loaded.scenario, report, bounds);
+            cell.doubted = *doubted;
             let wanted = expected.as_ref().and_then(|(table, _)| table.cell(&name, &set.rules));
             compared += usize::from(wanted.is_some());
             cell.expected = wanted.is_some();
@@ -195,6 +198,8 @@ struct Found {
     run: Option<Run>,
     /// The time of the searches for what saves it.
     mended: Duration,
+    /// Whether its verdict depends on something that is not known of its kernel.
+    doubted: bool,
 }
 
 /// The execution that a cell shows: the same search with its story, told as `explain` tells it.
@@ -254,6 +259,7 @@ fn search(
         let compared = expected.is_none_or(|table| table.cell(name, rules).is_some());
         let answers = if compared { &answers } else { &unexpected };
         let report = answers[row].under(rules, &mut |_| {});
+        let doubted = doubts::depends(&sets[column], &report, &answers[row]);
         let saving = saving.get(row).filter(|_| report.verdict == Verdict::Fail);
         let run = saving.and_then(|_| execution(&scenarios[row], &sets[column], options));
         let begun = Instant::now();
@@ -261,7 +267,7 @@ fn search(
             let mends = mends::mends(rules, &report, answers, &mut |_, _| {});
             Run { report, mends }
         });
-        let found = Found { report, run, mended: begun.elapsed() };
+        let found = Found { report, run, mended: begun.elapsed(), doubted };
         worker.tell((row * sets.len() + column, found));
         ControlFlow::Continue(())
     };
@@ -294,7 +300,15 @@ fn cell(scenario: &Scenario, report: &Report, bounds: CellBounds) -> Cell {
         true => Skipped::Absent,
         false => Skipped::Unexplorable,
     });
-    Cell { verdict: report.verdict, outcome, ended, skipped, wanted: None, expected: false }
+    Cell {
+        verdict: report.verdict,
+        outcome,
+        ended,
+        skipped,
+        wanted: None,
+        expected: false,
+        doubted: false,
+    }
 }
 
 /// What ended a search that was not done.
@@ -363,6 +377,9 @@ struct DocumentCell<'a> {
     ended_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<&'a str>,
+    /// Whether the verdict depends on something that is not known of the kernel.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    doubted: bool,
     report: &'a Report,
 }
 
@@ -373,6 +390,7 @@ fn document<'a>(table: &'a Matrix, reports: &'a [Report], sets: &[RuleSet]) -> D
             word: cell.word(),
             ended_by: cell.ended.map(EndedBy::name),
             expected: cell.wanted.as_deref(),
+            doubted: cell.doubted,
             report,
         })
         .collect();

@@ -1,9 +1,9 @@
 //! What a later release's variant of a rule that decided does alone: searches of their own.
 
-use crate::render::explain::{Mend, deciding};
+use crate::render::explain::{Apart, Mend, Order};
 use pinfold::Rules;
 use pinfold_lab::report::{Oracle, Report, Verdict};
-use pinfold_lab::{Answers, CheckOptions, Config, Detail, LockForm, Model};
+use pinfold_lab::{Answers, CheckOptions, Config, Contrast, Detail, LockForm, Model};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -30,7 +30,7 @@ pub(super) fn mends(
     tell: &mut dyn FnMut(&str, &str),
 ) -> Vec<Mend> {
     let mut mends = Vec::new();
-    for (switch, variant) in deciding(found) {
+    for (switch, variant) in found.deciding() {
         let after = switch.variants.iter().skip_while(|other| other.name != variant.name).skip(1);
         for later in after {
             let mut rules = *rules;
@@ -39,6 +39,7 @@ pub(super) fn mends(
                 continue;
             }
             let report = answers.under(&rules, &mut |_| tell(switch.name, later.name));
+            let contrast = contrast(switch.name, (found, &report), &rules, answers);
             mends.push(Mend {
                 switch: switch.name,
                 variant: later,
@@ -50,10 +51,34 @@ pub(super) fn mends(
                     .is_some_and(|broken| broken.oracle == Oracle::Vacuous),
                 executions: report.search.executions,
                 otherwise: otherwise(found, &report),
+                contrast,
             });
         }
     }
     mends
+}
+
+/// What an execution under such rules decides in another way: the one that goes as `found` does for
+/// as long as it can, or, where that breaks nothing and the search found one that does, that one.
+fn contrast(
+    switch: &str,
+    (found, searched): (&Report, &Report),
+    rules: &Rules,
+    answers: &Answers<'_>,
+) -> Option<Apart> {
+    let schedule = |report: &Report| {
+        let broken = report.broken.as_ref().filter(|broken| !broken.schedule.is_empty());
+        broken.map(|broken| broken.schedule.clone())
+    };
+    let along = answers.along(rules, &schedule(found)?)?;
+    let breaks = schedule(searched).filter(|_| searched.verdict == Verdict::Fail);
+    let other = breaks.filter(|_| along.broken.is_none());
+    let (order, other) = match other.and_then(|schedule| answers.along(rules, &schedule)) {
+        Some(other) => (Order::Another, other),
+        None => (Order::Same, along),
+    };
+    let contrast = Contrast::between(switch, found, &other);
+    Some(Apart { order, contrast })
 }
 
 /// What broke in a search, if another oracle noticed it than what was found before.

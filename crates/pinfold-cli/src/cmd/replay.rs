@@ -31,7 +31,7 @@ pub(crate) fn replay(args: &ReplayArgs, console: &mut Console) -> Answer {
     if !args.accesses {
         found.accesses.clear();
     }
-    show(found, args.format.into(), console)
+    show(found, None, args.format.into(), console)
 }
 
 /// Runs a scenario according to `schedule`.

@@ -1,10 +1,11 @@
 //! `pinfold run`: one execution, shown in full.
 
-use super::Answer;
+use super::{Answer, doubts};
 use crate::args::{RunArgs, TestFormat};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::files::Output;
+use crate::render::doubts::{Doubted, Doubts};
 use crate::render::ktap::{self, Test};
 use crate::render::{json, perfetto, report};
 use crate::{find, rulesets};
@@ -25,7 +26,10 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console) -> Answer {
         Err(_) => pinfold_lab::run(&loaded.scenario, &loaded.path, &rules.rules, order),
     };
     put_trace(perfetto, &found, console)?;
-    show(found, args.format, console)
+    let unknown = doubts::of_run(&rules, &found, &mut |rules| {
+        pinfold_lab::run(&loaded.scenario, &loaded.path, rules, order)
+    });
+    show(found, unknown.as_ref(), args.format, console)
 }
 
 /// Writes the execution of a report for Perfetto, if that was asked for.
@@ -47,17 +51,27 @@ pub(super) fn put_trace(
     }
 }
 
-/// Prints the report of one execution, without what `pinfold explain` says.
+/// Prints the report of one execution, without what `pinfold explain` says, and what is not known
+/// of its kernel, if it has one.
 ///
 /// # Errors
 /// When the result cannot be written.
-pub(super) fn show(mut found: Report, format: TestFormat, console: &mut Console) -> Answer {
+pub(super) fn show(
+    mut found: Report,
+    unknown: Option<&Doubts>,
+    format: TestFormat,
+    console: &mut Console,
+) -> Answer {
     found.explained.clear();
     found.about.clear();
     let mut code = found.exit_code();
     let text = match format {
-        TestFormat::Human => report::draw(&found, console.look()),
-        TestFormat::Json => json::reports(std::slice::from_ref(&found), 1)?,
+        TestFormat::Human => {
+            let look = console.look();
+            let doubt = unknown.map_or_else(Vec::new, |unknown| unknown.section(look));
+            report::draw_doubted(&found, None, doubt, look)
+        }
+        TestFormat::Json => json::reports(&[Doubted::new(&found, unknown)], 1)?,
         TestFormat::Ktap => {
             let mut document = ktap::Document::default();
             let test = Test::of_report(&found.scenario.name, &found, false);

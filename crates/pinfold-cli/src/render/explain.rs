@@ -12,9 +12,9 @@ use super::rules::{finish, since};
 use super::text::{clean, counted, fold, pad, width};
 use super::{Look, Tone};
 use facts::{Counts, Known};
-use pinfold::Rules;
 use pinfold::rules::{Status, SwitchInfo, VariantInfo};
 use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace, Verdict};
+use pinfold_lab::{Contrast, Parting};
 use serde::{Serialize, Serializer};
 
 /// How far what belongs to a step is indented.
@@ -41,6 +41,28 @@ pub(crate) struct Mend {
     /// What broke, if it was found by another oracle than what is explained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) otherwise: Option<String>,
+    /// What an execution with it decides in another way, if one was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) contrast: Option<Apart>,
+}
+
+/// What an execution under other rules does that the one that is explained does not.
+#[derive(Serialize)]
+pub(crate) struct Apart {
+    /// In which order it goes.
+    pub(crate) order: Order,
+    /// Where they part; nothing if nothing is decided in another way.
+    pub(crate) contrast: Option<Contrast>,
+}
+
+/// The order of an execution under other rules.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Order {
+    /// That of the execution that is explained, for as long as it can be followed.
+    Same,
+    /// That in which it breaks.
+    Another,
 }
 
 /// A variant by its name, as `--rules` takes it.
@@ -48,9 +70,9 @@ fn named<S: Serializer>(variant: &&'static VariantInfo, out: S) -> Result<S::Ok,
     out.serialize_str(variant.name)
 }
 
-/// Draws the explanation; the text ends with a line break.
-pub(crate) fn draw(report: &Report, mends: &[Mend], look: &Look) -> String {
-    let mut sections = vec![head(report, look)];
+/// Draws the explanation, with what is not known of its kernel; the text ends with a line break.
+pub(crate) fn draw(report: &Report, mends: &[Mend], doubt: Vec<String>, look: &Look) -> String {
+    let mut sections = vec![head(report, look), doubt];
     sections.extend(report.broken.as_ref().map(|broken| what(broken, look)));
     sections.push(why(report, look));
     let about = report.about.iter().flat_map(|text| fold(&clean(text, look), room(look), 0));
@@ -265,7 +287,7 @@ fn indented(text: &str, look: &Look) -> Vec<String> {
 /// are such.
 fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
     let mut lines = Vec::new();
-    for (switch, variant) in deciding(report) {
+    for (switch, variant) in report.deciding() {
         if !lines.is_empty() {
             lines.push(String::new());
         }
@@ -280,41 +302,19 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
         let first = first.map(|mend| mend.variant.name);
         let mut others = Vec::new();
         for mend in own() {
-            let later = mend.variant;
-            let searched = counted(mend.executions, "execution", "executions");
-            match mend.verdict {
+            match first.filter(|first| mend.verdict == Verdict::Pass && *first == mend.variant.name)
+            {
+                Some(_) => lines.extend(saved_by(switch, mend, look)),
                 // What came later still is for who asks `pinfold rules`.
-                Verdict::Pass if first != Some(later.name) => {
-                    others.push(format!("{} saves it, too", brief(later)));
-                }
-                Verdict::Pass => {
-                    lines.extend(fold(&format!("Saved by {}", told(switch, later)), room(look), 2));
-                    if let Some(same) = same_as(switch, later) {
-                        let text = format!("  The same as {}", told(switch, same));
-                        lines.extend(fold(&text, room(look), 2));
-                    }
-                    let shown = "  With it alone nothing breaks: the search ends after";
-                    lines.push(format!("{shown} {searched}."));
-                }
-                Verdict::Fail if mend.vacuous => {
-                    others.push(format!("{} has no such window", brief(later)));
-                }
-                Verdict::Fail => others.push(match &mend.otherwise {
-                    None => format!("{} breaks", brief(later)),
-                    Some(what) => format!("{} breaks in another way ({what})", brief(later)),
-                }),
-                Verdict::Partial => {
-                    let open = format!("{} was not searched to the end ({searched})", brief(later));
-                    others.push(open);
-                }
-                Verdict::Skip | Verdict::Error => {
-                    others.push(format!("{} was not searched", brief(later)));
-                }
+                None => others.push(mend),
             }
         }
         if !others.is_empty() {
-            let text = format!("Each alone: {}.", others.join("; "));
-            lines.extend(fold(&text, room(look), 2));
+            lines.push("Each alone:".to_owned());
+            for mend in others {
+                let text = format!("  {} {}", brief(mend.variant), apart(mend));
+                lines.extend(fold(&clean(&text, look), room(look), 4));
+            }
         }
     }
     if !mends.is_empty() && mends.iter().all(|mend| mend.verdict == Verdict::Fail) {
@@ -323,6 +323,70 @@ fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
         lines.extend(fold(text, room(look), 0));
     }
     lines
+}
+
+/// The variant that saves the scenario, what it is, and what it decides in another way.
+fn saved_by(switch: &SwitchInfo, mend: &Mend, look: &Look) -> Vec<String> {
+    let later = mend.variant;
+    let mut lines = fold(&format!("Saved by {}", told(switch, later)), room(look), 2);
+    if let Some(same) = same_as(switch, later) {
+        let text = format!("  The same as {}", told(switch, same));
+        lines.extend(fold(&text, room(look), 2));
+    }
+    let searched = counted(mend.executions, "execution", "executions");
+    lines.push(format!("  With it alone nothing breaks: the search ends after {searched}."));
+    if let Some(Apart { contrast, .. }) = &mend.contrast {
+        let text = match contrast {
+            None => format!("  {NO_DECISION}."),
+            Some(Contrast { first, last }) => {
+                let then = last.iter().map(|last| format!(" Then, {}.", both(last)));
+                format!("  In the same order, {}.{}", both(first), then.collect::<String>())
+            }
+        };
+        lines.extend(fold(&clean(&text, look), room(look), 2));
+    }
+    lines
+}
+
+/// What is said where two executions have the same to tell.
+const NO_DECISION: &str = "In the same order no decision differs: the rule changes what runs \
+                           between them";
+
+/// What becomes of the scenario with a variant alone, and what that decides in another way.
+fn apart(mend: &Mend) -> String {
+    let searched = counted(mend.executions, "execution", "executions");
+    let what = match (mend.verdict, &mend.otherwise) {
+        (Verdict::Pass, _) => "saves it, too".to_owned(),
+        (Verdict::Fail, _) if mend.vacuous => "has no such window".to_owned(),
+        (Verdict::Fail, None) => "breaks".to_owned(),
+        (Verdict::Fail, Some(what)) => format!("breaks in another way ({what})"),
+        (Verdict::Partial, _) => format!("was not searched to the end ({searched})"),
+        (Verdict::Skip | Verdict::Error, _) => return "was not searched".to_owned(),
+    };
+    let Some(Apart { order, contrast }) = &mend.contrast else { return what };
+    match (contrast, order) {
+        (None, Order::Same) => format!("{what}: in the same order no decision differs"),
+        (None, Order::Another) => format!("{what}, in another order, where no decision differs"),
+        (Some(Contrast { first, .. }), Order::Same) => format!("{what}: {}", there(first)),
+        (Some(Contrast { first, .. }), Order::Another) => {
+            format!("{what}, in another order: {}", there(first))
+        }
+    }
+}
+
+/// What the other execution does in a step.
+fn there(parting: &Parting) -> String {
+    let text = parting.there.as_deref().unwrap_or("nothing of the kind");
+    format!("step {} ({}): {text}", parting.step, parting.text)
+}
+
+/// The same, and what the execution that is explained does.
+fn both(parting: &Parting) -> String {
+    format!(
+        "{}; here: {}",
+        there(parting),
+        parting.here.as_deref().unwrap_or("nothing of the kind")
+    )
 }
 
 /// The variant of which the text of another one says only what is different: the one before it.
@@ -338,25 +402,6 @@ fn brief(variant: &VariantInfo) -> String {
 
 fn told(switch: &SwitchInfo, variant: &VariantInfo) -> String {
     format!("{} ({}). {}", variant.name, switch.era(variant).concat(), variant.doc)
-}
-
-/// The switches that WHY names, with their variants in force, in order: not every rule that decided
-/// did so in an event.
-pub(crate) fn deciding(report: &Report) -> Vec<(&'static SwitchInfo, &'static VariantInfo)> {
-    let mut found: Vec<(&SwitchInfo, &VariantInfo)> = Vec::new();
-    let sentences = report.broken.iter().flat_map(|broken| &broken.why);
-    for words in sentences.flat_map(|sentence| sentence.split("rule ").skip(1)) {
-        let named = words.split([',', ' ', ')']).next().and_then(|named| named.split_once('='));
-        let Some((switch, variant)) = named else { continue };
-        let Some(switch) = Rules::switches().find(|known| known.name == switch) else { continue };
-        let variant = switch.variants.iter().find(|known| known.name == variant);
-        if let Some(variant) = variant
-            && found.iter().all(|(known, _)| known.name != switch.name)
-        {
-            found.push((switch, variant));
-        }
-    }
-    found
 }
 
 /// Commands to go on with.

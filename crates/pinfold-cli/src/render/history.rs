@@ -8,7 +8,7 @@ use super::{Detail, Look, Tone};
 use crate::find;
 use pinfold::rules::Difference;
 use pinfold_lab::Model;
-use pinfold_lab::history::{Cure, Cures, Era};
+use pinfold_lab::history::{Cure, Cures, Decided, Era, Reason};
 use pinfold_lab::report::{Report, Verdict};
 
 /// Columns of the word in front of the head.
@@ -107,6 +107,10 @@ fn era(era: &Era, look: &Look) -> Vec<String> {
     for line in fold(&told, look.width.saturating_sub(left), 2) {
         lines.push(format!("{}{line}", std::mem::replace(&mut front, " ".repeat(left))));
     }
+    if let Some(text) = era.reason.as_ref().and_then(because) {
+        let room = look.width.saturating_sub(2);
+        lines.extend(fold(&clean(&text, look), room, 4).iter().map(|line| format!("  {line}")));
+    }
     for interface in &era.came {
         let text = format!("from {} on there is {interface}", interface.variant().since);
         lines.extend(
@@ -119,6 +123,19 @@ fn era(era: &Era, look: &Look) -> Vec<String> {
         lines.extend(changed(change, look, Detail::All));
     }
     lines
+}
+
+/// The rules that decided a failure, each with its decision; nothing if none did.
+fn because(reason: &Reason) -> Option<String> {
+    let told = |decided: &Decided| {
+        let rule = format!("{}={}", decided.switch, decided.variant);
+        match &decided.text {
+            Some(text) => format!("{text} ({rule})"),
+            None => rule,
+        }
+    };
+    let rules: Vec<String> = reason.rules.iter().map(told).collect();
+    (!rules.is_empty()).then(|| format!("because {}", rules.join("; ")))
 }
 
 /// What goes on from here.

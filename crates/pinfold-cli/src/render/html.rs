@@ -4,7 +4,7 @@
 //! The lanes are a table that is there without a script. The picture, its slider and what is said
 //! of a row are drawn by the script from the report, which the page holds as JSON.
 
-use super::explain::{Mend, deciding};
+use super::explain::Mend;
 use crate::failure::Failure;
 use pinfold_lab::report::{LaneHead, Report, Row, RowKind, Trace, Verdict};
 use std::fmt::Write as _;
@@ -154,7 +154,7 @@ fn cells(at: usize, row: &Row, lanes: &[LaneHead]) -> String {
 
 /// The switches that decided, and which later variant alone saves the scenario.
 fn rules(report: &Report, mends: &[Mend]) -> String {
-    let deciding = deciding(report);
+    let deciding = report.deciding();
     if deciding.is_empty() {
         return String::new();
     }

@@ -22,6 +22,8 @@ const TITLE: &str = "scenario";
 const TO: &str = "..";
 /// What marks a cell that is not as expected.
 const UNEXPECTED: &str = "!";
+/// What marks a cell whose verdict depends on something that is not known of its kernel.
+const DOUBTED: &str = "?";
 
 /// What ended the search of a cell before it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +137,8 @@ pub(crate) struct Cell {
     pub(crate) wanted: Option<String>,
     /// Whether something was expected at all.
     pub(crate) expected: bool,
+    /// Whether the verdict depends on something that is not known of the kernel.
+    pub(crate) doubted: bool,
 }
 
 impl Cell {
@@ -267,7 +271,8 @@ impl<'a> Drawing<'a> {
         let word = place.map_or_else(|| cell.verdict_word(cell.verdict).to_owned(), letter);
         let ended = cell.ended.map_or("", EndedBy::mark);
         let mark = if cell.wanted.is_some() { UNEXPECTED } else { "" };
-        format!("{word}{ended}{mark}")
+        let doubt = if cell.doubted { DOUBTED } else { "" };
+        format!("{word}{ended}{doubt}{mark}")
     }
 
     /// The table, in as many pieces as the width requires.
@@ -350,6 +355,11 @@ impl<'a> Drawing<'a> {
         }
         if cells().any(|cell| cell.wanted.is_some()) {
             items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
+        }
+        if cells().any(|cell| cell.doubted) {
+            let meaning = "with a commit of which it is not known whether this kernel has it, it \
+                           would be another one: `pinfold check NAME --rules SET` names it";
+            items.push((DOUBTED.to_owned(), meaning.to_owned()));
         }
         for row in self.broken_everywhere() {
             let absent = row.cells.iter().any(Cell::is_absent);

@@ -177,6 +177,7 @@ fn matrix() -> Matrix {
         skipped: None,
         wanted: None,
         expected: false,
+        doubted: false,
     };
     let part = |ended| Cell { ended: Some(ended), ..cell(Verdict::Partial, None) };
     let mut fork = vec![cell(Verdict::Fail, None), cell(Verdict::Pass, None)];
@@ -265,6 +266,7 @@ fn releases() -> Matrix {
         skipped: (word == "n/a").then_some(Skipped::Absent),
         wanted: None,
         expected: false,
+        doubted: false,
     };
     let row = |name: &str, cells: &str| MatrixRow {
         name: name.into(),

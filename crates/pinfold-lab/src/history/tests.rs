@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use pinfold::rules::{Difference, Release, Rules};
 
-use super::{Cure, Cures, Era, cures, eras, subsets};
+use super::{Cure, Cures, Decided, Era, Reason, cures, eras, subsets};
 use crate::answers::Answers;
-use crate::report::Verdict;
+use crate::report::{Oracle, Verdict};
 use crate::scenario::parse;
 use crate::shipped::{SCENARIOS, Shipped};
 use crate::{CheckOptions, Config, Detail, Model};
@@ -63,6 +63,46 @@ fn an_era_begins_with_the_release_and_the_switch_that_turn_the_verdict() {
         history("rdma-fork"),
         ["3.1-5.5 n/a ", "5.6-5.8 BAD [pin_user_pages]", "5.9-7.3 ok fork-pin=copy",]
     );
+}
+
+/// Two failures of which each release has one, for reasons of their own: no era has both.
+#[test]
+fn failures_for_different_reasons_are_eras_of_their_own() {
+    let torn = ["3.1-5.5 n/a ", "5.6-5.8 BAD [pin_user_pages]", "5.9-7.3 BAD fork-pin=copy"];
+    assert_eq!(history("torn-fork"), torn);
+    let eras = asked("torn-fork", |answers| eras(answers, |_| ControlFlow::Continue(())));
+    let reason = |era: &Era| {
+        let reason = era.reason.as_ref().expect("it breaks");
+        let rules = reason.rules.iter().map(|rule| {
+            let text = rule.text.as_deref().unwrap_or("-");
+            format!("{}={}: {text}", rule.switch, rule.variant)
+        });
+        (reason.oracle, rules.collect::<Vec<_>>())
+    };
+    let shared = "fork-pin=share: f3 was shared, as the rule is the same for every page";
+    let copied = "pte-cow=map-count: f3 was copied, as mapcount + swap count 2 > 1";
+    assert_eq!(reason(&eras[1]), (Oracle::PinCoherence, vec![shared.into(), copied.into()]));
+    let child = "fork-pin=copy: f3 was copied for the child, as refcount 1025 >= 1024";
+    assert_eq!(
+        reason(&eras[2]),
+        (Oracle::Claim, vec![child.into(), "fork-snapshot=torn: -".into()])
+    );
+    assert!(eras[0].reason.is_none());
+}
+
+/// What is counted is a reason, how much and how it is compared is none.
+#[test]
+fn a_reason_has_grounds_and_no_numbers() {
+    let reason = |text: &str| Reason {
+        oracle: Oracle::PinCoherence,
+        rules: vec![Decided { switch: "pte-cow", variant: "x", text: Some(text.to_owned()) }],
+    };
+    let counted = reason("f3 was copied, as refcount 1025 != 1");
+    assert!(counted.is_like(&reason("f17 was copied, as refcount 3 > 1")));
+    assert!(!counted.is_like(&reason("f3 was copied, as mapcount 2 > 1")));
+    assert!(!counted.is_like(&reason("f3 was reused, as refcount 1 == 1")));
+    let noticed = Reason { oracle: Oracle::Claim, ..counted.clone() };
+    assert!(!counted.is_like(&noticed));
 }
 
 /// A search that was stopped, for an era or for what turned it, tells nothing of its release.

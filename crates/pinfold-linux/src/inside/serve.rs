@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use pinfold_lab::scenario::{Occupied, Protection, Sharing};
+use pinfold_lab::scenario::{Occupied, Protection, Sharing, SwapKind};
 
 use super::pagemap::{self, Entry};
 use super::ring::Ring;
@@ -80,6 +80,7 @@ fn features(unable: Option<String>, given: Given) -> Features {
         let told = |why| format!("no access to other processes: {why}");
         why.map(|why| told(std::io::Error::from_raw_os_error(why)))
     });
+    let no_swap = given.swap.and_then(|()| swap::probe(SwapKind::Solid)).err();
     Features {
         protocol: PROTOCOL,
         unable,
@@ -92,10 +93,17 @@ fn features(unable: Option<String>, given: Given) -> Features {
         no_pool: given.pool.err(),
         no_merging: given.merging.err(),
         no_ksm: crate::settings::merging_known().err(),
-        no_swap: given.swap.and_then(|()| swap::probe()).err(),
-        no_synchronous_swap: (!swap::has_zram()).then(|| {
-            "a swap device that answers at once is one of zram, which is not here".to_owned()
-        }),
+        // Without any there is none of that kind either, and nothing is tried.
+        no_synchronous_swap: no_swap
+            .is_none()
+            .then(|| swap::probe(SwapKind::Synchronous).err())
+            .flatten()
+            .map(|why| {
+                format!(
+                    "a swap device that answers at once is one of zram, which cannot be had: {why}"
+                )
+            }),
+        no_swap,
         other_swap: swap::other(),
         no_collapse: (!sys::huge::can_collapse())
             .then(|| "this kernel has no MADV_COLLAPSE: it came with 6.1".to_owned()),

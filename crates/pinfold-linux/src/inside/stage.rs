@@ -82,7 +82,7 @@ impl Stage {
         if fit::has_pool(&plan) {
             pool::set(plan.hugetlb)?;
         }
-        let swap = (plan.swap > 0).then(|| Swap::new(plan.swap)).transpose()?;
+        let swap = (plan.swap > 0).then(|| Swap::new(plan.swap, plan.swap_device)).transpose()?;
         let mut devices = Vec::new();
         for handle in 0..plan.handles.len() {
             let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));

@@ -18,6 +18,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
+use pinfold_lab::scenario::SwapKind;
+
 use super::sys::birth::{self, Forked};
 use super::sys::{self, PAGE, swap as calls};
 
@@ -89,16 +91,25 @@ impl Away {
     }
 }
 
+/// Where a file may be made that stands for a device of this kind where there is no zram.
+fn places(kind: SwapKind) -> &'static [&'static str] {
+    match kind {
+        SwapKind::Solid => &PLACES,
+        SwapKind::Synchronous => &[],
+    }
+}
+
 impl Swap {
-    /// Makes a device of so many slots and takes it into use.
+    /// Makes a device of this kind and of so many slots and takes it into use. Where a page must be
+    /// there at once a file does not stand for one of zram.
     ///
     /// # Errors
     /// Why there can be none, in words.
-    pub(super) fn new(slots: u32) -> Result<Self, String> {
+    pub(super) fn new(slots: u32, kind: SwapKind) -> Result<Self, String> {
         await_none()?;
         Self::of_zram(slots).or_else(|zram| {
             let mut whys = vec![zram];
-            for place in PLACES {
+            for place in places(kind) {
                 match Self::of_file(place, slots) {
                     Ok(device) => return Ok(device),
                     Err(why) => whys.push(why),
@@ -233,14 +244,9 @@ fn keeper(away: &Away) -> Result<(i32, OwnedFd), sys::Errno> {
     }
 }
 
-/// Why this machine has no swap device for trials, if so: one is made and taken away.
-pub(super) fn probe() -> Result<(), String> {
-    Swap::new(1).map(drop)
-}
-
-/// Whether devices of zram can be made, which then are those of the trials.
-pub(super) fn has_zram() -> bool {
-    std::path::Path::new(CONTROL).exists()
+/// Why this machine has no swap device of this kind for trials, if so: one is made and taken away.
+pub(super) fn probe(kind: SwapKind) -> Result<(), String> {
+    Swap::new(1, kind).map(drop)
 }
 
 /// A swap device that is in use.
@@ -527,6 +533,12 @@ mod tests {
         drop(device);
         assert_eq!(other(), None);
         assert!(fs::metadata(&path).is_err());
+    }
+
+    #[test]
+    fn no_file_stands_for_a_device_that_answers_at_once() {
+        assert!(places(SwapKind::Synchronous).is_empty());
+        assert!(!places(SwapKind::Solid).is_empty());
     }
 
     #[test]

@@ -13,7 +13,15 @@ many       share  copy  ok
 
 fn cell(verdict: Verdict, outcome: Option<&str>) -> Cell {
     let outcome = outcome.map(str::to_owned);
-    Cell { verdict, outcome, ended: None, skipped: None, wanted: None, expected: false }
+    Cell {
+        verdict,
+        outcome,
+        ended: None,
+        skipped: None,
+        wanted: None,
+        expected: false,
+        doubted: false,
+    }
 }
 
 fn why(text: &str) -> (usize, String) {

@@ -161,6 +161,7 @@ mod tests {
             skipped: None,
             wanted: None,
             expected: false,
+            doubted: false,
         };
         let row = |name: &&str| Row {
             name: (*name).to_owned(),
@@ -204,7 +205,7 @@ mod tests {
         let (matrix, mut runs) = table(&["rdma-fork-get"]);
         assert!(!history(&matrix, &runs).expect("a page").page.contains("Saved by"));
         let one = runs[0].as_mut().expect("it was run");
-        let (switch, _) = super::super::deciding(&one.report)[0];
+        let (switch, _) = one.report.deciding()[0];
         one.mends.push(Mend {
             switch: switch.name,
             variant: &switch.variants[0],
@@ -213,6 +214,7 @@ mod tests {
             vacuous: false,
             executions: 1,
             otherwise: None,
+            contrast: None,
         });
         let page = history(&matrix, &runs).expect("a page").page;
         let saved = format!("Saved by {} alone", switch.variants[0].name);

@@ -1,0 +1,123 @@
+//! Where two executions of a scenario part: what one of them decides, and the other does not.
+//!
+//! Both are taken step by step, as each lane makes its steps in the order in which they are
+//! written. Of a step counts what the memory manager reports of it, a rule's decision by what it
+//! tested and found, so neither what a lane loads and stores nor when another interrupts it.
+//!
+//! - INV-CONTRAST-1: nothing is told that is not in one of the two, and nothing that is in both.
+//! - INV-CONTRAST-2: of the steps that differ the one comes first whose difference the switch in
+//!   question has decided, and of several the one that comes first in the execution explained.
+
+use serde::Serialize;
+
+use crate::report::{Report, Row, RowKind};
+
+/// Where an execution parts from the one that is explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Contrast {
+    /// The first difference.
+    pub first: Parting,
+    /// The difference in the last step that WHY is about, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<Parting>,
+}
+
+/// A difference within a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Parting {
+    /// The step's number in the execution that is explained.
+    pub step: u32,
+    /// The step, as a trace shows it.
+    pub text: String,
+    /// What the execution that is explained does there; nothing if it has nothing more to tell.
+    pub here: Option<String>,
+    /// What the other one does.
+    pub there: Option<String>,
+}
+
+/// A step, with what was reported of it.
+struct Step<'a> {
+    lane: Option<usize>,
+    /// Its place among the steps of its lane.
+    place: usize,
+    row: &'a Row,
+    /// What was reported, each with the index of its row.
+    told: Vec<Told<'a>>,
+    /// Whether WHY is about something that was reported of it.
+    cited: bool,
+}
+
+/// Something that was reported.
+struct Told<'a> {
+    at: usize,
+    text: &'a str,
+    rule: Option<&'a str>,
+}
+
+impl Contrast {
+    /// Where `there` parts from `here`, which is explained, if what was reported differs. Both are
+    /// of one scenario, and have what there is to say of each row; `switch` is what their rules
+    /// differ in.
+    pub fn between(switch: &str, here: &Report, there: &Report) -> Option<Self> {
+        let (own, other) = (steps(here), steps(there));
+        let mut differing: Vec<(bool, usize, &Step<'_>, Parting)> = Vec::new();
+        for step in &own {
+            let same = |one: &&Step<'_>| (one.lane, one.place) == (step.lane, step.place);
+            let known = other.iter().find(same).map_or(&[][..], |other| &other.told);
+            let both = step.told.iter().zip(known);
+            let common = both.take_while(|(one, other)| one.text == other.text).count();
+            let (one, other) = (step.told.get(common), known.get(common));
+            if one.is_none() && other.is_none() {
+                continue;
+            }
+            let decided = [one, other].iter().flatten().any(|told| told.rule == Some(switch));
+            let at = one.or(step.told.last()).map_or(0, |told| told.at);
+            let text = |told: Option<&Told<'_>>| told.map(|told| told.text.to_owned());
+            let parting = Parting {
+                step: step.row.step.unwrap_or_default(),
+                text: step.row.text.clone(),
+                here: text(one),
+                there: text(other),
+            };
+            differing.push((!decided, at, step, parting));
+        }
+        let (.., first) = differing.iter().min_by_key(|(undecided, at, ..)| (*undecided, *at))?;
+        let cited = differing.iter().filter(|(.., step, parting)| step.cited && parting != first);
+        let last = cited.map(|(.., parting)| parting).filter(|one| one.step > first.step);
+        let last = last.max_by_key(|parting| parting.step).cloned();
+        Some(Self { first: first.clone(), last })
+    }
+}
+
+/// The steps of an execution, in order, without what its claims look at.
+fn steps(report: &Report) -> Vec<Step<'_>> {
+    let mut steps: Vec<Step<'_>> = Vec::new();
+    let rows = report.trace.iter().flat_map(|trace| &trace.rows).enumerate();
+    for (at, row) in rows.filter(|(_, row)| row.lane.is_some()) {
+        let of_lane = |step: &&mut Step<'_>| step.lane == row.lane;
+        match row.kind {
+            RowKind::Step => {
+                let place = steps.iter().filter(|step| step.lane == row.lane).count();
+                let told = Vec::new();
+                steps.push(Step { lane: row.lane, place, row, told, cited: row.cited });
+            }
+            RowKind::Note => {
+                let Some(step) = steps.iter_mut().rev().find(of_lane) else { continue };
+                step.cited |= row.cited;
+                // What a lane loads and stores, and what it says in the end, has no meaning to look
+                // up.
+                let told = report.explained.get(at).filter(|told| !told.meaning.is_empty());
+                if let Some(told) = told {
+                    let decision = told.decision.as_ref();
+                    let text = decision.map_or(row.text.as_str(), |decision| &decision.text);
+                    let rule = decision.map(|decision| decision.rule.as_str());
+                    step.told.push(Told { at, text, rule });
+                }
+            }
+            RowKind::Switch | RowKind::Claims => {}
+        }
+    }
+    steps
+}
