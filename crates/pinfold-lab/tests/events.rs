@@ -85,7 +85,7 @@ fn wanting_all(text: &str) -> Scenario {
 }
 
 /// What no shipped incident does.
-const OTHER: [&str; 27] = [
+const OTHER: [&str; 28] = [
     "
 scenario ahead
 machine
@@ -492,6 +492,22 @@ lane two: P on cpu1
   read A
   pageout A
   read A
+outcome all otherwise
+",
+    "
+scenario cached
+machine
+  file F 2
+setup
+  process P
+  P: map A 2 shared rw of F
+lane one: P
+  read A[0]
+  pageout A[0]
+  write A[0] \"a\"
+  pageout A[0]
+  get A[1] read as h0
+  pageout A[1]
 outcome all otherwise
 ",
     "

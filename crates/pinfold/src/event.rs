@@ -616,6 +616,21 @@ events! {
     EntryCleaned(pfn: Pfn) = "entry-cleaned": Line("writeback: {pfn} ro and clean here"), under(always);
     /// A page was taken out of its file, and stays with those who hold it.
     CacheRemoved(pfn: Pfn) = "cache-removed": Line("{pfn} leaves its file"), under(always);
+    /// Reclaim took an entry of a file's page out.
+    CacheUnmapped(pfn: Pfn) = "cache-unmapped": Line("reclaim: {pfn} is not mapped here any more"), under(always);
+    /// A file's page stays, as somebody refers to it besides its file and reclaim.
+    CacheBusy {
+        /// The page.
+        pfn: Pfn,
+        /// References found.
+        refs: u32,
+        /// References expected.
+        expected: u32,
+    } = "cache-busy": Line("reclaim: keep {pfn}, refs {refs}, expected {expected}"), under(always);
+    /// A file's page stays, as it is dirty: it is for who writes files back.
+    CacheDirty(pfn: Pfn) = "cache-dirty": Line("reclaim: keep {pfn}, which is to be written back"), under(always);
+    /// A file's page left memory, clean.
+    CacheReclaimed(pfn: Pfn) = "cache-reclaimed": Line("reclaim: {pfn} is free, its file can be read again"), under(always);
     /// Writeback took the mark off a file's page, and has written it.
     WrittenBack(pfn: Pfn) = "written-back": Line("writeback: {pfn} is clean, and written"), under(always);
     /// A frame was freed.

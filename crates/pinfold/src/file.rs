@@ -19,7 +19,9 @@ use crate::zap::Which;
 pub(crate) const MOST_PAGES: u64 = 1 << 51;
 
 /// A file, or memory with a name. Its pages are in memory from the first access until they are
-/// taken out; address spaces show them by [`crate::AddressSpace::map_file`].
+/// taken out, or, if a store keeps them and they are clean, until memory is short
+/// ([`Memory::reclaim`]): what is dirty stays until [`File::sync`]. Address spaces show them by
+/// [`crate::AddressSpace::map_file`].
 ///
 /// Clones name the same file. It lives as long as one of them or a mapping does. Then its pages go,
 /// and what is dirty among them is lost: call [`File::sync`] before.
@@ -101,7 +103,9 @@ impl<P: Platform> File<P> {
     /// is at its limit.
     pub fn read<R>(&self, index: u64, look: impl FnOnce(Pfn) -> R) -> Result<R, FileError> {
         let shown = self.show(index)?;
-        Ok(look(shown.pfn))
+        let seen = look(shown.pfn);
+        self.object.mem().mark_accessed(shown.pfn);
+        Ok(seen)
     }
 
     /// Lets `change` change page `index`, as write(2) does: under the page's lock, so that
@@ -124,6 +128,7 @@ impl<P: Platform> File<P> {
                 }
                 let changed = change(pfn);
                 mem.mark_dirty(pfn);
+                mem.mark_accessed(pfn);
                 return Ok(changed);
             }
             mem.wait_page_without(pfn, shown);

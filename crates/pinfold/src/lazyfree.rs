@@ -8,6 +8,10 @@
 //! it is dirty. Who has stored by a reference marks the page before he drops it, so that one of the
 //! two shows it.
 //!
+//! On a machine with lists ([`crate::pressure`]) such a page is among those of files, which leave
+//! without a swap device, if it was on its list; it is among the private ones again when reclaim
+//! finds that it was stored to.
+//!
 //! Small pages that one address space maps are marked; others stay as they are. What is on a swap
 //! device goes at once, with its entry. A page that moves or goes to a swap device is an ordinary
 //! one from then on.
@@ -48,6 +52,7 @@ impl<P: Platform> Space<P> {
                 Locked::No => {}
             }
         }
+        self.mem().lru_add_drain();
         let mut batch = FlushBatch::default();
         let _changing = self.mem().changing(self.id(), range, Invalidate::Clear);
         let done: Result<(), Infallible> =
@@ -89,6 +94,7 @@ impl<P: Platform> Space<P> {
             return;
         }
         mem.frames().free_lazily(pfn);
+        mem.lru_lazy(pfn);
         let old = cursor.withdraw(page);
         let clean = old.pte().clean().old();
         cursor.restrict(old, clean);
@@ -123,6 +129,7 @@ impl<P: Platform> Memory<P> {
         let kept = self.take_entries(pfn, |at, cursor| self.discard_entry(at, cursor));
         if let Err(Kept::Dirty) = kept {
             self.frames().keep_contents(pfn);
+            self.lru_kept(pfn);
         }
         // The isolation's reference is the last one.
         let free = kept.is_ok() && self.freeze_clean(pfn);

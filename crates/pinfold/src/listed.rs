@@ -2,10 +2,11 @@
 //! `frame/lru.rs`.
 
 use crate::addr::Pfn;
-use crate::frame::{Batched, Entered, List, Settled, Used};
+use crate::frame::{Batched, Entered, Flags, Kind, List, Settled, Used};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::rules::Lru;
+use crate::swap::Shadow;
 
 impl<P: Platform> Memory<P> {
     /// A private page, which nothing but entries of the caller's knows, is to come to its list: by
@@ -17,12 +18,76 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    /// As [`Memory::lru_add`], of a page of a file that has just been put into its object, whose
+    /// list the caller has locked; a page before it has left this there.
+    #[inline]
+    pub(crate) fn lru_add_file(&self, pfn: Pfn, shadow: Option<Shadow>) {
+        if self.frames().has_lists() {
+            self.enlist_file(pfn, shadow);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enlist_file(&self, pfn: Pfn, shadow: Option<Shadow>) {
+        self.frames().begin_as_file(pfn);
+        if let Some(shadow) = shadow {
+            self.refault(pfn, shadow, Kind::File);
+        }
+        self.enlist(pfn);
+    }
+
     /// As [`Memory::lru_add`], of a page that takes the place of one that the caller has isolated:
     /// it comes to that one's list.
     pub(crate) fn lru_add_for(&self, head: Pfn, old: Pfn) {
         if self.frames().has_lists() {
             self.frames().inherit_list(old, head);
+            if self.frames().flags(head).contains(Flags::FILE) {
+                self.frames().begin_as_file(head);
+            }
             self.enlist(head);
+        }
+    }
+
+    /// The contents of a private page may go, without a swap device. One that is on no list just
+    /// now stays among the private ones.
+    #[inline]
+    pub(crate) fn lru_lazy(&self, pfn: Pfn) {
+        if self.frames().has_lists() {
+            self.frames().turn_to_file(pfn);
+        }
+    }
+
+    /// They may not any more: of a page that the caller has isolated.
+    pub(crate) fn lru_kept(&self, pfn: Pfn) {
+        if self.frames().has_lists() {
+            self.frames().turn_to_anon(pfn);
+        }
+    }
+
+    /// A page of a file is accessed by read or write, not by an entry (Linux:
+    /// `folio_mark_accessed`): the second time it comes to the list of those in use. The caller
+    /// keeps the page in its object.
+    #[inline]
+    pub(crate) fn mark_accessed(&self, pfn: Pfn) {
+        if self.frames().has_lists() {
+            self.note_access(pfn);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_access(&self, pfn: Pfn) {
+        let frames = self.frames();
+        if !frames.flags(pfn).contains(Flags::FILE) || !frames.mark_accessed(pfn) {
+            return;
+        }
+        if frames.unlist(pfn) {
+            frames.clear_referenced(pfn);
+            self.counters().pgactivate.add(1);
+            self.age_by_use(pfn);
+            let entered = frames.list(pfn, List::Active);
+            self.count_entered(pfn, entered);
         }
     }
 

@@ -83,6 +83,9 @@ pub struct Tuning {
     /// Pages that somebody who finds no frame takes out of memory, if there are so many: zero is
     /// taken as one. Linux: 32.
     pub reclaim_batch: u32,
+    /// How readily private pages leave in place of those of files, where both could: from 0, only
+    /// when nothing else can, over 100, as readily, to 200. Linux: 60 (`swappiness`).
+    pub swappiness: u32,
 }
 
 /// Whether there is a huge zero page (Linux: `use_zero_page`). It is taken as the machine is made,
@@ -148,6 +151,7 @@ impl Default for Tuning {
             watermarks: Watermarks::default(),
             lowmem_reserve: LowmemReserve::default(),
             reclaim_batch: 32,
+            swappiness: 60,
         }
     }
 }

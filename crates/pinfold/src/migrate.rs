@@ -50,7 +50,7 @@ use core::ops::{AddAssign, Range};
 
 use crate::addr::{NodeId, Pfn};
 use crate::event::EventKind;
-use crate::frame::{Isolation, List, Placement, Sizes, Zone};
+use crate::frame::{Flags, Isolation, List, Placement, Sizes, Zone};
 use crate::memory::Memory;
 use crate::object::{List as PageList, Listed};
 use crate::page::PageLock;
@@ -142,6 +142,11 @@ impl<P: Platform> Isolated<'_, P> {
     /// Its first page.
     pub(crate) fn head(&self) -> Pfn {
         self.head
+    }
+
+    /// Whether it is a page of an object.
+    pub(crate) fn is_of_object(&self) -> bool {
+        self.contents == Contents::Listed
     }
 
     /// How many it has.
@@ -310,24 +315,31 @@ impl<P: Platform> Memory<P> {
         };
         match isolation {
             Isolation::Refused | Isolation::Tail => None,
-            // It is on no list that reclaim looks at.
             Isolation::Listed => {
+                let back = match self.frames().flags(head).contains(Flags::FILE) {
+                    true if !self.lru_isolate(head) => return self.not_isolated(head),
+                    true => Back::AsNew,
+                    // It is on no list that reclaim looks at.
+                    false => Back::Nowhere,
+                };
                 self.get(head, 1);
-                let (contents, back) = (Contents::Listed, Back::Nowhere);
-                Some(Isolated { mem: self, head, pages: 1, contents, back })
+                Some(Isolated { mem: self, head, pages: 1, contents: Contents::Listed, back })
             }
-            Isolation::Taken(_) if !self.lru_isolate(head) => {
-                self.frames().page(head).end_isolation();
-                // Who has seen the mark waits for its end.
-                self.isolation_ended();
-                None
-            }
+            Isolation::Taken(_) if !self.lru_isolate(head) => self.not_isolated(head),
             Isolation::Taken(pages) => {
                 self.get(head, 1);
                 let (contents, back) = (Contents::Private, Back::AsNew);
                 Some(Isolated { mem: self, head, pages, contents, back })
             }
         }
+    }
+
+    /// A folio with the mark is not on its list.
+    fn not_isolated(&self, head: Pfn) -> Option<Isolated<'_, P>> {
+        self.frames().page(head).end_isolation();
+        // Who has seen the mark waits for its end.
+        self.isolation_ended();
+        None
     }
 
     /// A folio that was taken off a list, with a reference; if it cannot be isolated, it goes back
@@ -338,7 +350,12 @@ impl<P: Platform> Memory<P> {
                 let (contents, back) = (Contents::Private, Back::To(list));
                 Some(Isolated { mem: self, head, pages, contents, back })
             }
-            Isolation::Refused | Isolation::Tail | Isolation::Listed => {
+            Isolation::Listed => {
+                let (contents, back) = (Contents::Listed, Back::To(list));
+                Some(Isolated { mem: self, head, pages: 1, contents, back })
+            }
+            // One that has left its file, too, and lives by a reference.
+            Isolation::Refused | Isolation::Tail => {
                 self.lru_put_back_to(head, list);
                 self.put(head, 1);
                 None
@@ -539,7 +556,11 @@ impl<P: Platform> Memory<P> {
             self.requeue(folio);
         }
         if moves {
-            if let MappedBy::Family(_) = taken.mapped {
+            let listed = match taken.mapped {
+                MappedBy::Family(_) => true,
+                MappedBy::Object(_) => self.frames().flags(to).contains(Flags::FILE),
+            };
+            if listed {
                 self.lru_add_for(to, from);
             }
             self.tell_frame(EventKind::Migrated { from, to });

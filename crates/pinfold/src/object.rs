@@ -41,7 +41,7 @@ use crate::platform::Platform;
 use crate::store::Store;
 use crate::sync::{ReadGuard, Shared, WriteGuard};
 
-use cache::Cache;
+use cache::{Cache, Put};
 
 pub(crate) use cache::{List, Listed};
 pub(crate) use mappers::{Mapper, Mappers};
@@ -110,7 +110,7 @@ pub(crate) struct Shown<'o, P: Platform> {
 impl<P: Platform> Shown<'_, P> {
     /// The neighbour with this index, if it could be mapped at once.
     pub(crate) fn neighbour(&self, mem: &Memory<P>, index: u64) -> Option<Pfn> {
-        let pfn = *self.list.pages.get(index).filter(|_| index < self.list.count)?;
+        let pfn = *self.list.get(index).filter(|_| index < self.list.count)?;
         mem.frames().is_uptodate(pfn).then_some(pfn)
     }
 }
@@ -171,7 +171,7 @@ impl<P: Platform> Object<P> {
             if index >= list.count {
                 return Err(PageError::PastEnd);
             }
-            let Some(pfn) = list.pages.get(index).copied() else {
+            let Some(pfn) = list.get(index).copied() else {
                 drop(list);
                 self.add(index, payer)?;
                 continue;
@@ -217,16 +217,14 @@ impl<P: Platform> Object<P> {
         if index >= list.count {
             return Err(PageError::PastEnd);
         }
-        let slot = list.pages.slot(index)?;
-        let is_new = slot.is_none();
-        if is_new {
-            let pfn = fresh.keep();
-            *slot = Some(pfn);
-            self.mem.frames().set_owner(pfn, (self.cache.word(), index));
-            self.mem.frames().cache(pfn);
-            self.mem.cached(pfn);
+        let Put::Done(pfn, shadow) = list.put(index, || fresh.keep())? else { return Ok(false) };
+        self.mem.frames().set_owner(pfn, (self.cache.word(), index));
+        self.mem.frames().cache(pfn);
+        self.mem.cached(pfn);
+        if self.is_tracked() {
+            self.mem.lru_add_file(pfn, shadow);
         }
-        Ok(is_new)
+        Ok(true)
     }
 
     /// Fills a page, on which the caller has a reference, if nobody else has done so.
@@ -252,17 +250,17 @@ impl<P: Platform> Object<P> {
         mut wanted: impl FnMut(Pfn) -> bool,
     ) -> Option<(u64, Pfn)> {
         let list = self.cache.list.read(self.mem.platform());
-        let (index, pfn) = list.pages.find_in(range, &mut |pfn| wanted(*pfn))?;
-        self.mem.get(*pfn, 1);
-        Some((index, *pfn))
+        let (index, pfn) = list.find_in(range, &mut wanted)?;
+        self.mem.get(pfn, 1);
+        Some((index, pfn))
     }
 
     /// How many pages of `range` are in the list that `wanted` agrees to.
     pub(crate) fn count_with(&self, range: Range<u64>, wanted: impl Fn(Pfn) -> bool) -> u64 {
         let mut count = 0;
         let list = self.cache.list.read(self.mem.platform());
-        let _ = list.pages.find_in(range, &mut |pfn| {
-            count += u64::from(wanted(*pfn));
+        let _ = list.find_in(range, &mut |pfn| {
+            count += u64::from(wanted(pfn));
             false
         });
         count
@@ -270,7 +268,7 @@ impl<P: Platform> Object<P> {
 
     /// Page `index`, if it exists; see [`crate::lab::shared_page`].
     pub(crate) fn find(&self, index: u64) -> Option<Pfn> {
-        self.cache.list.read(self.mem.platform()).pages.get(index).copied()
+        self.cache.list.read(self.mem.platform()).get(index).copied()
     }
 
     /// Keeps everybody away from the list.
@@ -280,12 +278,12 @@ impl<P: Platform> Object<P> {
 
     /// Drops the tree without touching the frames; see [`crate::lab::abandon`].
     pub(crate) fn abandon(&self) {
-        self.cache.list.write(self.mem.platform()).pages.clear();
+        self.cache.list.write(self.mem.platform()).clear();
     }
 
     /// Calls `visit` for each page that the object holds.
     pub(crate) fn each_page(&self, mut visit: impl FnMut(Pfn)) {
-        self.cache.list.read(self.mem.platform()).pages.each(&mut |pfn| visit(*pfn));
+        self.cache.list.read(self.mem.platform()).each(&mut visit);
     }
 }
 
@@ -304,7 +302,7 @@ impl<'o, P: Platform> Closed<'o, P> {
 
     /// Page `index`, if it exists.
     pub(crate) fn get(&self, index: u64) -> Option<Pfn> {
-        self.list.pages.get(index).copied()
+        self.list.get(index).copied()
     }
 
     /// The first page of `range` that `wanted` agrees to.
@@ -313,8 +311,7 @@ impl<'o, P: Platform> Closed<'o, P> {
         range: Range<u64>,
         mut wanted: impl FnMut(Pfn) -> bool,
     ) -> Option<(u64, Pfn)> {
-        let found = self.list.pages.find_in(range, &mut |pfn| wanted(*pfn));
-        found.map(|(index, pfn)| (index, *pfn))
+        self.list.find_in(range, &mut wanted)
     }
 
     /// Takes the pages of `range`, which nobody maps any more, out of the list: INV-OBJECT-1.
@@ -327,7 +324,7 @@ impl<'o, P: Platform> Closed<'o, P> {
     /// The same; `gone` is called with each page before the list's reference goes.
     fn end_pages(&mut self, range: Range<u64>, gone: impl Fn(Pfn)) {
         let mem = self.object.mem();
-        self.list.pages.take_in(range, &mut |_, pfn| {
+        self.list.take_in(range, &mut |pfn| {
             {
                 let _locked = mem.lock_page(pfn);
                 mem.uncache(pfn);

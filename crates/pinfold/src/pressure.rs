@@ -1,17 +1,21 @@
-//! Reclaim of a node: which of all private pages leave memory when frames are short, who has them
-//! leave, and what an operation does that finds no frame.
+//! Reclaim of a node: which of all private pages, and of those of files, leave memory when frames
+//! are short, who has them leave, and what an operation does that finds no frame.
 //!
 //! Protocol: pages come from the lists of `frame/lru.rs`, if the machine has such
-//! ([`Tuning::lru_batch`]). The last ones of the list of those not in use are isolated, and their
-//! entries asked for what the hardware has noted ([`Memory::take_use`]): a page used by one entry
-//! stays, at the front, and one that was used so before, or by several, goes to the list of those
-//! in use; the others are taken to a swap device as [`crate::reclaim`] says. When that list is the
-//! shorter one, the last of those in use come to it, whether used or not, and what the hardware has
-//! noted of them is forgotten. So a page leaves only if it was not used while it went through the
-//! list once. The last of those in use come, too, when a page has come back as in use since the
-//! last reclaim of the node ([`crate::workingset`]), and when a look at all of the others has found
-//! none of the zones that are short. And one that comes back soon may begin as in use
-//! ([`crate::workingset`]). One that is locked in memory is on neither list ([`crate::mlock`]).
+//! ([`Tuning::lru_batch`]): those of files, and private ones if there is a swap device. How much
+//! each kind gives is in `pressure/balance.rs`. Of either the last ones of the list of those not in
+//! use are isolated, and their entries asked for what the hardware has noted
+//! ([`Memory::take_use`]): a page used by one entry stays, at the front, and one that was used so
+//! before, or by several, goes to the list of those in use; so does a page of a file that was used
+//! by an entry that may execute it. The others leave as [`crate::reclaim`] says. When that list is
+//! the shorter one, the last of those in use come to it, whether used or not, and what the hardware
+//! has noted of them is forgotten. So a page leaves only if it was not used while it went through
+//! the list once; but of those in use a page of a file that was used by an entry that may execute
+//! it stays among them. (What only [`crate::File::read`] and write use is told by them:
+//! [`Memory::mark_accessed`].) The last of those in use come, too, when a page has come back as in
+//! use since the last reclaim of the node ([`crate::workingset`]), and when a look at all of the
+//! others has found none of the zones that are short. And one that comes back soon may begin as in
+//! use ([`crate::workingset`]). One that is locked in memory is on no list ([`crate::mlock`]).
 //! (Kernels since 5.9, where new pages begin as not in use.)
 //!
 //! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
@@ -44,15 +48,20 @@
 
 use crate::addr::{NodeId, Pfn};
 use crate::error::Shortage;
-use crate::frame::{List, Looked, Watermarks, Zone, ZoneKind, Zones};
+use crate::frame::{Kind, List, Looked, Watermarks, Zone, ZoneKind, Zones};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
 use crate::platform::Platform;
 use crate::pte::Pte;
 use crate::reclaim::{BATCH, Reclaimed};
+use crate::rmap::Walk;
+use crate::rmap_walk::OfObject;
 use crate::table::{Next, Part};
 
+mod balance;
 pub(crate) mod run;
+
+use balance::Share;
 
 /// How often an operation is tried again that comes no further. Linux: 16.
 const RETRIES: u32 = 16;
@@ -76,7 +85,12 @@ pub struct ListSizes {
     pub active: u64,
     /// Not in use, or new (`nr_inactive_anon`).
     pub inactive: u64,
-    /// On neither list, as they are locked in memory (`nr_unevictable`).
+    /// Pages of files in use (`nr_active_file`).
+    pub active_file: u64,
+    /// Pages of files that are not in use, or new, and private ones whose contents may go
+    /// (`nr_inactive_file`).
+    pub inactive_file: u64,
+    /// On no list, as they are locked in memory (`nr_unevictable`).
     pub unevictable: u64,
 }
 
@@ -132,6 +146,53 @@ struct Aim {
     who: Who,
 }
 
+/// One kind's part in a reclaim.
+struct Scan {
+    kind: Kind,
+    /// Whether a page has come back as in use since the last reclaim.
+    activated: bool,
+    /// Whether a look at all that are not in use has found none of the zones.
+    starved: bool,
+}
+
+/// What a pass over the lists of a kind has done, or over those of all.
+#[derive(Clone, Copy, Default)]
+struct Pass {
+    freed: u64,
+    kept: u64,
+    /// Pages of which another may find something else.
+    changed: u64,
+    /// Whether it is to be followed by another like it, as those in use are next.
+    again: bool,
+    /// Whether some were not looked at.
+    partly: bool,
+}
+
+impl core::ops::AddAssign for Pass {
+    fn add_assign(&mut self, more: Self) {
+        self.freed += more.freed;
+        self.kept += more.kept;
+        self.changed += more.changed;
+        self.again |= more.again;
+        self.partly |= more.partly;
+    }
+}
+
+/// Which entries have been used that map a page.
+#[derive(Clone, Copy, Default)]
+struct Use {
+    entries: u64,
+    /// Whether one of them may execute it.
+    executes: bool,
+}
+
+impl Use {
+    fn note(&mut self, executes: bool) {
+        self.entries += 1;
+        self.executes |= executes;
+    }
+}
+
 /// What a round has done.
 #[derive(Default)]
 struct Round {
@@ -145,9 +206,13 @@ struct Round {
 }
 
 impl<P: Platform> Memory<P> {
-    /// Takes so many pages of private memory that lie on `node` out of memory, which are not in
-    /// use as far as can be told: to the swap devices, as [`crate::AddressSpace::page_out`] does
-    /// with those of a range. Fewer where no more can leave; more where a large folio is split.
+    /// Takes so many pages of private memory and of files that lie on `node` out of memory, which
+    /// are not in use as far as can be told, as [`crate::AddressSpace::page_out`] does with those
+    /// of a range: private ones to the swap devices, those of files if they are clean. Fewer where
+    /// no more can leave; more where a large folio is split.
+    ///
+    /// What is dirty is for [`crate::File::sync`]: [`crate::Stats::nr_vmscan_immediate_reclaim`]
+    /// counts how often reclaim has met such a page.
     ///
     /// Nothing leaves where there are no lists ([`Tuning::lru_batch`]).
     ///
@@ -222,7 +287,13 @@ impl<P: Platform> Memory<P> {
     pub fn list_sizes(&self, node: NodeId) -> ListSizes {
         let of = |list| self.frames().listed(node, list);
         let unevictable = self.frames().apart(node);
-        ListSizes { active: of(List::Active), inactive: of(List::Inactive), unevictable }
+        ListSizes {
+            active: of((Kind::Anon, List::Active)),
+            inactive: of((Kind::Anon, List::Inactive)),
+            active_file: of((Kind::File, List::Active)),
+            inactive_file: of((Kind::File, List::Inactive)),
+            unevictable,
+        }
     }
 
     /// Does an operation that takes and drops what locks it needs; if it finds no frame, takes
@@ -348,32 +419,28 @@ impl<P: Platform> Memory<P> {
             return done;
         }
         self.lru_add_drain();
-        let activated = self.frames().has_activated(aim.node);
-        let (mut priority, mut starved) = (PRIORITIES, false);
+        let mut scans = self.scans(aim.node);
+        let mut priority = PRIORITIES;
+        let mut files_alone = true;
         while done.freed < goal {
-            let of = |list| self.frames().listed(aim.node, list);
-            let (active, mut inactive) = (of(List::Active), of(List::Inactive));
-            let most = |len: u64| (len >> priority).max(BATCH as u64);
-            let mut changed = 0;
-            if inactive < active || (activated || starved) && active > 0 {
-                changed += self.shrink_active(aim, most(active).min(active));
-                inactive = of(List::Inactive);
+            let shares = self.shares(aim.node, &scans, (priority, files_alone));
+            let mut pass = Pass::default();
+            for (scan, share) in scans.iter_mut().zip(shares) {
+                let wanted = share.of(goal.saturating_sub(done.freed + pass.freed));
+                pass += match wanted {
+                    0 => Pass { partly: share.leaves_out(), ..Pass::default() },
+                    _ => self.shrink_kind(aim, scan, (wanted, priority), share),
+                };
             }
-            let look_at = most(inactive).min(inactive);
-            let round = self.shrink_inactive(aim, (goal - done.freed, look_at));
-            done += round.done;
-            let was_starved = starved;
-            starved = round.looked_at == 0 && round.passed >= inactive;
-            if starved && !was_starved && active > 0 {
-                // Those in use are next, before this ends.
+            done += Reclaimed { freed: pass.freed, kept: pass.kept };
+            files_alone &= pass.freed > 0;
+            if pass.again {
                 continue;
             }
-            changed += round.changed + round.done.freed;
-            let all = most(inactive) >= inactive && most(active) >= active;
-            if changed == 0 && all {
+            if pass.changed == 0 && !pass.partly {
                 break;
             }
-            if changed == 0 || round.done.freed == 0 {
+            if pass.changed == 0 || pass.freed == 0 {
                 let Some(next) = priority.checked_sub(1) else { break };
                 priority = next;
             }
@@ -382,17 +449,52 @@ impl<P: Platform> Memory<P> {
         done
     }
 
+    /// Goes once through the lists of a kind.
+    fn shrink_kind(
+        &self,
+        aim: &Aim,
+        scan: &mut Scan,
+        (goal, priority): (u64, u32),
+        share: Share,
+    ) -> Pass {
+        let of = |list| self.frames().listed(aim.node, (scan.kind, list));
+        let (active, mut inactive) = (of(List::Active), of(List::Inactive));
+        let most = |len: u64| share.of((len >> priority).max(BATCH as u64));
+        let mut changed = 0;
+        if inactive < active || (scan.activated || scan.starved) && active > 0 {
+            changed += self.shrink_active(aim, scan.kind, most(active).min(active));
+            inactive = of(List::Inactive);
+        }
+        let look_at = most(inactive).min(inactive);
+        let round = self.shrink_inactive(aim, scan.kind, (goal, look_at));
+        let was_starved = scan.starved;
+        scan.starved = round.looked_at == 0 && round.passed >= inactive;
+        let Reclaimed { freed, kept } = round.done;
+        Pass {
+            freed,
+            kept,
+            changed: changed + round.changed + freed,
+            // Those in use are next, before this ends.
+            again: scan.starved && !was_starved && active > 0,
+            partly: most(inactive) < inactive || most(active) < active,
+        }
+    }
+
     /// Has the last pages of those in use come to the other list; how many.
-    fn shrink_active(&self, aim: &Aim, most: u64) -> u64 {
+    fn shrink_active(&self, aim: &Aim, kind: Kind, most: u64) -> u64 {
         let (mut left, mut moved) = (most, 0);
         while left > 0 {
-            let chosen = self.choose(aim, List::Active, (left, BATCH));
+            let chosen = self.choose(aim, (kind, List::Active), (left, BATCH));
             let looked = chosen.looked;
             left = left.saturating_sub(looked.all());
             let mut pages = 0;
             for page in chosen.pages() {
+                if self.take_use(&page).executes && page.is_of_object() {
+                    self.frames().add_cost(aim.node, kind, 1);
+                    page.put_back_to(List::Active);
+                    continue;
+                }
                 pages += page.pages();
-                self.take_use(&page);
                 self.frames().mark_used(page.head());
                 page.put_back_to(List::Inactive);
             }
@@ -408,11 +510,11 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Takes pages out of memory, at most so many, after a look at no more than the other number.
-    fn shrink_inactive(&self, aim: &Aim, (goal, most): (u64, u64)) -> Round {
+    fn shrink_inactive(&self, aim: &Aim, kind: Kind, (goal, most): (u64, u64)) -> Round {
         let (mut round, mut left) = (Round::default(), most);
         while left > 0 && round.done.freed < goal {
             let room = usize::try_from(goal - round.done.freed).unwrap_or(BATCH).min(BATCH);
-            let chosen = self.choose(aim, List::Inactive, (left, room));
+            let chosen = self.choose(aim, (kind, List::Inactive), (left, room));
             let looked = chosen.looked;
             left = left.saturating_sub(looked.all());
             round.looked_at += looked.at;
@@ -436,6 +538,10 @@ impl<P: Platform> Memory<P> {
             let done = self.swap_out(idle);
             round.done += done;
             self.count(aim.who, looked.at, done.freed);
+            let in_vain = looked.at.saturating_sub(done.freed);
+            if in_vain > 0 {
+                self.frames().add_cost(aim.node, kind, in_vain);
+            }
             self.count_passed(&looked);
             self.counters().pgactivate.add(activated);
             if looked.all() == 0 {
@@ -468,7 +574,12 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Isolates the last pages of a list, no more than there is room for.
-    fn choose(&self, aim: &Aim, list: List, (most, room): (u64, usize)) -> Chosen<'_, P> {
+    fn choose(
+        &self,
+        aim: &Aim,
+        (kind, list): (Kind, List),
+        (most, room): (u64, usize),
+    ) -> Chosen<'_, P> {
         let (pages, looked) = ([Pfn(0); BATCH], Looked::default());
         let mut chosen = Chosen { mem: self, list, pages, used: 0, looked };
         let take = |pfn| {
@@ -476,7 +587,7 @@ impl<P: Platform> Memory<P> {
             chosen.used += 1;
         };
         chosen.looked = self.frames().isolate_last(
-            (aim.node, list),
+            (aim.node, (kind, list)),
             (aim.zones, most.min(MOST_LOOKED_AT), room.min(BATCH)),
             take,
         );
@@ -485,15 +596,15 @@ impl<P: Platform> Memory<P> {
 
     /// What is to become of a page of the list of those not in use.
     fn fate(&self, page: &Isolated<'_, P>) -> Fate {
-        match self.take_use(page) {
-            0 => {
-                self.frames().clear_referenced(page.head());
-                Fate::Leaves
-            }
-            entries => match self.frames().mark_referenced(page.head()) || entries > 1 {
-                true => Fate::InUse,
-                false => Fate::Stays,
-            },
+        let used = self.take_use(page);
+        if used.entries == 0 {
+            self.frames().clear_referenced(page.head());
+            return Fate::Leaves;
+        }
+        let again = self.frames().mark_referenced(page.head()) || used.entries > 1;
+        match again || used.executes && page.is_of_object() {
+            true => Fate::InUse,
+            false => Fate::Stays,
         }
     }
 
@@ -511,12 +622,42 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// How many entries have been used that map a page, or a part of it, since this was asked last.
+    /// Which entries have been used that map a page, or a part of it, since this was asked last.
     /// What CPUs have cached is not flushed: they go on for a while without the hardware's noting
     /// it, as in Linux.
-    fn take_use(&self, page: &Isolated<'_, P>) -> u64 {
-        let (head, pages) = (page.head(), page.pages());
-        let mut used = 0;
+    fn take_use(&self, page: &Isolated<'_, P>) -> Use {
+        match page.is_of_object() {
+            true => self.take_use_of_listed(page.head()),
+            false => self.take_use_of_private((page.head(), page.pages())),
+        }
+    }
+
+    /// The same of a page of an object. Where its lock is held it counts as used, as in Linux.
+    fn take_use_of_listed(&self, pfn: Pfn) -> Use {
+        let mut used = Use::default();
+        let Some(_locked) = self.try_lock_page(pfn) else {
+            used.note(false);
+            return used;
+        };
+        let Some(at) = self.listed_at(pfn) else { return used };
+        if !self.frames().folio(pfn).is_mapped() {
+            return used;
+        }
+        let who = OfObject { mappers: &at.cache.mappers, index: at.index };
+        self.visit_entries(&who, |_, page, leaf| {
+            let cursor = leaf.lock();
+            let pte = cursor.get(page);
+            if is_used(pte, pfn) {
+                cursor.grant(page, pte, pte.old());
+                used.note(pte.is_exec());
+            }
+            Walk::On
+        });
+        used
+    }
+
+    fn take_use_of_private(&self, (head, pages): (Pfn, u64)) -> Use {
+        let mut used = Use::default();
         let walked: Result<(), core::convert::Infallible> =
             self.walk_folio((head, pages), |_, run, part| {
                 match part {
@@ -527,7 +668,7 @@ impl<P: Platform> Memory<P> {
                             let pte = cursor.get(page);
                             if is_used(pte, pfn) {
                                 cursor.grant(page, pte, pte.old());
-                                used += 1;
+                                used.note(pte.is_exec());
                             }
                         }
                     }
@@ -536,7 +677,7 @@ impl<P: Platform> Memory<P> {
                         let Some(pte) = cursor.get() else { return Ok(Next::Again) };
                         if is_used(pte, head) {
                             cursor.grant(pte, pte.old());
-                            used += 1;
+                            used.note(pte.is_exec());
                         }
                     }
                 }

@@ -1,5 +1,5 @@
-//! Taking private pages out of memory, to a swap device: MADV_PAGEOUT, and what reclaim does with
-//! the pages that it has chosen (facts 6.7, 7.2, 7.7).
+//! Taking pages out of memory, private ones to a swap device: MADV_PAGEOUT, and what reclaim does
+//! with the pages that it has chosen (facts 6.7, 7.2, 7.7).
 //!
 //! Protocol: the address space's lock is held only to find and isolate the pages. Of those of a
 //! batch each is locked (tried, never slept for) and put into the swap cache; then their entries
@@ -18,8 +18,9 @@
 //!
 //! A page that is locked in memory, pinned (rule `swap-pinned`), under writeback, or that there is
 //! no slot for stays as it is. One that others refer to when its entries are out stays in the swap
-//! cache, and is not written. A large folio is split first, as by kernels without THP_SWAP; pages
-//! of files, and of shared memory, are passed over. One whose owner does not need the contents is
+//! cache, and is not written. A large folio is split first, as by kernels without THP_SWAP. Pages
+//! of files leave as `reclaim/cached.rs` says, in the same batch and by the same flush; those of
+//! shared memory without a file are passed over. One whose owner does not need the contents is
 //! dropped in place of all that ([`crate::lazyfree`]).
 //!
 //! Invariants:
@@ -28,6 +29,8 @@
 //!   cache and of the isolation, was gone: its slot has its contents.
 //! - INV-RECLAIM-3: where swap entries remember the mark (rule `swap-in-reuse`), a page that is
 //!   pinned and marked keeps its entry.
+
+mod cached;
 
 use core::ops::{AddAssign, Range};
 
@@ -49,6 +52,8 @@ use crate::swapped::Transfer;
 use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
+
+use cached::Cached;
 
 /// The most pages that leave together. Linux: SWAP_CLUSTER_MAX.
 pub(crate) const BATCH: usize = 32;
@@ -99,6 +104,14 @@ struct Leaving<'m, P: Platform> {
     keeper: Keeper,
 }
 
+/// A page that is ready to be unmapped.
+enum Ready<'m, P: Platform> {
+    /// A private one.
+    Private(Leaving<'m, P>),
+    /// One of a file.
+    Cached(Cached<'m, P>),
+}
+
 impl<'m, P: Platform> Chosen<'m, P> {
     const fn new(who: Reclaimer) -> Self {
         let pages = [const { None }; BATCH];
@@ -140,7 +153,8 @@ impl<'m, P: Platform> Chosen<'m, P> {
             Reclaimer::Advice => mem.may_be_shared(pfn),
             Reclaimer::Pressure => false,
         };
-        if !passed_over && mem.frames().flags(pfn).contains(Flags::ANON) {
+        let flags = mem.frames().flags(pfn);
+        if !passed_over && (flags.contains(Flags::ANON) || flags.contains(Flags::FILE)) {
             self.isolate(mem, pfn);
         }
     }
@@ -160,7 +174,7 @@ impl<'m, P: Platform> Chosen<'m, P> {
 }
 
 impl<P: Platform> Space<P> {
-    /// Takes private pages of a range out of memory.
+    /// Takes private pages, and those of files, of a range out of memory.
     pub(crate) fn page_out(&self, range: VirtRange, who: Reclaimer) -> Reclaimed {
         let mut done = Reclaimed::default();
         self.each_batch(range, who, |chosen| {
@@ -170,7 +184,7 @@ impl<P: Platform> Space<P> {
         done
     }
 
-    /// Has private pages of a range leave before others, when memory is short: MADV_COLD, which
+    /// Has such pages of a range leave before others, when memory is short: MADV_COLD, which
     /// passes over those that others may map (facts 7.7).
     pub(crate) fn cool(&self, range: VirtRange) {
         if self.mem().frames().has_lists() {
@@ -229,7 +243,7 @@ impl<P: Platform> Memory<P> {
         chosen: impl Iterator<Item = Isolated<'m, P>>,
     ) -> Reclaimed {
         let mut done = Reclaimed::default();
-        let mut ready: [Option<Leaving<'m, P>>; BATCH] = [const { None }; BATCH];
+        let mut ready: [Option<Ready<'m, P>>; BATCH] = [const { None }; BATCH];
         for (page, place) in chosen.zip(&mut ready) {
             if page.pages() > 1 {
                 done += self.swap_out_parts(page);
@@ -240,7 +254,7 @@ impl<P: Platform> Memory<P> {
                 done += Reclaimed { freed: u64::from(freed), kept: u64::from(!freed) };
                 continue;
             }
-            *place = self.prepare(page);
+            *place = self.make_ready(page);
             done.kept += u64::from(place.is_none());
         }
         done += self.swap_out_batch(&mut ready);
@@ -270,20 +284,29 @@ impl<P: Platform> Memory<P> {
     }
 
     fn swap_out_one<'m>(&'m self, page: Option<Isolated<'m, P>>) -> Reclaimed {
-        match page.and_then(|page| self.prepare(page)) {
+        match page.and_then(|page| self.make_ready(page)) {
             Some(ready) => self.swap_out_batch(&mut [Some(ready)]),
             None => Reclaimed { freed: 0, kept: 1 },
         }
     }
 
     /// Unmaps, flushes, writes and frees pages that are ready for that.
-    fn swap_out_batch<'m>(&'m self, pages: &mut [Option<Leaving<'m, P>>]) -> Reclaimed {
+    fn swap_out_batch<'m>(&'m self, pages: &mut [Option<Ready<'m, P>>]) -> Reclaimed {
         let (mut done, mut deferred) = (Reclaimed::default(), DeferredFlush::new());
-        pages.iter().flatten().for_each(|page| self.swap_entries(page, &mut deferred));
+        for page in pages.iter().flatten() {
+            match page {
+                Ready::Private(page) => self.swap_entries(page, &mut deferred),
+                Ready::Cached(page) => self.drop_entries(page, &mut deferred),
+            }
+        }
         // INV-RECLAIM-1.
         deferred.finish(self);
         for page in pages.iter_mut().filter_map(Option::take) {
-            match self.finish(page) {
+            let left = match page {
+                Ready::Private(page) => self.finish(page),
+                Ready::Cached(page) => self.finish_cached(page),
+            };
+            match left {
                 Left::Freed => done.freed += 1,
                 Left::Kept => done.kept += 1,
             }
@@ -291,7 +314,15 @@ impl<P: Platform> Memory<P> {
         done
     }
 
-    /// Locks a page and puts it into the swap cache; none, if it stays as it is.
+    /// Locks a page, and puts a private one into the swap cache; none, if it stays as it is.
+    fn make_ready<'m>(&'m self, page: Isolated<'m, P>) -> Option<Ready<'m, P>> {
+        match page.is_of_object() {
+            true => self.prepare_cached(page).map(Ready::Cached),
+            false => self.prepare(page).map(Ready::Private),
+        }
+    }
+
+    /// Locks a private page and puts it into the swap cache; none, if it stays as it is.
     fn prepare<'m>(&'m self, page: Isolated<'m, P>) -> Option<Leaving<'m, P>> {
         self.counters().pgscan_anon.add(1);
         let pfn = page.head();

@@ -95,6 +95,13 @@ stats! {
     pgscan_anon,
     /// Anonymous pages that reclaim has freed.
     pgsteal_anon,
+    /// Pages of files that reclaim has looked at.
+    pgscan_file,
+    /// Pages of files that reclaim has freed.
+    pgsteal_file,
+    /// Dirty pages of files that reclaim has met, and left to whoever writes files back
+    /// ([`crate::File::sync`]).
+    nr_vmscan_immediate_reclaim,
     /// Pages of nodes' lists that those looked at who were short of memory.
     pgscan_direct,
     /// Pages of nodes' lists that reclaim in the background has looked at.
@@ -130,6 +137,12 @@ stats! {
     workingset_activate_anon,
     /// Of these, those that had been in use before.
     workingset_restore_anon,
+    /// Pages of files that were read again after reclaim had taken them out, where there are lists.
+    workingset_refault_file,
+    /// Of these, those that came back as in use.
+    workingset_activate_file,
+    /// Of these, those that had been in use before.
+    workingset_restore_file,
     /// Pages that came to those which may not leave memory, as they are locked there: where there
     /// are lists ([`crate::Tuning::lru_batch`]).
     unevictable_pgs_culled,

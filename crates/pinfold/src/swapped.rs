@@ -313,8 +313,14 @@ impl<P: Platform> Memory<P> {
 
     /// Whether a device has a slot for a page that has none.
     pub(crate) fn has_swap_room(&self) -> bool {
-        let table = self.swap_table();
+        let Some(table) = self.swaps().table() else { return false };
         table.ids().any(|device| table.slots(device).has_room())
+    }
+
+    /// Whether there is a device, so that private pages can leave.
+    pub(crate) fn has_swap(&self) -> bool {
+        let Some(table) = self.swaps().table() else { return false };
+        table.ids().any(|device| !table.slots(device).is_off())
     }
 
     /// Whether slots are short on the device of a swap entry, so that pages that are mapped again

@@ -6,7 +6,8 @@
 //! tables' locks, and flushed there. No lock of an address space is taken, which would come before.
 //! Then each page leaves the list under its lock: who writes it back has finished, or finds it
 //! gone. Whoever holds a reference keeps the page as an orphan: a device with a pin goes on writing
-//! memory that no process sees.
+//! memory that no process sees. A batch on the way to reclaim's lists ([`crate::frame`]'s `lru`) is
+//! drained before references are compared.
 //!
 //! A truncation takes private copies past the new end, too; a hole leaves them (facts 7.8).
 //!
@@ -100,6 +101,7 @@ impl<P: Platform> Closed<'_, P> {
     /// The first page of the range that somebody uses in another way than by an entry.
     pub(crate) fn busy(&self, pages: Range<u64>) -> Option<u64> {
         self.unmap(pages.clone(), Which::Cached);
+        self.object().mem().lru_add_drain_all();
         // INV-TRUNC-3.
         smp_mb();
         let frames = self.object().mem().frames();
@@ -111,6 +113,7 @@ impl<P: Platform> Closed<'_, P> {
     /// access asks the store. The first page that stayed.
     pub(crate) fn invalidate(&mut self, pages: Range<u64>) -> Option<u64> {
         self.unmap(pages.clone(), Which::Cached);
+        self.object().mem().lru_add_drain_all();
         smp_mb();
         let frames = self.object().mem().frames();
         let stays = |pfn: Pfn| {

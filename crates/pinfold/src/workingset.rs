@@ -2,15 +2,20 @@
 //! were not (workingset detection; facts 7.2).
 //!
 //! Protocol: a node has an age, in folios, as its lists are counted. It grows by one for each page
-//! of the node that leaves memory for a swap device, which large folios do page by page, and for
-//! each folio that is found to be in use. A page that
-//! leaves has the age, as it was before, remembered in its slot, with the node: its *shadow*. It
-//! takes the place that the slot has for a page in memory, so it costs nothing, and is gone when
-//! the slot is freed or its page is there again; a device that is taken away takes its own along.
-//! When the page is read again, a *refault*, the node's age less the one of the shadow is its
-//! *distance*: so many more would have had to be not in use for the page to have stayed. If
-//! the list of those in use has as many, then they may be the wrong ones: the page comes to that
-//! list, by way of its CPU's batch as any other, and has to hold its own there.
+//! of the node that leaves memory for a swap device, which large folios do page by page, or that
+//! leaves its file, and for each folio that is found to be in use. A page that leaves has the age,
+//! as it was before, remembered in its slot, with the node: its *shadow*. It takes the place that
+//! the slot has for a page in memory, so it costs nothing, and is gone when the slot is freed or
+//! its page is there again; a device that is taken away takes its own along. The shadow of a file's
+//! page is in the page's place in its file, until a page is there again or the place is taken out:
+//! it keeps the part of the tree that has the place. (Linux has a shrinker for nodes of nothing but
+//! shadows.) When the page is read again, a *refault*, the node's age less the one of the shadow is
+//! its *distance*: so many more would have had to be not in use for the page to have stayed. If the
+//! lists that it competes with have as many, then they may be the wrong pages: it comes to the list
+//! of those in use, by way of its CPU's batch as any other, and has to hold its own there. A
+//! private page competes with all pages of files and with the private ones in use; one of a file
+//! with those of files in use and with all private ones. Private ones count while a device has room
+//! for them.
 //!
 //! When it has, those in use are indeed questioned: as reclaim of the node begins that sees such a
 //! refault, which no reclaim before it has seen the end of, it has the last of those in use come to
@@ -19,19 +24,26 @@
 //! That decides about lists alone. References and mappings of the page are the same either way, so
 //! no rule of a release sees it and there is no switch for it: reclaim here is that of kernels
 //! since 5.9 ([`crate::pressure`]) under all rules, and this came in 5.9, too. Where there are no
-//! lists there are no shadows. Pages of files are on no list, and so do not count.
+//! lists there are no shadows. Shared memory without a file is on no list, and does not count.
 //!
 //! Invariants:
-//! - INV-REFAULT-1: a page that leaves memory gets its shadow under the slots' lock, when its last
-//!   reference is gone; a page that is read takes it there. So a shadow is measured once.
-//! - INV-REFAULT-2: a read that fails measures nothing: the slot has its shadow again.
+//! - INV-REFAULT-1: a page that leaves memory gets its shadow under the slots' lock, or that of its
+//!   file's list, when its last reference is gone; a page that is read takes it there. So a shadow
+//!   is measured once.
+//! - INV-REFAULT-2: a read from a device that fails measures nothing: the slot has its shadow
+//!   again. That of a file's page is measured when the page is put into its file, before it is
+//!   read, and it is there then, read or not (as in Linux).
 //! - INV-REFAULT-3: ages only grow.
 
 use crate::addr::Pfn;
-use crate::frame::{List, Used};
+use crate::frame::{Kind, List, Used};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::swap::Shadow;
+
+/// What a page that is read or written adds to the cost of its kind; one that is looked at in vain
+/// adds 1. Linux: SWAP_CLUSTER_MAX.
+pub(crate) const COST_OF_IO: u64 = 32;
 
 impl<P: Platform> Memory<P> {
     /// What is to be remembered of a page that leaves memory, of which nobody has a reference any
@@ -58,25 +70,46 @@ impl<P: Platform> Memory<P> {
     /// A page was read that had this shadow; it is locked, and yet to come to its list.
     #[cold]
     #[inline(never)]
-    pub(crate) fn refault(&self, pfn: Pfn, shadow: Shadow) {
+    pub(crate) fn refault(&self, pfn: Pfn, shadow: Shadow, kind: Kind) {
         let (frames, counters) = (self.frames(), self.counters());
-        counters.workingset_refault_anon.add(1);
-        if shadow.distance(frames.age(shadow.node())) > self.rivals(shadow) {
+        let (refault, activate, restore) = match kind {
+            Kind::Anon => (
+                &counters.workingset_refault_anon,
+                &counters.workingset_activate_anon,
+                &counters.workingset_restore_anon,
+            ),
+            Kind::File => (
+                &counters.workingset_refault_file,
+                &counters.workingset_activate_file,
+                &counters.workingset_restore_file,
+            ),
+        };
+        refault.add(1);
+        frames.add_cost(frames.node(pfn), kind, COST_OF_IO);
+        if shadow.distance(frames.age(shadow.node())) > self.rivals(shadow, kind) {
             return;
         }
         frames.begin_in_use(pfn, shadow.used());
         self.age_by_use(pfn);
-        frames.count_activated(frames.node(pfn));
-        counters.workingset_activate_anon.add(1);
+        frames.count_activated(frames.node(pfn), kind);
+        activate.add(1);
         if shadow.used() == Used::Before {
-            counters.workingset_restore_anon.add(1);
+            restore.add(1);
         }
     }
 
-    /// How many folios kept their place while the page with this shadow lost it: those in use, if
-    /// they can leave at all.
-    fn rivals(&self, shadow: Shadow) -> u64 {
-        if self.has_swap_room() { self.frames().listed(shadow.node(), List::Active) } else { 0 }
+    /// How many folios kept their place while the page with this shadow lost it, and could have
+    /// left: facts 7.2.
+    fn rivals(&self, shadow: Shadow, kind: Kind) -> u64 {
+        let of = |kind, list| self.frames().listed(shadow.node(), (kind, list));
+        let in_use = |kind| of(kind, List::Active);
+        let all = |kind| in_use(kind) + of(kind, List::Inactive);
+        match (kind, self.has_swap_room()) {
+            (Kind::Anon, true) => all(Kind::File) + in_use(Kind::Anon),
+            (Kind::Anon, false) => all(Kind::File),
+            (Kind::File, true) => in_use(Kind::File) + all(Kind::Anon),
+            (Kind::File, false) => in_use(Kind::File),
+        }
     }
 }
 

@@ -140,6 +140,7 @@ const TUNING: Tuning = Tuning {
     watermarks: Watermarks { min: 0, low: 0, high: 0 },
     lowmem_reserve: LowmemReserve { dma32: 0, normal: 0 },
     reclaim_batch: 32,
+    swappiness: 60,
     swap_readahead: 0,
     max_ptes_swap: u64::MAX,
     use_zero_pages: ZeroPages::Off,

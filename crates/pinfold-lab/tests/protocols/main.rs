@@ -27,6 +27,7 @@ mod merging;
 mod monitors;
 mod moves;
 mod pins;
+mod reclaimed;
 mod remaps;
 mod sizes;
 mod soft_dirty;

@@ -22,6 +22,7 @@ use super::swap::{Effort, mapped_event, wanted};
 use crate::addr::Pfn;
 use crate::error::FaultError;
 use crate::event::EventKind;
+use crate::frame::Kind;
 use crate::platform::Platform;
 use crate::pte::{Pte, Swap};
 use crate::rules::swap::swap_in_fresh;
@@ -67,7 +68,7 @@ impl<P: Platform> Space<P> {
         mem.counters().pgmajfault.add(1);
         mem.tell(self.id(), page, EventKind::SwapCacheSkipped(pfn));
         if let Some(shadow) = known.shadow {
-            mem.refault(pfn, shadow);
+            mem.refault(pfn, shadow, Kind::Anon);
         }
         mem.lru_add(pfn);
         let fault = self.map_past(request, leaf, (orig, entry), pfn);

@@ -18,7 +18,7 @@ use crate::addr::{Pfn, Vpn, each_page};
 use crate::area::{AreaMap, Locked, Prot};
 use crate::error::{FaultError, NoPage, OutOfFrames, StoreError};
 use crate::event::{Bug, EventKind};
-use crate::frame::{Counts, Flags, NewFrame, Placement, Start};
+use crate::frame::{Counts, Flags, Kind, NewFrame, Placement, Start};
 use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::pte::{Entry, Format, Pte, Swap};
@@ -130,7 +130,7 @@ impl<P: Platform> Space<P> {
             Ok(()) => {
                 let pfn = fresh.keep();
                 if let Some(shadow) = shadow {
-                    mem.refault(pfn, shadow);
+                    mem.refault(pfn, shadow, Kind::Anon);
                 }
                 mem.lru_add(pfn);
                 Filled::Read(pfn, locked)

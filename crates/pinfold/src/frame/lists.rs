@@ -4,11 +4,13 @@
 use super::flags::{HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
 use super::lru::{
-    ACTIVE, APART, Batched, Drained, Entered, List, Lru, ON, REFERENCED, Settled, Turns, USED, Used,
+    ACTIVE, APART, Batched, Drained, Entered, FILE, Kind, List, Lru, ON, REFERENCED, Refaults,
+    Settled, Turns, USED, Used,
 };
 use super::zones::{ZONES, Zones};
 use crate::addr::{NodeId, Pfn};
 use crate::error::NoMemory;
+use crate::sync::AtomicU64;
 
 /// What a look at the end of a list has met.
 #[derive(Clone, Copy, Default)]
@@ -150,14 +152,14 @@ impl Frames {
     /// other zones are passed over: they go to the list's other end (facts 7.17).
     pub(crate) fn isolate_last(
         &self,
-        (node, list): (NodeId, List),
+        (node, (kind, list)): (NodeId, (Kind, List)),
         (zones, most, mut room): (Zones, u64, usize),
         mut take: impl FnMut(Pfn),
     ) -> Looked {
         let lru = self.lists();
         let mut lens = lru.lock(node);
-        let own = lru.own(node, list);
-        let most = most.min(lens.on[list as usize]);
+        let own = lru.own(node, (kind, list));
+        let most = most.min(lens.on[kind as usize][list as usize]);
         let mut looked = Looked::default();
         while looked.all() < most && room > 0 {
             let place = lru.links(own).before;
@@ -193,9 +195,11 @@ impl Frames {
     }
 
     /// How many pages a list of a node has; none, if there are no lists.
-    pub(crate) fn listed(&self, node: NodeId, list: List) -> u64 {
+    pub(crate) fn listed(&self, node: NodeId, (kind, list): (Kind, List)) -> u64 {
         match &self.lru {
-            Some(lru) if usize::from(node.0) < lru.nodes.len() => lru.lock(node).on[list as usize],
+            Some(lru) if usize::from(node.0) < lru.nodes.len() => {
+                lru.lock(node).on[kind as usize][list as usize]
+            }
             _ => 0,
         }
     }
@@ -211,6 +215,17 @@ impl Frames {
     /// Marks a page as in use; whether it was marked.
     pub(crate) fn mark_referenced(&self, head: Pfn) -> bool {
         self.lists().marks(head).fetch_or(REFERENCED) & REFERENCED != 0
+    }
+
+    /// As [`Frames::mark_referenced`], of a page that is accessed by its file; whether it was
+    /// marked and is on the list of those not in use, so that it goes to the other.
+    pub(crate) fn mark_accessed(&self, head: Pfn) -> bool {
+        let marks = self.lists().marks(head);
+        if marks.read_once() & (ON | ACTIVE | APART | REFERENCED) == ON | REFERENCED {
+            return true;
+        }
+        marks.fetch_or(REFERENCED);
+        false
     }
 
     /// Takes that mark off.
@@ -233,6 +248,21 @@ impl Frames {
         self.lists().marks(pfn).fetch_or(ACTIVE | used.mark());
     }
 
+    /// A page that is on no list, and that the caller has, is of a file.
+    pub(crate) fn begin_as_file(&self, pfn: Pfn) {
+        self.lists().marks(pfn).fetch_or(FILE);
+    }
+
+    /// A private page that is on a list, and whose contents may go, is among those of files.
+    pub(crate) fn turn_to_file(&self, pfn: Pfn) {
+        self.lists().turn_to_file(self.node(pfn), pfn);
+    }
+
+    /// A private page that the caller has isolated keeps its contents: it is one of the others.
+    pub(crate) fn turn_to_anon(&self, pfn: Pfn) {
+        self.lists().marks(pfn).fetch_and(!FILE);
+    }
+
     /// A page that takes the place of one that the caller has isolated is to come to that one's
     /// list.
     pub(crate) fn inherit_list(&self, from: Pfn, to: Pfn) {
@@ -248,21 +278,47 @@ impl Frames {
         self.lists().ages[usize::from(node.0)].fetch_add(by)
     }
 
+    fn refaults(&self, node: NodeId, kind: Kind) -> &Refaults {
+        &self.lists().refaults[usize::from(node.0)][kind as usize]
+    }
+
     /// A page of a node has come back as in use.
-    pub(crate) fn count_activated(&self, node: NodeId) {
-        self.lists().refaults[usize::from(node.0)].activated.fetch_add(1);
+    pub(crate) fn count_activated(&self, node: NodeId, kind: Kind) {
+        self.refaults(node, kind).activated.fetch_add(1);
     }
 
     /// Whether a page of a node has come back as in use since reclaim of the node ended last.
-    pub(crate) fn has_activated(&self, node: NodeId) -> bool {
-        let refaults = &self.lists().refaults[usize::from(node.0)];
+    pub(crate) fn has_activated(&self, node: NodeId, kind: Kind) -> bool {
+        let refaults = self.refaults(node, kind);
         refaults.activated.read_once() != refaults.seen.read_once()
     }
 
     /// Reclaim of a node ends.
     pub(crate) fn see_activated(&self, node: NodeId) {
-        let refaults = &self.lists().refaults[usize::from(node.0)];
-        refaults.seen.write_once(refaults.activated.read_once());
+        for kind in Kind::ALL {
+            let refaults = self.refaults(node, kind);
+            refaults.seen.write_once(refaults.activated.read_once());
+        }
+    }
+
+    /// Reclaim of a kind has cost so much more.
+    pub(crate) fn add_cost(&self, node: NodeId, kind: Kind, cost: u64) {
+        self.refaults(node, kind).cost.fetch_add(cost);
+    }
+
+    /// What reclaim of each kind has cost lately: of both half as much, as often as it takes until
+    /// they are together no more than `most`.
+    pub(crate) fn costs(&self, node: NodeId, most: u64) -> [u64; 2] {
+        let costs = Kind::ALL.map(|kind| &self.refaults(node, kind).cost);
+        let now = costs.map(AtomicU64::read_once);
+        let mut halved = now;
+        while halved[0] + halved[1] > most {
+            halved = halved.map(|cost| cost / 2);
+        }
+        if halved != now {
+            costs.into_iter().zip(halved).for_each(|(cost, halved)| cost.write_once(halved));
+        }
+        halved
     }
 
     /// A node's age.
@@ -287,8 +343,8 @@ impl Frames {
         let (mut on, mut apart) = (0, 0);
         for (node, lens) in (0..).map(NodeId).zip(&lru.nodes) {
             let lens = lens.lock();
-            for list in [List::Inactive, List::Active] {
-                let own = lru.own(node, list);
+            for (kind, list) in Kind::ALL.into_iter().flat_map(List::each_of) {
+                let own = lru.own(node, (kind, list));
                 let (mut at, mut len) = (own, 0);
                 loop {
                     let next = lru.links(at).after;
@@ -303,16 +359,17 @@ impl Frames {
                     }
                     let (pfn, marks) = (lru.pfn(next), lru.marks(lru.pfn(next)).peek());
                     let home = node_of(self.frame(pfn).flags.peek());
-                    let here = marks & (ON | APART) == ON && List::of(marks) == list;
+                    let its_own = (Kind::of(marks), List::of(marks)) == (kind, list);
+                    let here = marks & (ON | APART) == ON && its_own;
                     if !here || home != node {
                         return Some((pfn, "is on a list that is not its own"));
                     }
                     (at, len) = (next, len + 1);
-                    if len > lens.on[list as usize] {
+                    if len > lens.on[kind as usize][list as usize] {
                         return Some((pfn, "is on a list that has more pages than it counts"));
                     }
                 }
-                if len != lens.on[list as usize] {
+                if len != lens.on[kind as usize][list as usize] {
                     return Some((lru.pfn(0), "is of a node one of whose lists counts wrongly"));
                 }
                 on += len;

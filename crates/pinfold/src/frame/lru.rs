@@ -1,5 +1,6 @@
 //! The pages that reclaim may choose from: of each node a list of those in use lately and one of
-//! the others, and for each CPU a batch of pages that are to go there (facts 0.2, 1.4).
+//! the others, both for private pages and for those of files, and for each CPU a batch of pages
+//! that are to go there (facts 0.2, 1.4).
 //!
 //! Protocol: a new page goes into the batch of a CPU, which has one reference of it, so that CPUs
 //! do not meet at their nodes' lists for each page. A full batch is drained: its pages go to the
@@ -9,7 +10,7 @@
 //! lock, and so have a node's lists; none is held while the other is taken, and both lie below the
 //! locks of page tables.
 //!
-//! A page that counts locked entries ([`crate::mlock`]) may not leave, and so is on neither list:
+//! A page that counts locked entries ([`crate::mlock`]) may not leave, and so is on no list:
 //! it is *apart*, where nobody looks for pages. It has the mark [`LOCKED`] then, which whoever
 //! counts the first locked entry, or the last one off, sets right under the lock of the node's
 //! lists, and with it the page's place; if somebody else has the page just then, he does when it
@@ -27,9 +28,10 @@
 //! places are the lists' own: a list is a ring.
 //!
 //! Invariants:
-//! - INV-LRU-1: a page with the mark is on the list of its node that its mark [`ACTIVE`] says, or
-//!   apart if its mark [`APART`] says that, from the moment that the lock is free; one without the
-//!   mark is on none, unless who has isolated it is still to take it off.
+//! - INV-LRU-1: a page with the mark is on the list of its node that its marks [`FILE`] and
+//!   [`ACTIVE`] say, which change only while it is on none and nobody is to take it off; or apart
+//!   if its mark [`APART`] says that, from the moment that the lock is free; one without the mark
+//!   is on none, unless who has isolated it is still to take it off.
 //! - INV-LRU-2: a batch has one reference of each page in it. No page is in two batches, and none
 //!   with the mark is in one.
 //! - INV-LRU-3: a free frame has no marks.
@@ -49,6 +51,9 @@ use crate::sync::{
 /// The most pages that a batch may have. Linux: 31, and 15 before 6.9.
 pub const MOST_BATCHED: u32 = 31;
 
+/// How many lists a node has.
+const LISTS: usize = 4;
+
 /// The page is on a list.
 pub(super) const ON: u32 = 1 << 0;
 /// Of its two lists, it is on that of the pages in use.
@@ -65,7 +70,28 @@ pub(super) const LOCKED: u32 = 1 << 4;
 /// before the page is known.
 pub(super) const APART: u32 = 1 << 5;
 
-/// One of a node's two lists.
+/// It is of a file, or a private page whose contents may go ([`crate::lazyfree`]).
+pub(super) const FILE: u32 = 1 << 6;
+
+/// What reclaim costs the pages of a kind.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Kind {
+    /// Private pages: they go to a swap device.
+    Anon,
+    /// Pages of files, which can be read again, and private ones that nobody needs any more.
+    File,
+}
+
+impl Kind {
+    /// Both, in the order of their places.
+    pub(crate) const ALL: [Self; 2] = [Self::Anon, Self::File];
+
+    pub(super) const fn of(marks: u32) -> Self {
+        if marks & FILE == 0 { Self::Anon } else { Self::File }
+    }
+}
+
+/// One of a node's two lists of a kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum List {
     /// Pages that reclaim takes next.
@@ -75,6 +101,11 @@ pub(crate) enum List {
 }
 
 impl List {
+    /// Both lists of a kind.
+    pub(super) fn each_of(kind: Kind) -> [(Kind, Self); 2] {
+        [(kind, Self::Inactive), (kind, Self::Active)]
+    }
+
     const fn mark(self) -> u32 {
         match self {
             Self::Inactive => 0,
@@ -145,7 +176,8 @@ pub(crate) enum Batched {
 /// How many pages a node's lists have; protected by the lock around it, as their links are.
 #[derive(Hash, Debug, Default)]
 pub(super) struct Lens {
-    pub(super) on: [u64; 2],
+    /// Of each kind, by [`List`].
+    pub(super) on: [[u64; 2]; 2],
     pub(super) apart: u64,
 }
 
@@ -188,19 +220,22 @@ pub(super) struct Lru {
     pub(super) nodes: Vec<SpinLock<Lens>>,
     /// How old each node has become ([`crate::workingset`]).
     pub(super) ages: Vec<AtomicU64>,
-    pub(super) refaults: Vec<Refaults>,
+    /// Of each kind.
+    pub(super) refaults: Vec<[Refaults; 2]>,
     pub(super) batches: PerCpu<BatchLock>,
     /// How many pages make a batch full.
     pub(super) full: usize,
     pub(super) turns: Turns,
 }
 
-/// How many pages of a node have come back as in use.
+/// How many pages of a node and a kind have come back as in use.
 #[derive(Debug, Default)]
 pub(super) struct Refaults {
     pub(super) activated: AtomicU64,
     /// As many as there were when reclaim of the node ended last.
     pub(super) seen: AtomicU64,
+    /// What reclaim of the kind has cost lately ([`crate::pressure`]).
+    pub(super) cost: AtomicU64,
 }
 
 /// Who is short of frames and reclaims, one after the other.
@@ -279,7 +314,7 @@ impl Lru {
         cpus: usize,
         batch: u32,
     ) -> Result<Self, NoMemory> {
-        let places = frames.checked_add(2 * nodes).ok_or(NoMemory)?;
+        let places = frames.checked_add(LISTS * nodes).ok_or(NoMemory)?;
         if u32::try_from(places).is_err() {
             return Err(NoMemory);
         }
@@ -295,7 +330,7 @@ impl Lru {
         ages.resize_with(nodes, || AtomicU64::new(0));
         let mut refaults = Vec::new();
         refaults.try_reserve_exact(nodes).map_err(|_| NoMemory)?;
-        refaults.resize_with(nodes, Refaults::default);
+        refaults.resize_with(nodes, Default::default);
         for (own, links) in (0..).zip(&links).skip(frames) {
             links.init(Links { before: own, after: own }.bits());
         }
@@ -324,7 +359,7 @@ impl Lru {
                     cell: "neighbours",
                 },
                 at => {
-                    let index = (at - frames) as u64 / 2;
+                    let index = ((at - frames) / LISTS) as u64;
                     CellName::Object { object: "node", index, cell: "ends of a list" }
                 }
             }
@@ -339,7 +374,7 @@ impl Lru {
         });
         let refaults = &self.refaults;
         sync::label(refaults.as_ptr(), size_of_val(&**refaults), |offset| {
-            let index = (offset / size_of::<Refaults>()) as u64;
+            let index = (offset / size_of::<[Refaults; 2]>()) as u64;
             CellName::Object { object: "node", index, cell: "refaults" }
         });
         let turns = &self.turns;
@@ -384,8 +419,8 @@ impl Lru {
     }
 
     /// The own place of a list.
-    pub(super) fn own(&self, node: NodeId, list: List) -> u32 {
-        (self.frames + 2 * usize::from(node.0) + list as usize) as u32
+    pub(super) fn own(&self, node: NodeId, (kind, list): (Kind, List)) -> u32 {
+        (self.frames + LISTS * usize::from(node.0) + 2 * kind as usize + list as usize) as u32
     }
 
     /// The neighbours of a place in a list whose lock the caller holds.
@@ -418,18 +453,20 @@ impl Lru {
 
     /// Puts a page, which has no mark [`ON`], before all others of a list; or apart.
     pub(super) fn enter(&self, lens: &mut Lens, (node, list): (NodeId, List), pfn: Pfn) -> Entered {
-        self.enter_after(self.own(node, list), lens, list, pfn)
+        let kind = Kind::of(self.marks(pfn).peek());
+        self.enter_after(self.own(node, (kind, list)), lens, (kind, list), pfn)
     }
 
     /// The same, of the list that its mark [`ACTIVE`] says.
     pub(super) fn enter_marked(&self, lens: &mut Lens, node: NodeId, pfn: Pfn) -> Entered {
         let marks = self.marks(pfn).read_once();
-        let list = List::of(marks);
+        let (kind, list) = (Kind::of(marks), List::of(marks));
+        let own = self.own(node, (kind, list));
         if marks & (LOCKED | APART) != 0 {
-            return self.enter_locked(self.own(node, list), lens, list, pfn);
+            return self.enter_locked(own, lens, (kind, list), pfn);
         }
-        lens.on[list as usize] += 1;
-        self.push(self.own(node, list), self.place(pfn));
+        lens.on[kind as usize][list as usize] += 1;
+        self.push(own, self.place(pfn));
         self.marks(pfn).fetch_or(ON);
         Entered::Plain
     }
@@ -441,17 +478,24 @@ impl Lru {
         (node, list): (NodeId, List),
         pfn: Pfn,
     ) -> Entered {
-        let last = self.links(self.own(node, list)).before;
-        self.enter_after(last, lens, list, pfn)
+        let kind = Kind::of(self.marks(pfn).peek());
+        let last = self.links(self.own(node, (kind, list))).before;
+        self.enter_after(last, lens, (kind, list), pfn)
     }
 
-    fn enter_after(&self, at: u32, lens: &mut Lens, list: List, pfn: Pfn) -> Entered {
+    fn enter_after(
+        &self,
+        at: u32,
+        lens: &mut Lens,
+        (kind, list): (Kind, List),
+        pfn: Pfn,
+    ) -> Entered {
         let marks = self.marks(pfn);
         // The lock keeps both as they are.
         if marks.peek() & (LOCKED | APART) != 0 {
-            return self.enter_locked(at, lens, list, pfn);
+            return self.enter_locked(at, lens, (kind, list), pfn);
         }
-        lens.on[list as usize] += 1;
+        lens.on[kind as usize][list as usize] += 1;
         self.push(at, self.place(pfn));
         if list == List::Inactive {
             marks.fetch_and(!ACTIVE);
@@ -463,7 +507,7 @@ impl Lru {
     /// The same, of a page that is locked in memory, or has been so.
     #[cold]
     #[inline(never)]
-    fn enter_locked(&self, at: u32, lens: &mut Lens, list: List, pfn: Pfn) -> Entered {
+    fn enter_locked(&self, at: u32, lens: &mut Lens, list: (Kind, List), pfn: Pfn) -> Entered {
         let marks = self.marks(pfn);
         let had = marks.peek();
         if had & LOCKED == 0 {
@@ -484,7 +528,7 @@ impl Lru {
             lens.apart -= 1;
             return;
         }
-        lens.on[List::of(marks) as usize] -= 1;
+        lens.on[Kind::of(marks) as usize][List::of(marks) as usize] -= 1;
         self.cut(self.place(pfn));
     }
 
@@ -504,6 +548,20 @@ impl Lru {
             return Settled::Right(self.enter(&mut lens, (node, List::Inactive), pfn));
         }
         if locked { Settled::Right(Entered::Plain) } else { Settled::Stranded }
+    }
+
+    /// A page is of the kind [`Kind::File`] from now on, and not in use, if it is on a list.
+    pub(super) fn turn_to_file(&self, node: NodeId, pfn: Pfn) {
+        let mut lens = self.lock(node);
+        let marks = self.marks(pfn);
+        if marks.fetch_and(!ON) & ON == 0 {
+            return;
+        }
+        self.leave(&mut lens, pfn);
+        marks.fetch_or(FILE);
+        marks.fetch_and(!REFERENCED);
+        // One that is apart stays so.
+        let _ = self.enter(&mut lens, (node, List::Inactive), pfn);
     }
 
     /// Ends what is known of a frame whose last reference is gone.

@@ -69,7 +69,7 @@ pub(crate) use large::{Large, MIN_ORDER};
 pub(crate) use last::FaultedBy;
 pub(crate) use lists::Looked;
 pub use lru::MOST_BATCHED;
-pub(crate) use lru::{Batched, Entered, List, Settled, Used};
+pub(crate) use lru::{Batched, Entered, Kind, List, Settled, Used};
 pub(crate) use meta::{Dropped, Grab, Miss, Put};
 pub(crate) use offline::Wanted;
 pub use pin::PIN_BIAS;

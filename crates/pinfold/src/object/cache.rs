@@ -6,31 +6,130 @@
 //! who holds the page's lock and sees the flag finds a cache that has an owner, and becomes one
 //! more for as long as he needs it ([`Memory::listed_at`]). The object's end takes each page out
 //! under its lock like anybody else; what is left for later owners is an empty list.
+//!
+//! Where a page was that reclaim has taken out there is its *shadow* ([`crate::workingset`]), until
+//! a page is put there again or the place is taken out as a page would be.
+
+use core::ops::Range;
 
 use crate::addr::Pfn;
 use crate::error::NoMemory;
 use crate::memory::Memory;
 use crate::platform::Platform;
+use crate::swap::Shadow;
 use crate::sync::{self, CellName, RwSem, Shared};
 
 use super::mappers::Mappers;
 use super::pages::Pages;
 
+/// What a place of the list has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// A page.
+    Page(Pfn),
+    /// What is left of one that reclaim has taken out.
+    Shadow(Shadow),
+}
+
+impl Place {
+    /// The page.
+    #[inline]
+    fn page(&self) -> Option<&Pfn> {
+        match self {
+            Self::Page(pfn) => Some(pfn),
+            Self::Shadow(_) => None,
+        }
+    }
+}
+
 /// The list of pages, and the length.
 pub(crate) struct List {
-    pub(super) pages: Pages<Pfn>,
+    places: Pages<Place>,
     /// How many pages there may be.
     pub(super) count: u64,
 }
 
 impl List {
+    /// Page `index`, if it is there.
+    #[inline]
+    pub(super) fn get(&self, index: u64) -> Option<&Pfn> {
+        self.places.get(index)?.page()
+    }
+
+    /// Puts a page into its place, if there is none; what was left there of one before.
+    ///
+    /// # Errors
+    /// When the heap is exhausted.
+    pub(super) fn put(&mut self, index: u64, page: impl FnOnce() -> Pfn) -> Result<Put, NoMemory> {
+        let place = self.places.slot(index)?;
+        let before = match place {
+            Some(Place::Page(_)) => return Ok(Put::Occupied),
+            Some(Place::Shadow(shadow)) => Some(*shadow),
+            None => None,
+        };
+        let pfn = page();
+        *place = Some(Place::Page(pfn));
+        Ok(Put::Done(pfn, before))
+    }
+
+    /// The first page of `range` that is there and that `wanted` agrees to.
+    pub(super) fn find_in(
+        &self,
+        range: Range<u64>,
+        wanted: &mut impl FnMut(Pfn) -> bool,
+    ) -> Option<(u64, Pfn)> {
+        let mut wanted = |place: &Place| place.page().is_some_and(|pfn| wanted(*pfn));
+        let (index, place) = self.places.find_in(range, &mut wanted)?;
+        place.page().map(|pfn| (index, *pfn))
+    }
+
+    /// Calls `visit` for each page, in order.
+    pub(super) fn each(&self, visit: &mut impl FnMut(Pfn)) {
+        self.places.each(&mut |place| {
+            if let Some(pfn) = place.page() {
+                visit(*pfn);
+            }
+        });
+    }
+
+    /// Takes the pages of `range` out, and gives each to `take`, in order.
+    pub(super) fn take_in(&mut self, range: Range<u64>, take: &mut impl FnMut(Pfn)) {
+        self.places.take_in(range, &mut |_, place| {
+            if let Some(pfn) = place.page() {
+                take(*pfn);
+            }
+        });
+    }
+
+    /// Forgets all pages.
+    pub(super) fn clear(&mut self) {
+        self.places.clear();
+    }
+
     /// Another page takes the place of the one with this index, which is there.
     pub(crate) fn replace(&mut self, index: u64, to: Pfn) {
+        self.set(index, Some(Place::Page(to)));
+    }
+
+    /// The page with this index, which is there, leaves memory: this is left of it.
+    pub(crate) fn evict(&mut self, index: u64, shadow: Option<Shadow>) {
+        self.set(index, shadow.map(Place::Shadow));
+    }
+
+    fn set(&mut self, index: u64, to: Option<Place>) {
         // The place is there, so no memory is needed.
-        if let Ok(slot) = self.pages.slot(index) {
-            *slot = Some(to);
+        if let Ok(place) = self.places.slot(index) {
+            *place = to;
         }
     }
+}
+
+/// Whether a page was put into the list.
+pub(super) enum Put {
+    /// There is one.
+    Occupied,
+    /// It was: the page, and what was left of one before it.
+    Done(Pfn, Option<Shadow>),
 }
 
 /// See the module.
@@ -48,7 +147,7 @@ pub(crate) struct Listed {
 impl Cache {
     /// Of an object with this number and so many pages, none of which exists yet.
     pub(super) fn new(number: u64, count: u64) -> Result<Shared<Self>, NoMemory> {
-        let list = RwSem::new(List { pages: Pages::new(), count });
+        let list = RwSem::new(List { places: Pages::new(), count });
         let this = Shared::try_new(Self { list, mappers: Mappers::new() })?;
         let list = &this.list;
         sync::label(&raw const *list, size_of_val(list), move |offset| CellName::Object {

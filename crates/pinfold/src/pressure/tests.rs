@@ -52,7 +52,7 @@ fn refs(mem: &Mem<X86_64>, space: &Space<X86_64>, page: u64) -> u32 {
 }
 
 fn sizes(active: u64, inactive: u64) -> ListSizes {
-    ListSizes { active, inactive, unevictable: 0 }
+    ListSizes { active, inactive, ..ListSizes::default() }
 }
 
 /// As if nobody had used the pages since reclaim looked at them.

@@ -54,7 +54,7 @@ fn refaults(mem: &Mem<X86_64>) -> (u64, u64, u64) {
 }
 
 fn sizes(active: u64, inactive: u64) -> ListSizes {
-    ListSizes { active, inactive, unevictable: 0 }
+    ListSizes { active, inactive, ..ListSizes::default() }
 }
 
 #[test]

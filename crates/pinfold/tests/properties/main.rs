@@ -61,7 +61,7 @@ fn sequences<F: Hardware>(
     };
     let (folios, splits, huge) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let (out, back, ahead) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let (reclaimed, culled) = (Cell::new(0), Cell::new(0));
+    let (reclaimed, culled, filed) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let run = TestRunner::new(config).run(&plan, |ops: Vec<Op>| {
         let stats = sequence::<F>(&ops, rules, nodes, base, checks);
         folios.set(folios.get() + stats.thp_fault_alloc);
@@ -72,6 +72,7 @@ fn sequences<F: Hardware>(
         ahead.set(ahead.get() + stats.swap_ra_hit);
         reclaimed.set(reclaimed.get() + stats.pgsteal_direct + stats.pgsteal_kswapd);
         culled.set(culled.get() + stats.unevictable_pgs_culled);
+        filed.set(filed.get() + stats.pgsteal_file);
         Ok(())
     });
     if let Err(failure) = run {
@@ -82,10 +83,14 @@ fn sequences<F: Hardware>(
     assert!(!many || out > u64::from(cases) / 8, "{out} pages went to swap");
     assert!(!many || back > u64::from(cases) / 16, "{back} came back");
     if checks.listed > 0 && cases >= 80 {
-        let (reclaimed, culled) = (reclaimed.get(), culled.get());
-        println!("{rules}: {cases} sequences, {reclaimed} pages reclaimed, {culled} locked ones");
+        let (reclaimed, culled, filed) = (reclaimed.get(), culled.get(), filed.get());
+        println!(
+            "{rules}: {cases} sequences, {reclaimed} pages reclaimed, {filed} of files, {culled} \
+             locked ones"
+        );
         assert!(reclaimed > u64::from(cases) / 16, "{reclaimed} of {cases} sequences");
         assert!(culled > 0, "no page was locked");
+        assert!(filed > 0, "no page of a file was reclaimed");
     }
     let asked_for = ahead.get();
     assert!(!many || checks.folios.advised != 0 || asked_for > 0, "of none read ahead");

@@ -26,7 +26,7 @@ fn world(len: u64) -> (Mem<X86_64>, Space<X86_64>) {
 }
 
 fn sizes(mem: &Mem<X86_64>, node: NodeId) -> (u64, u64, u64) {
-    let ListSizes { active, inactive, unevictable } = mem.list_sizes(node);
+    let ListSizes { active, inactive, unevictable, .. } = mem.list_sizes(node);
     (active, inactive, unevictable)
 }
 

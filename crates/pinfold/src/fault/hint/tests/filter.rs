@@ -29,6 +29,7 @@ const fn tuning(hint_filter: HintFilter) -> Tuning {
         watermarks: crate::Watermarks { min: 0, low: 0, high: 0 },
         lowmem_reserve: crate::LowmemReserve { dma32: 0, normal: 0 },
         reclaim_batch: 32,
+        swappiness: 60,
     }
 }
 

@@ -1,0 +1,93 @@
+//! How much of what leaves is private memory, and how much pages of files (facts 7.2).
+//!
+//! Protocol: without a swap device only the lists of files are looked at. While many of those are
+//! not in use, and none has come back as in use, they leave alone, as long as some do. At last,
+//! when all pages are looked at, both kinds give what they have; before, each gives by the inverse
+//! of what it has *cost* lately: a page looked at in vain, or written or read again, costs its
+//! kind, and both costs fade as they come to a quarter of what is on the lists.
+//! [`Tuning::swappiness`] leans that to one side. Nothing waits for a right answer: the numbers are
+//! read without a lock, and only say where to look first.
+//!
+//! [`Tuning::swappiness`]: crate::Tuning::swappiness
+
+use super::Scan;
+use crate::addr::NodeId;
+use crate::frame::{Kind, List};
+use crate::memory::Memory;
+use crate::platform::Platform;
+
+/// What `swappiness` has at most, and what both kinds' weights are together.
+const MOST: u64 = 200;
+
+/// A part of a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Share {
+    part: u64,
+    whole: u64,
+}
+
+impl Share {
+    const ALL: Self = Self { part: 1, whole: 1 };
+    /// None now.
+    const NONE: Self = Self { part: 0, whole: 1 };
+    /// None at all: nothing could leave.
+    const ENDS: Self = Self { part: 0, whole: 2 };
+
+    /// The part of so many, rounded up.
+    pub(super) fn of(self, pages: u64) -> u64 {
+        if self.part == self.whole {
+            return pages;
+        }
+        u64::try_from((u128::from(pages) * u128::from(self.part)).div_ceil(self.whole.into()))
+            .unwrap_or(pages)
+    }
+
+    /// Whether it may be more later.
+    pub(super) fn leaves_out(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+impl<P: Platform> Memory<P> {
+    /// What is to be looked at of a node, in the order of [`Kind::ALL`].
+    pub(super) fn scans(&self, node: NodeId) -> [Scan; 2] {
+        Kind::ALL.map(|kind| Scan {
+            kind,
+            activated: self.frames().has_activated(node, kind),
+            starved: false,
+        })
+    }
+
+    /// How much each kind gives.
+    pub(super) fn shares(
+        &self,
+        node: NodeId,
+        scans: &[Scan; 2],
+        (priority, files_alone): (u32, bool),
+    ) -> [Share; 2] {
+        let of = |kind, list| self.frames().listed(node, (kind, list));
+        let sizes = Kind::ALL.map(|kind| (of(kind, List::Active), of(kind, List::Inactive)));
+        let [anon, file] = sizes.map(|(active, inactive)| active + inactive);
+        if !self.has_swap() {
+            return [Share::ENDS, Share::ALL];
+        }
+        if anon == 0 || file == 0 || priority == 0 {
+            return [Share::ALL, Share::ALL];
+        }
+        let [_, (active, inactive)] = sizes;
+        let plenty = inactive >> priority > 0 && inactive >= active && !scans[1].activated;
+        if plenty && files_alone {
+            return [Share::NONE, Share::ALL];
+        }
+        let swappiness = u64::from(self.tuning().swappiness).min(MOST);
+        if swappiness == 0 {
+            return [Share::NONE, Share::ALL];
+        }
+        let costs = self.frames().costs(node, (anon + file) / 4);
+        let total = costs[0] + costs[1] + 1;
+        let weight = |weight: u64, cost: u64| weight * total / (cost + 1);
+        let (anon, file) = (weight(swappiness, costs[0]), weight(MOST - swappiness, costs[1]));
+        let whole = (anon + file).max(1);
+        [anon, file].map(|part| Share { part, whole })
+    }
+}
