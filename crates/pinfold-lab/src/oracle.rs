@@ -129,7 +129,11 @@ impl World {
                 format!("a slot of the swap device is not free at the end: {slot:?}").into()
             );
         }
-        let free = self.memory.frames().total_free();
+        let mut free = self.memory.frames().total_free();
+        if free < self.free_at_start {
+            self.plug_in();
+            free = self.memory.frames().total_free();
+        }
         if free == self.free_at_start {
             return Ok(());
         }

@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::{
     self, Access, Action, Advice, Atom, Batches, Behind, Bound, ClaimMode, Dirty, Duration,
-    Failure, Occupied, Polarity, Protection, Runner, Scenario, Sharing, Spent, Step, SwapKind, Thp,
-    View,
+    Failure, Occupied, Polarity, Protection, Runner, Scenario, Sharing, Spent, Step, Strictness,
+    SwapKind, Thp, View, Waits, Whose,
 };
 use crate::words::Words;
 
 pub(crate) use parts::uffd_mode;
-pub use parts::{Pages, Part, Remote, Shown, Spot, Take, UffdAct};
+pub use parts::{Pages, Part, Remote, Shown, Spot, Statuses, Take, UffdAct};
 
 mod listed;
 mod parts;
@@ -268,8 +268,25 @@ pub enum Act {
     NumaScan(Option<Pages>),
     /// `numa-tick`
     NumaTick,
-    /// `migrate`: the pages and the node.
-    Migrate(Pages, u32),
+    /// `migrate`: the pages, the node, and how long that waits.
+    Migrate(Pages, u32, Waits),
+    /// `move-pages`
+    MovePages {
+        /// Which pages.
+        pages: Pages,
+        /// Where to.
+        node: u32,
+        /// Whose pages move.
+        whose: Whose,
+        /// What must become of each: [`Statuses`].
+        expect: Option<Statuses>,
+        /// The register that keeps the status of the one page.
+        register: Option<usize>,
+    },
+    /// `mbind`: the pages, the node, whose pages move, and whether one that stays is a failure.
+    Mbind(Pages, u32, Whose, Strictness),
+    /// `offline` and `online`: the node.
+    Plug(u32),
     /// `compact`: the pages and the node.
     Compact(Pages, u32),
     /// `signal`: its number.
@@ -525,6 +542,9 @@ impl Act {
             | Self::NumaScan(_)
             | Self::NumaTick
             | Self::Migrate(..)
+            | Self::MovePages { .. }
+            | Self::Mbind(..)
+            | Self::Plug(_)
             | Self::Compact(..)
             | Self::Signal(_)
             | Self::Await(_)

@@ -10,6 +10,8 @@ mod living;
 mod mapping;
 mod merge;
 mod monitor;
+mod moves;
+mod plugged;
 mod remote;
 mod swap;
 mod transfer;
@@ -233,13 +235,21 @@ impl World {
             Action::NumaTick { now, expect } => {
                 self.tick(process, now.value, expect.map(|expect| expect.value))
             }
-            Action::Migrate { pages, node } => {
-                let (space, range) = self.range(process, pages)?;
-                Ok(self.moved(space.migrate(range, NodeId(node.value as u8))))
+            Action::Migrate { pages, node, waits } => {
+                self.migrate((process, pages), NodeId(node.value as u8), *waits)
             }
-            Action::Compact { pages, node } => {
-                let (space, range) = self.range(process, pages)?;
-                Ok(self.moved(space.compact(range, NodeId(node.value as u8))))
+            Action::MovePages { pages, node, whose, expect, register } => self.move_pages(
+                (process, pages),
+                (NodeId(node.value as u8), *whose),
+                (expect, register.as_ref()),
+            ),
+            Action::Mbind { pages, node, whose, strict } => {
+                self.mbind((process, pages), NodeId(node.value as u8), (*whose, *strict))
+            }
+            Action::Offline { node, what } => self.offline(NodeId(node.value as u8), *what),
+            Action::Online { node, what } => self.online(NodeId(node.value as u8), *what),
+            Action::Compact { pages, node, waits } => {
+                self.compact((process, pages), NodeId(node.value as u8), *waits)
             }
             Action::ClearRefs => {
                 self.live(process)?.clear_soft_dirty()?;
@@ -472,12 +482,7 @@ impl World {
         register: Option<&scenario::Name>,
     ) -> Done {
         if let Some(register) = register {
-            let mut state = self.state.borrow_mut();
-            state.registers.insert(&register.value, value);
-            // Whose value stays depends on the order.
-            let writes = state.register_writes.get(&register.value).map_or(1, |writes| writes + 1);
-            state.register_writes.insert(&register.value, writes);
-            hook::saw(writes);
+            self.fill(register, value);
         }
         let text = || self.words.text(value);
         match expect {
@@ -486,6 +491,16 @@ impl World {
             }
             _ => Ok(self.tell(|| format!("= \"{}\"", text()))),
         }
+    }
+
+    /// Keeps what a step found in its register.
+    fn fill(&self, register: &scenario::Name, value: u64) {
+        let mut state = self.state.borrow_mut();
+        state.registers.insert(&register.value, value);
+        // Whose value stays depends on the order.
+        let writes = state.register_writes.get(&register.value).map_or(1, |writes| writes + 1);
+        state.register_writes.insert(&register.value, writes);
+        hook::saw(writes);
     }
 
     /// A step that needs another lane's handle waits until the handle is made.

@@ -3,9 +3,9 @@
 //! All of them are numbered before the first execution, in the order of the scenario's text, so a
 //! word has the same number in all executions and on all threads.
 
-use crate::scenario::{Action, Peek, Poke, Scenario, Step};
+use crate::scenario::{Action, Peek, Poke, Scenario, Status, Step};
 
-/// The words that a scenario's steps store or expect.
+/// The words that a scenario's steps store, expect or may find.
 #[derive(Debug)]
 pub(crate) struct Words {
     texts: Vec<String>,
@@ -14,7 +14,7 @@ pub(crate) struct Words {
 impl Words {
     /// The words of a scenario.
     pub(crate) fn of(scenario: &Scenario) -> Self {
-        Self::number(scenario.steps().filter_map(word))
+        Self::number(scenario.steps().flat_map(words))
     }
 
     /// These words, numbered in order.
@@ -71,6 +71,15 @@ impl Words {
             }
         }
     }
+}
+
+/// The words that a step stores, expects, or may find.
+fn words(step: &Step) -> impl Iterator<Item = &str> {
+    let statuses = match &step.action {
+        Action::MovePages { register: Some(_), .. } => Status::ALL,
+        _ => &[],
+    };
+    word(step).into_iter().chain(statuses.iter().map(|status| status.as_str()))
 }
 
 /// The word that a step stores or expects.

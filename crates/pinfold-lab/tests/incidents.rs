@@ -106,6 +106,20 @@ fn bug_215616_on_a_large_folio_goes_by_the_rule_of_what_maps_it() {
     }
 }
 
+/// No preset has what 6.14 and 6.15 did.
+#[test]
+fn a_long_term_pin_that_meets_an_isolation_stays_in_6_14_and_6_15_alone() {
+    let name = "longterm-meets-isolation";
+    for rules in ["6.13", "6.16", "6.14,longterm-zone=moves"] {
+        holds(name, rules, Model::Tso);
+    }
+    for rules in ["6.14", "6.15", "6.13,longterm-zone=moves-isolated"] {
+        let told = why(&breaks(name, rules, Model::Tso, "step"));
+        assert!(told.contains("set apart for what can move"), "{rules}: {told}");
+        assert!(told.contains("longterm-zone=moves-isolated"), "{rules}: {told}");
+    }
+}
+
 /// By every release since fork copies pinned pages, and never where the thread's writes wait.
 #[test]
 fn a_forks_copy_is_torn_where_the_parents_entry_stays_writable() {

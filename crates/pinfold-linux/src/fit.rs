@@ -7,7 +7,7 @@ use pinfold_lab::resolved::{
     Act, Look, Remote, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
 };
 use pinfold_lab::scenario::{
-    Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, SwapKind, Thp,
+    Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, SwapKind, Thp, Waits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +91,10 @@ pub fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
         return vec![whole(why)];
     }
     let mut missing = Vec::new();
-    let moves = plan.steps().any(|step| matches!(step.act, Act::Migrate(..) | Act::NumaScan(_)));
+    let moves = plan.steps().any(|step| {
+        let act = step.act;
+        matches!(act, Act::Migrate(..) | Act::MovePages { .. } | Act::Mbind(..) | Act::NumaScan(_))
+    });
     let looks = plan.facts.iter().any(|look| matches!(look, Look::OnNode(..)));
     if (moves || looks) && plan.nodes > features.nodes {
         let why =
@@ -238,6 +241,12 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
             Remote::ProcessVm => features.no_process_vm.clone(),
             Remote::Ptrace => features.no_ptrace.clone(),
         },
+        Act::Migrate(_, _, Waits::Async | Waits::Light) => {
+            told("a system call that moves pages waits for what is in its way")
+        }
+        Act::Plug(_) => told(
+            "memory goes by blocks of many pages, with whatever else of the machine lies there",
+        ),
         Act::Compact(..) => {
             told("compaction is of the whole machine: no system call asks it for some pages")
         }
@@ -286,7 +295,9 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Put(_)
         | Act::Fork(_)
         | Act::Exit
-        | Act::Migrate(..)
+        | Act::Migrate(_, _, Waits::Sync)
+        | Act::MovePages { .. }
+        | Act::Mbind(..)
         | Act::Signal(_)
         | Act::Await(_)
         | Act::Clone(_)

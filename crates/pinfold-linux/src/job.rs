@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pinfold_lab::resolved::{Act, Resolved, ResolvedLane, ResolvedStep};
-use pinfold_lab::scenario::Failure;
+use pinfold_lab::resolved::{Act, Resolved, ResolvedLane, ResolvedStep, Statuses};
+use pinfold_lab::scenario::{Failure, Strictness};
 use serde::{Deserialize, Serialize};
 
 /// The version of this form.
@@ -195,7 +195,8 @@ pub struct Found {
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Did {
-    /// It worked; of a load, the word that was found.
+    /// It worked; of a load, the word that was found, and of `move-pages` the number of
+    /// [`Statuses`].
     Worked(u64),
     /// It failed as the language names it.
     Failed(Failure),
@@ -205,12 +206,13 @@ pub enum Did {
     LeftOut,
 }
 
-/// The word that a load must find, if it must find one.
+/// The word that a load must find, or the statuses of pages that were to move, if they must be so.
 fn expected(step: &ResolvedStep) -> Option<u64> {
     match step.act {
         Act::Load { expect, .. }
         | Act::DeviceLoad { expect, .. }
         | Act::FileLoad { expect, .. } => expect,
+        Act::MovePages { expect, .. } => expect.map(Statuses::number),
         _ => None,
     }
 }
@@ -237,6 +239,10 @@ pub fn fault(plan: &Resolved, step: &ResolvedStep, did: Did) -> Result<Option<St
         return Ok(None);
     }
     match did {
+        Did::Worked(found) if matches!(step.act, Act::MovePages { .. }) && step.fails.is_none() => {
+            let each = Statuses::of_number(found).map(|status| status.as_str());
+            Ok(Some(format!("the pages are: {}", each.collect::<Vec<_>>().join(" "))))
+        }
         Did::Worked(found) if step.fails.is_none() => {
             Ok(Some(format!("it found \"{}\"", plan.word(found))))
         }
@@ -255,7 +261,14 @@ pub fn fault(plan: &Resolved, step: &ResolvedStep, did: Did) -> Result<Option<St
 /// times: such lanes are repeated by [`Conduct::Amplified`].
 pub fn is_amplifier(lane: &ResolvedLane) -> bool {
     let repeats = |step: &ResolvedStep| {
-        matches!(step.act, Act::Migrate(..) | Act::NumaScan(_) | Act::Pageout(_))
+        matches!(
+            step.act,
+            Act::Migrate(..)
+                | Act::MovePages { expect: None, register: None, .. }
+                | Act::Mbind(.., Strictness::No)
+                | Act::NumaScan(_)
+                | Act::Pageout(_)
+        )
     };
     !lane.steps.is_empty() && lane.steps.iter().all(repeats)
 }

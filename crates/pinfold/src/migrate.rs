@@ -48,7 +48,7 @@ mod status;
 use core::fmt;
 use core::ops::{AddAssign, Range};
 
-use crate::addr::{NodeId, Pfn};
+use crate::addr::{NodeId, Pfn, VirtAddr};
 use crate::event::EventKind;
 use crate::frame::{Flags, Isolation, List, Placement, Sizes, Zone};
 use crate::memory::Memory;
@@ -89,6 +89,8 @@ impl AddAssign for Moved {
 pub enum NotMoved {
     /// There is no such node, and nothing was touched (EINVAL).
     NoNode(NodeId),
+    /// The range has a hole there, and nothing was touched (EFAULT).
+    NotMapped(VirtAddr),
     /// Some pages stay; those that could move have moved (EIO): how many of either.
     Stays(Moved),
 }
@@ -97,6 +99,7 @@ impl fmt::Display for NotMoved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNode(node) => write!(f, "there is no {node}: choose one of the machine's"),
+            Self::NotMapped(at) => write!(f, "nothing is mapped at {at}: name what is mapped"),
             Self::Stays(Moved { moved, failed }) => write!(
                 f,
                 "{failed} pages stay where they are, {moved} have moved: release what refers to \

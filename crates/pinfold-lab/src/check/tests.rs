@@ -23,6 +23,7 @@ mod forks;
 mod holds;
 mod hugetlb;
 mod left_out;
+mod moves;
 mod one_run;
 mod waits;
 

@@ -3,7 +3,7 @@
 use pinfold::UffdMode;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{Access, Force, Path, UffdReason, UffdWord, UffdWp};
+use crate::scenario::{Access, Force, Path, Status, UffdReason, UffdWord, UffdWp};
 
 /// Pages of an area or of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,46 @@ pub struct Take {
     pub times: u32,
     /// The handle that results.
     pub handle: usize,
+}
+
+/// What became of pages that were to move, or must: the number of each one's status, four bits for
+/// a page. An area has fewer pages than there is room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Statuses(u64);
+
+impl Statuses {
+    const BITS: u32 = 4;
+
+    /// Of pages in their order.
+    pub fn of(each: impl IntoIterator<Item = Status>) -> Self {
+        let number = |status| Status::ALL.iter().position(|known| *known == status).unwrap_or(0);
+        let places = (0..u64::BITS).step_by(Self::BITS as usize);
+        Self(places.zip(each).map(|(at, status)| (number(status) as u64 + 1) << at).sum())
+    }
+
+    /// What so many pages must have become, of which either each has its status, or all have one.
+    pub(super) fn expected(each: &[Status], pages: u32) -> Option<Self> {
+        match each {
+            [] => None,
+            [one] => Some(Self::of(std::iter::repeat_n(*one, pages as usize))),
+            each => Some(Self::of(each.iter().copied())),
+        }
+    }
+
+    /// As a number that is another for other statuses.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Those that such a number stands for.
+    pub fn of_number(number: u64) -> impl Iterator<Item = Status> {
+        let places = (0..u64::BITS).step_by(Self::BITS as usize);
+        places.map_while(move |at| {
+            let index = (number >> at & 0xf).checked_sub(1)?;
+            Status::ALL.get(index as usize).copied()
+        })
+    }
 }
 
 /// What a step does with a userfaultfd.

@@ -6,9 +6,10 @@ use super::listed::{alone, file, lengths_of_files, reached, reads, steps, taken}
 use super::{
     Act, Action, Atom, Look, Pages, Part, Remote, Resolved, ResolvedClaim, ResolvedFile,
     ResolvedHandle, ResolvedLane, ResolvedOutcome, ResolvedProcess, ResolvedStep, Runner, Scenario,
-    Seen, Shown, Spot, Stated, Step, Take, UffdAct, Unresolved, View, Words, scenario,
+    Seen, Shown, Spot, Stated, Statuses, Step, Take, UffdAct, Unresolved, View, Waits, Words,
+    scenario,
 };
-use crate::scenario::{Fact, Grab, Made, Name, Spanned};
+use crate::scenario::{Fact, Grab, Made, Name, Spanned, Status};
 
 /// The names of a scenario, each at its number.
 struct Names {
@@ -384,8 +385,24 @@ impl Names {
                 None => None,
             }),
             Action::NumaTick { .. } => Act::NumaTick,
-            Action::Migrate { pages, node } => Act::Migrate(self.pages(own()?, pages)?, node.value),
-            Action::Compact { pages, node } => Act::Compact(self.pages(own()?, pages)?, node.value),
+            Action::Migrate { pages, node, waits } => {
+                let waits = waits.map_or(Waits::Sync, |waits| waits.value);
+                Act::Migrate(self.pages(own()?, pages)?, node.value, waits)
+            }
+            Action::MovePages { pages, node, whose, expect, register } => {
+                let pages = self.pages(own()?, pages)?;
+                let each: Vec<Status> = expect.iter().map(|one| one.value).collect();
+                let expect = Statuses::expected(&each, pages.count);
+                let register = kept(register)?;
+                Act::MovePages { pages, node: node.value, whose: *whose, expect, register }
+            }
+            Action::Mbind { pages, node, whose, strict } => {
+                Act::Mbind(self.pages(own()?, pages)?, node.value, *whose, *strict)
+            }
+            Action::Offline { node, .. } | Action::Online { node, .. } => Act::Plug(node.value),
+            Action::Compact { pages, node, .. } => {
+                Act::Compact(self.pages(own()?, pages)?, node.value)
+            }
             Action::Signal { signal } => Act::Signal(self.signal(signal)?),
             Action::Await { signal } => Act::Await(self.signal(signal)?),
             Action::Populate { pages, access } => {

@@ -15,8 +15,8 @@ mod traits;
 
 pub use claim::{Atom, Bound, Claim, ClaimMode, Fact, Outcome, Polarity, Reach, View};
 pub use parts::{
-    Batches, Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Occupied, Pages, Part,
-    Path, Peek, Place, Poke, Shown, UffdWp,
+    Batches, Behind, Dirty, Duration, Extent, File, Force, Grab, Group, Memory, Occupied, Pages,
+    Part, Path, Peek, Place, Poke, Shown, Strictness, UffdWp, Whose,
 };
 pub use step::{Action, Step};
 pub use traits::{Made, Sure};

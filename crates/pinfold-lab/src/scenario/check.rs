@@ -8,6 +8,7 @@ mod claims;
 mod files;
 mod handles;
 mod limits;
+mod moves;
 mod names;
 mod waits;
 
@@ -226,6 +227,10 @@ impl<'a> Checker<'a> {
             | Action::LruDrain { .. }
             | Action::Ksm { .. } => {}
             Action::Reclaim { node, .. } => self.node(*node),
+            Action::Offline { node, what } | Action::Online { node, what } => {
+                self.node(*node);
+                self.has_memory(*node, *what);
+            }
             Action::Note { pages, .. } => self.pages(at, process, pages),
             Action::TryGet { frame, .. } => self.noted(at, frame),
             Action::GetPage { held, .. } => self.referred_to(at, held),
@@ -234,9 +239,16 @@ impl<'a> Checker<'a> {
                     self.pages(at, process, pages);
                 }
             }
-            Action::Migrate { pages, node } | Action::Compact { pages, node } => {
+            Action::Migrate { pages, node, .. }
+            | Action::Compact { pages, node, .. }
+            | Action::Mbind { pages, node, .. } => {
                 self.pages(at, process, pages);
                 self.node(*node);
+            }
+            Action::MovePages { pages, node, expect, register, .. } => {
+                self.pages(at, process, pages);
+                self.node(*node);
+                self.statuses((at, process), pages, (expect, register.as_ref()));
             }
             Action::Pin { grab, .. } | Action::Get { grab, .. } => {
                 self.pages(at, process, &grab.pages);

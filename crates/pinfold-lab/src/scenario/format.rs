@@ -6,8 +6,8 @@
 
 use super::ast::{
     Action, Atom, Batches, Behind, Claim, ClaimMode, Comment, Dirty, Duration, Extent, Fact, Force,
-    Grab, Machine, Name, Occupied, Pages, Part, Place, Placement, Polarity, Runner, Scenario, Step,
-    Text, UffdWp, View,
+    Grab, Machine, Memory, Name, Occupied, Pages, Part, Place, Placement, Polarity, Runner,
+    Scenario, Step, Strictness, Text, UffdWp, View, Whose,
 };
 use super::lexer::Line;
 use super::span::Spanned;
@@ -327,6 +327,10 @@ fn found(f: &mut Formatter<'_>, expect: Option<&Text>, register: Option<&Name>) 
 }
 
 /// ` wp`, or nothing.
+fn of_all(whose: Whose) -> &'static str {
+    if whose == Whose::All { " all" } else { "" }
+}
+
 fn ending(wp: UffdWp) -> &'static str {
     match wp {
         UffdWp::Off => "",
@@ -418,8 +422,23 @@ impl Display for Action {
                 write!(f, " {now}")?;
                 expect.map_or(Ok(()), |expect| write!(f, " expect {expect}"))
             }
-            Self::Migrate { pages, node } | Self::Compact { pages, node } => {
-                write!(f, " {pages} to node {node}")
+            Self::Migrate { pages, node, waits } | Self::Compact { pages, node, waits } => {
+                write!(f, " {pages} to node {node}")?;
+                waits.map_or(Ok(()), |waits| write!(f, " {waits}"))
+            }
+            Self::MovePages { pages, node, whose, expect, register } => {
+                write!(f, " {pages} to node {node}{}", of_all(*whose))?;
+                f.write_str(if expect.is_empty() { "" } else { " expect" })?;
+                expect.iter().try_for_each(|status| write!(f, " {status}"))?;
+                register.as_ref().map_or(Ok(()), |register| write!(f, " as {register}"))
+            }
+            Self::Mbind { pages, node, whose, strict } => {
+                let strict = if *strict == Strictness::Strict { " strict" } else { "" };
+                write!(f, " {pages} to node {node}{}{strict}", of_all(*whose))
+            }
+            Self::Offline { node, what } | Self::Online { node, what } => {
+                let what = if *what == Memory::Movable { " movable" } else { "" };
+                write!(f, " node {node}{what}")
             }
             Self::Reclaim { node, goal } => write!(f, " node {node} goal {goal}"),
             Self::LruDrain { of: Batches::Here } | Self::Ksm { pages: None } => Ok(()),

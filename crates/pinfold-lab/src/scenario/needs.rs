@@ -107,6 +107,10 @@ fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
         | Action::Fork { .. }
         | Action::Exit
         | Action::Migrate { .. }
+        | Action::MovePages { .. }
+        | Action::Mbind { .. }
+        | Action::Offline { .. }
+        | Action::Online { .. }
         | Action::Compact { .. }
         | Action::Pageout { .. }
         | Action::Swapoff

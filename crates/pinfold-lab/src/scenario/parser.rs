@@ -7,6 +7,7 @@
 mod claims;
 mod cursor;
 mod known;
+mod moves;
 mod steps;
 
 use super::ast::{

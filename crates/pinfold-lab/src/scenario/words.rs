@@ -130,10 +130,18 @@ vocabulary! {
         NumaScan = "numa-scan",
         /// One tick of what scans a process for NUMA balancing, at a time of its clock.
         NumaTick = "numa-tick",
-        /// Moves pages to another node as move_pages does.
+        /// Moves pages to another node as memory hotplug and CMA do.
         Migrate = "migrate",
+        /// Moves pages to another node as move_pages does, and says what became of each.
+        MovePages = "move-pages",
+        /// Moves pages to another node as mbind does.
+        Mbind = "mbind",
         /// Moves pages to another node as compaction does.
         Compact = "compact",
+        /// Takes the memory of a node out while it is in use.
+        Offline = "offline",
+        /// Brings it back.
+        Online = "online",
         /// Forgets which pages of the process were stored to.
         ClearRefs = "clear-refs",
         /// Takes pages of private memory to the swap device.
@@ -270,7 +278,11 @@ impl Verb {
             | Self::NumaScan
             | Self::NumaTick
             | Self::Migrate
+            | Self::MovePages
+            | Self::Mbind
             | Self::Compact
+            | Self::Offline
+            | Self::Online
             | Self::ClearRefs
             | Self::Pageout
             | Self::Swapoff
@@ -439,6 +451,38 @@ vocabulary! {
         Read = "read",
         /// Write, or both.
         Write = "write",
+    }
+}
+
+vocabulary! {
+    /// How long who moves pages waits for what is in the way.
+    pub enum Waits {
+        /// For nothing.
+        Async = "async",
+        /// For the locks of pages, but not for one that is being written back.
+        Light = "light",
+        /// For both.
+        Sync = "sync",
+    }
+}
+
+vocabulary! {
+    /// Where a page is that was asked to move, or why it is not there.
+    pub enum Status {
+        /// On the wanted node: it has moved, or lay there.
+        There = "there",
+        /// Nothing is mapped there, or nothing but the zero page (EFAULT).
+        NotMapped = "not-mapped",
+        /// No page is there at present (ENOENT).
+        Absent = "absent",
+        /// Others map it, too (EACCES).
+        Shared = "shared",
+        /// Somebody refers to it, or handles it (EBUSY).
+        Busy = "busy",
+        /// The node has no frame for it (ENOMEM).
+        NoFrame = "no-frame",
+        /// It is of a kind that does not move.
+        Fixed = "fixed",
     }
 }
 

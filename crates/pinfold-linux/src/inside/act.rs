@@ -36,6 +36,7 @@ mod handles;
 mod huge;
 pub(super) mod made;
 mod monitor;
+mod moves;
 mod ranges;
 mod refused;
 mod remote;
@@ -346,6 +347,7 @@ impl Cast {
             }
             // `fit` lets no plan through that has these.
             Act::Compact(..)
+            | Act::Plug(_)
             | Act::Follow(..)
             | Act::Unfollow(_)
             | Act::Join(_)
@@ -428,7 +430,18 @@ impl Cast {
             Act::Ksm(None) => merging::whole(self.patience / 2).map(|()| Did::Worked(0)),
             Act::NumaScan(None) => scan::whole(self.patience / 2).map(|()| Did::Worked(0)),
             Act::NumaScan(Some(_)) => Err(libc::EOPNOTSUPP),
-            Act::Migrate(pages, node) => {
+            Act::MovePages { pages, node, whose, register, .. } => {
+                self.move_pages(process, (pages, node), whose, register)
+            }
+            Act::Mbind(pages, node, whose, strict) => {
+                let range = self.range(process, pages)?;
+                Ok(match sys::nodes::mbind(range, node, (whose, strict)) {
+                    Err(libc::EIO) => Did::Failed(Failure::Busy),
+                    Err(libc::EFAULT) => Did::Failed(Failure::NotMapped),
+                    done => ranged(done),
+                })
+            }
+            Act::Migrate(pages, node, _) => {
                 // Pages that cannot be moved stay, which is no failure.
                 let every = self.scale.pages();
                 let moved = sys::nodes::migrate(self.range(process, pages)?, every, node);

@@ -62,8 +62,8 @@ impl<P: Platform> AddressSpace<P> {
     /// over, also if it is still in memory.
     ///
     /// # Errors
-    /// When there is no such node: nothing was touched. With [`Strict::Strict`], when a page stays
-    /// elsewhere: what could move has moved.
+    /// When there is no such node, or the range has a hole: nothing was touched. With
+    /// [`Strict::Strict`], when a page stays elsewhere: what could move has moved.
     pub fn move_range(
         &self,
         range: VirtRange,
@@ -79,6 +79,12 @@ impl<P: Platform> AddressSpace<P> {
     /// touched, and count neither as moved nor as failed (facts 12.7a). It waits for locks, and not
     /// for writeback ([`MigrateMode::SyncLight`]).
     pub fn compact(&self, range: VirtRange, node: NodeId) -> Moved {
-        self.inner.migrate_range(range, node, (Mover::Compaction, MigrateMode::SyncLight))
+        self.compact_as(range, node, MigrateMode::SyncLight)
+    }
+
+    /// As [`AddressSpace::compact`], by a caller that waits for more or less: in Linux compaction
+    /// begins with [`MigrateMode::Async`].
+    pub fn compact_as(&self, range: VirtRange, node: NodeId, mode: MigrateMode) -> Moved {
+        self.inner.migrate_range(range, node, (Mover::Compaction, mode))
     }
 }

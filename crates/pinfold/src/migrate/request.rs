@@ -85,6 +85,10 @@ impl<P: Platform> Space<P> {
         if !self.mem().frames().has_node(node) {
             return Err(NotMoved::NoNode(node));
         }
+        let hole = self.read_map().first_hole(range);
+        if hole < range.end_page() {
+            return Err(NotMoved::NotMapped(hole.start()));
+        }
         let how = (Mover::Policy(scope), MigrateMode::Sync);
         let moved = self.migrate_range(range, node, how);
         match strict {

@@ -188,6 +188,39 @@ pub enum Batches {
     All,
 }
 
+/// Whose pages a request moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// Those that no other process maps.
+    #[default]
+    Own,
+    /// `all`: those that others map, too, for whom they move as well.
+    All,
+}
+
+/// Which memory of a node is taken out, or brought back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Memory {
+    /// All of it.
+    #[default]
+    All,
+    /// `movable`: what is set apart for what can move.
+    Movable,
+}
+
+/// Whether a page that stays elsewhere is a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strictness {
+    /// It is none.
+    #[default]
+    No,
+    /// `strict`: it is one.
+    Strict,
+}
+
 /// Whether a page that a monitor gives is protected from writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

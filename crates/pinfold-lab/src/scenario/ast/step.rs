@@ -2,10 +2,11 @@
 
 use super::super::span::{Name, Position, Spanned, Text};
 use super::super::words::{
-    Access, Advice, Failure, Protection, Sharing, Ticked, UffdReason, UffdWord,
+    Access, Advice, Failure, Protection, Sharing, Status, Ticked, UffdReason, UffdWord, Waits,
 };
 use super::parts::{
-    Batches, Dirty, Duration, Grab, Occupied, Pages, Part, Peek, Place, Poke, Shown, UffdWp,
+    Batches, Dirty, Duration, Grab, Memory, Occupied, Pages, Part, Peek, Place, Poke, Shown,
+    Strictness, UffdWp, Whose,
 };
 use serde::{Deserialize, Serialize};
 
@@ -199,25 +200,72 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect: Option<Spanned<Ticked>>,
     },
-    /// `migrate PAGES to node N`
+    /// `migrate PAGES to node N [async|light|sync]`
     Migrate {
         /// What is moved.
         pages: Pages,
         /// Where to.
         node: Spanned<u32>,
+        /// How long that waits; `sync` unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits: Option<Spanned<Waits>>,
+    },
+    /// `move-pages PAGES to node N [all] [expect STATUS ...] [as REGISTER]`
+    MovePages {
+        /// What is moved.
+        pages: Pages,
+        /// Where to.
+        node: Spanned<u32>,
+        /// Whose pages move.
+        whose: Whose,
+        /// What must become of the pages: one status for each of them, or one for all; anything
+        /// unless written.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        expect: Vec<Spanned<Status>>,
+        /// The register that keeps the status of the one page.
+        #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+        register: Option<Name>,
+    },
+    /// `mbind PAGES to node N [all] [strict]`
+    Mbind {
+        /// What is moved.
+        pages: Pages,
+        /// Where to.
+        node: Spanned<u32>,
+        /// Whose pages move.
+        whose: Whose,
+        /// Whether a page that stays elsewhere is a failure.
+        strict: Strictness,
     },
     /// `writeback PAGES`: for pages of a file.
     Writeback {
         /// What is written back.
         pages: Pages,
     },
-    /// `compact PAGES to node N`: as `migrate`, but pages that are in use otherwise are passed
-    /// over.
+    /// `compact PAGES to node N [async|light|sync]`: as `migrate`, but pages that are in use
+    /// otherwise are passed over.
     Compact {
         /// What is moved.
         pages: Pages,
         /// Where to.
         node: Spanned<u32>,
+        /// How long that waits; `light` unless written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits: Option<Spanned<Waits>>,
+    },
+    /// `offline node N [movable]`
+    Offline {
+        /// Whose memory goes.
+        node: Spanned<u32>,
+        /// Which part of it.
+        what: Memory,
+    },
+    /// `online node N [movable]`
+    Online {
+        /// Whose memory comes back.
+        node: Spanned<u32>,
+        /// Which part of it.
+        what: Memory,
     },
     /// `clear-refs`: no page of the process is soft-dirty any more.
     ClearRefs,

@@ -28,6 +28,10 @@ impl Action {
             Self::NumaScan { .. } => Verb::NumaScan,
             Self::NumaTick { .. } => Verb::NumaTick,
             Self::Migrate { .. } => Verb::Migrate,
+            Self::MovePages { .. } => Verb::MovePages,
+            Self::Mbind { .. } => Verb::Mbind,
+            Self::Offline { .. } => Verb::Offline,
+            Self::Online { .. } => Verb::Online,
             Self::Compact { .. } => Verb::Compact,
             Self::ClearRefs => Verb::ClearRefs,
             Self::Pageout { .. } => Verb::Pageout,
@@ -96,7 +100,9 @@ impl Action {
             Self::Unpin { handle, .. } | Self::Put { handle } | Self::Unfollow { handle } => {
                 Traits { handle: Some(handle), ..none }
             }
-            Self::Read { register, .. } | Self::FileRead { register, .. } => {
+            Self::Read { register, .. }
+            | Self::FileRead { register, .. }
+            | Self::MovePages { register, .. } => {
                 Traits { makes: register.as_ref().map(Made::Register), ..none }
             }
             Self::VmRead { peek } | Self::PtraceRead { peek } => {
@@ -123,6 +129,9 @@ impl Action {
             | Self::NumaScan { .. }
             | Self::NumaTick { .. }
             | Self::Migrate { .. }
+            | Self::Mbind { .. }
+            | Self::Offline { .. }
+            | Self::Online { .. }
             | Self::Compact { .. }
             | Self::ClearRefs
             | Self::Pageout { .. }

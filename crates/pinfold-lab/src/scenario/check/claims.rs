@@ -64,7 +64,8 @@ impl<'a> Checker<'a> {
                 self.owned(process, place);
                 self.whole_page(place, "`is`");
             }
-            Atom::Register { register, .. } => {
+            Atom::Register { register, word } => {
+                self.status_word(register, word);
                 if !self.names.has_register(register) {
                     let help = if self.names.handle(register).is_some() {
                         Some(format!("`{register}` is a handle: write `{register} sees \"...\"`"))

@@ -133,6 +133,10 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
             | Action::NumaScan { .. }
             | Action::NumaTick { .. }
             | Action::Migrate { .. }
+            | Action::MovePages { .. }
+            | Action::Mbind { .. }
+            | Action::Offline { .. }
+            | Action::Online { .. }
             | Action::Compact { .. }
             | Action::ClearRefs
             | Action::Pageout { .. }

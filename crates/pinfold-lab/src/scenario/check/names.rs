@@ -346,6 +346,7 @@ impl<'a> Names<'a> {
             Action::Read { register, .. }
             | Action::DeviceRead { register, .. }
             | Action::FileRead { register, .. }
+            | Action::MovePages { register, .. }
             | Action::VmRead { peek: Peek { register, .. } }
             | Action::PtraceRead { peek: Peek { register, .. } } => {
                 let Some(register) = register else { return };
@@ -364,6 +365,9 @@ impl<'a> Names<'a> {
             | Action::NumaScan { .. }
             | Action::NumaTick { .. }
             | Action::Migrate { .. }
+            | Action::Mbind { .. }
+            | Action::Offline { .. }
+            | Action::Online { .. }
             | Action::Compact { .. }
             | Action::ClearRefs
             | Action::Pageout { .. }

@@ -13,6 +13,10 @@ const LINKS: [&str; 14] = [
     "words", "memory",
 ];
 
+/// The words that may follow an action. Both are reserved, so that neither is taken for a name that
+/// the action leaves out.
+pub(super) const ENDINGS: [&str; 2] = ["fails", "may"];
+
 /// A position in a line of tokens. Each method either consumes what it names or reports what it
 /// found instead.
 pub(super) struct Cursor<'a> {

@@ -1,15 +1,16 @@
 //! The lines of `setup`, lanes and `after`.
 
 use super::super::ast::{
-    Action, Batches, Dirty, Duration, Force, Grab, Occupied, Pages, Path, Peek, Place, Poke,
-    Runner, Shown, Step, Sure, UffdWp,
+    Action, Batches, Dirty, Duration, Force, Grab, Occupied, Path, Peek, Place, Poke, Runner,
+    Shown, Step, Sure, UffdWp,
 };
 use super::super::error::{Code, Parsed, ScenarioError};
 use super::super::span::{Name, Span, Spanned, Text};
 use super::super::suggest::did_you_mean;
 use super::super::words::{SECTIONS, Sharing, UffdWord, Verb, Vocabulary};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, ENDINGS};
 use super::known::Known;
+use super::moves;
 
 /// Where a step is written.
 #[derive(Clone, Copy)]
@@ -21,10 +22,6 @@ pub(super) enum Home<'a> {
     /// In a lane whose first line was not understood.
     BrokenLane,
 }
-
-/// The words that may follow an action. Both are reserved, so that neither is taken for a name that
-/// the action leaves out.
-const ENDINGS: [&str; 2] = ["fails", "may"];
 
 /// `[PROCESS:] ACTION [fails FAILURE | may fail FAILURE]`
 pub(super) fn step(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Step> {
@@ -179,13 +176,17 @@ fn action(cursor: &mut Cursor<'_>, home: Home<'_>, known: &Known) -> Parsed<Acti
             };
             Action::NumaTick { now, expect }
         }
-        Verb::Migrate => {
-            let (pages, node) = destination(cursor)?;
-            Action::Migrate { pages, node }
+        Verb::Migrate => moves::migrate(cursor)?,
+        Verb::Compact => moves::compact(cursor)?,
+        Verb::MovePages => moves::move_pages(cursor)?,
+        Verb::Mbind => moves::mbind(cursor)?,
+        Verb::Offline => {
+            let (node, what) = moves::memory(cursor)?;
+            Action::Offline { node, what }
         }
-        Verb::Compact => {
-            let (pages, node) = destination(cursor)?;
-            Action::Compact { pages, node }
+        Verb::Online => {
+            let (node, what) = moves::memory(cursor)?;
+            Action::Online { node, what }
         }
         Verb::ClearRefs => Action::ClearRefs,
         Verb::Pageout => Action::Pageout { pages: cursor.pages()? },
@@ -349,14 +350,6 @@ fn verb(cursor: &mut Cursor<'_>) -> Parsed<Verb> {
     };
     cursor.name("a step")?;
     Ok(verb)
-}
-
-/// `PAGES to node N`
-fn destination(cursor: &mut Cursor<'_>) -> Parsed<(Pages, Spanned<u32>)> {
-    let pages = cursor.pages()?;
-    cursor.keyword("to")?;
-    cursor.keyword("node")?;
-    Ok((pages, cursor.number("a node number")?))
 }
 
 fn map(cursor: &mut Cursor<'_>) -> Parsed<Action> {

@@ -27,6 +27,17 @@ fn every_step_is_read() {
            numa-tick 1000 expect scan
            numa-tick 0x5dc expect rest
            migrate A to node 1 fails busy
+           migrate A to node 1 async
+           migrate A to node 1 light may fail busy
+           compact A[0] to node 1 sync
+           move-pages A to node 1
+           move-pages A to node 1 all expect there busy
+           move-pages A[0] to node 1 expect absent as s0
+           move-pages A[0] to node 1 as s1 fails busy
+           mbind A to node 1
+           mbind A to node 1 all strict fails busy
+           offline node 1
+           online node 1 may fail invalid
            writeback A[0] fails invalid
            put h1
            fork D fails out-of-frames
@@ -114,6 +125,17 @@ fn every_step_is_read() {
             "numa-tick 1000 expect scan",
             "numa-tick 1500 expect rest",
             "migrate A to node 1 fails busy",
+            "migrate A to node 1 async",
+            "migrate A to node 1 light may fail busy",
+            "compact A[0] to node 1 sync",
+            "move-pages A to node 1",
+            "move-pages A to node 1 all expect there busy",
+            "move-pages A[0] to node 1 expect absent as s0",
+            "move-pages A[0] to node 1 as s1 fails busy",
+            "mbind A to node 1",
+            "mbind A to node 1 all strict fails busy",
+            "offline node 1",
+            "online node 1 may fail invalid",
             "writeback A[0] fails invalid",
             "put h1",
             "fork D fails out-of-frames",

@@ -25,6 +25,13 @@ fn names_and_bounds_of_steps() {
             (Code::OutsideArea, "read h0[1]", "1"),
             (Code::OutsidePage, "read A[0].2", "2"),
             (Code::AmbiguousPage, "read A", "A"),
+            (Code::AmbiguousPage, "move-pages A to node 1 as s", "s"),
+            (Code::AmbiguousPage, "move-pages A[0] to node 1 expect busy there", "busy there"),
+            (Code::UnknownNode, "move-pages A[0] to node 2", "2"),
+            (Code::UnknownNode, "mbind A to node 2", "2"),
+            (Code::UnknownNode, "offline node 2", "2"),
+            (Code::Missing, "offline node 1 movable", "1"),
+            (Code::DuplicateName, "move-pages A[0] to node 1 as r0", "r0"),
             (Code::Unaligned, "map B 1 private rw at 0x1800", "0x1800"),
             (Code::BadNumber, "map B 1 private rw at 0", "0"),
             (Code::BadNumber, "map B 2 private rw at 0x7fff_ffff_f000", "0x7fff_ffff_f000"),
@@ -56,10 +63,14 @@ fn names_and_bounds_of_claims() {
             (Code::UnknownRegister, "r1 \"v\"", "r1"),
             (Code::UnknownRegister, "h0 \"v\"", "h0"),
             (Code::AmbiguousPage, "h0 is P:A", "A"),
+            (Code::Unexpected, "s0 \"bsy\"", "\"bsy\""),
             (Code::Unexpected, "h0 is P:A[0].1", "1"),
             (Code::OutsideArea, "h0[1] sees \"v\"", "1"),
         ],
-        |claim| format!("{}{claim}\n", around("  P: pin A[0] write as h0", "")),
+        |claim| {
+            let setup = "  P: pin A[0] write as h0\n  P: move-pages A[0] to node 1 as s0";
+            format!("{}{claim}\n", around(setup, ""))
+        },
     );
 }
 

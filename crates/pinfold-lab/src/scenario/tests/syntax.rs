@@ -74,14 +74,14 @@ error[PF0106]: `teleport` is not a step
    |
    = help: steps: `map`, `unmap`, `remap`, `break`, `protect`, `advise`, `write`, `read`,
             `pin`, `get`, `unpin`, `put`, `follow`, `unfollow`, `fork`, `exit`,
-            `numa-scan`, `numa-tick`, `migrate`, `compact`, `clear-refs`, `pageout`,
-            `swapoff`, `reclaim`, `lru-drain`, `ksm`, `writeback`, `signal`, `await`,
-            `populate`, `clone`, `vfork`, `exec`, `mlock`, `munlock`, `truncate`, `punch`,
-            `sync`, `join`, `move-charge`, `direct-read`, `direct-write`, `vm-read`,
-            `vm-write`, `ptrace-read`, `ptrace-write`, `uffd-register`, `uffd-unregister`,
-            `uffd-copy`, `uffd-zero`, `uffd-continue`, `uffd-protect`, `uffd-unprotect`,
-            `uffd-wait`, `split-folio`, `split-deferred`, `collapse`, `note`, `try-get`,
-            `get-page`
+            `numa-scan`, `numa-tick`, `migrate`, `move-pages`, `mbind`, `compact`,
+            `offline`, `online`, `clear-refs`, `pageout`, `swapoff`, `reclaim`,
+            `lru-drain`, `ksm`, `writeback`, `signal`, `await`, `populate`, `clone`,
+            `vfork`, `exec`, `mlock`, `munlock`, `truncate`, `punch`, `sync`, `join`,
+            `move-charge`, `direct-read`, `direct-write`, `vm-read`, `vm-write`,
+            `ptrace-read`, `ptrace-write`, `uffd-register`, `uffd-unregister`, `uffd-copy`,
+            `uffd-zero`, `uffd-continue`, `uffd-protect`, `uffd-unprotect`, `uffd-wait`,
+            `split-folio`, `split-deferred`, `collapse`, `note`, `try-get`, `get-page`
 "#]]
     );
 }

@@ -2,7 +2,7 @@
 //! references kept it.
 
 use pinfold::rules::Switch;
-use pinfold::rules::pin::leaves_movable;
+use pinfold::rules::pin::{keeps_unisolated, leaves_movable};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
@@ -24,6 +24,9 @@ impl Teller<'_> {
             let why = "where nothing may be pinned for long: it was to be moved out first";
             self.say(step.begins, format!("{cite} found {pfn} {why} ({tag})."));
         }
+        if let Action::Offline { .. } = &*step.action {
+            self.left_where_it_lay(pfn, at);
+        }
         let takers = self.takers_under_way(step, pfn, at);
         for (taken, cite) in &takers {
             self.say(*taken, format!("{cite} had taken {pfn}, and was still at it."));
@@ -34,6 +37,28 @@ impl Teller<'_> {
                 let how = "a reference counts before it is told";
                 self.say(begins, format!("{cite} was taking {pfn} at that moment: {how}."));
             }
+        }
+    }
+
+    /// The long-term pin that left a page in memory that is to be taken out, if a rule let it.
+    fn left_where_it_lay(&mut self, pfn: Pfn, at: usize) {
+        if !keeps_unisolated(self.rules.longterm_zone) {
+            return;
+        }
+        let pins = self.ledger.holders(pfn, at).pins;
+        let of = |handle: &Name| {
+            pins.iter().any(|pin| pin.split('[').next() == Some(handle.value.as_str()))
+        };
+        let long = |step: &&Step| match &*step.action {
+            Action::Pin { grab, duration: Duration::LongTerm, .. } => of(&grab.handle),
+            _ => false,
+        };
+        if let Some(step) = self.ledger.steps.iter().find(long) {
+            let (ends, cite) = (step.ends, step.cite());
+            let tag = self.tag(Switch::LongtermZone);
+            let sentence =
+                format!("{cite} left {pfn} in memory that is set apart for what can move ({tag}).");
+            self.say(ends, sentence);
         }
     }
 

@@ -266,7 +266,8 @@ impl<'a> Teller<'a> {
         let hint = self.ledger.last_event(entry, |event| {
             matches!(event, EventKind::NumaProtected(pfn) if pfn == frame).then_some(())
         });
-        let hinted = self.ledger.step(entry).is_some_and(|step| step.verb() != Verb::Migrate);
+        let asked = [Verb::Migrate, Verb::MovePages, Verb::Mbind];
+        let hinted = self.ledger.step(entry).is_some_and(|step| !asked.contains(&step.verb()));
         if let Some((hint, ())) = hint.filter(|_| hinted) {
             let tag = self.tag(Switch::NumaSkip);
             let cite = self.at(hint);

@@ -1,8 +1,10 @@
-//! The system call that moves pages between memory nodes, and tells on which they are.
+//! The system calls that move pages between memory nodes, and tell on which they are.
 
 use std::ffi::c_int;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
+
+use pinfold_lab::scenario::{Status, Strictness, Whose};
 
 use super::{Errno, PAGE, Range, STAGE_PAGES, checked};
 
@@ -41,6 +43,76 @@ fn move_pages(pages: &[u64], node: u32, flags: c_int) -> Result<(), Errno> {
         )
     };
     checked(moved).map(drop)
+}
+
+const fn flag_of(whose: Whose) -> c_int {
+    match whose {
+        Whose::Own => MOVE,
+        Whose::All => MOVE_ALL,
+    }
+}
+
+/// Moves a page to a node, and says what has become of it.
+pub(in crate::inside) fn move_page(address: u64, node: u32, whose: Whose) -> Result<Status, Errno> {
+    let wanted = c_int::try_from(node).map_err(|_| libc::EINVAL)?;
+    // What the call leaves there of a page that was isolated and stays.
+    let mut status = -libc::EBUSY;
+    // SAFETY: the three arrays have one element, and moving a page changes no contents.
+    let moved = unsafe {
+        libc::syscall(
+            libc::SYS_move_pages,
+            0,
+            1,
+            &raw const address,
+            &raw const wanted,
+            &raw mut status,
+            flag_of(whose),
+        )
+    };
+    match checked(moved) {
+        Err(libc::ENOMEM) => return Ok(Status::NoFrame),
+        done => done.map(drop)?,
+    }
+    Ok(match -status {
+        libc::ENOENT => Status::Absent,
+        libc::EFAULT => Status::NotMapped,
+        libc::EACCES => Status::Shared,
+        libc::ENOMEM => Status::NoFrame,
+        _ if status == wanted => Status::There,
+        _ => Status::Busy,
+    })
+}
+
+/// The policies of `mbind`: as the process has it, and of these nodes alone.
+const MPOL_DEFAULT: c_int = 0;
+const MPOL_BIND: c_int = 2;
+/// A page that stays elsewhere is an error (`MPOL_MF_STRICT`).
+const STRICT: c_int = 1;
+
+/// Moves pages of the range to a node by mbind, and takes the policy back that this leaves for what
+/// comes later.
+pub(in crate::inside) fn mbind(
+    range: Range,
+    node: u32,
+    (whose, strict): (Whose, Strictness),
+) -> Result<(), Errno> {
+    let nodes = 1_u64.checked_shl(node).ok_or(libc::EINVAL)?;
+    let strict = if strict == Strictness::Strict { STRICT } else { 0 };
+    let flags = flag_of(whose) | strict;
+    let done = policy(range, MPOL_BIND, Some(&nodes), flags);
+    policy(range, MPOL_DEFAULT, None, 0)?;
+    done
+}
+
+fn policy(range: Range, mode: c_int, nodes: Option<&u64>, flags: c_int) -> Result<(), Errno> {
+    let bits = nodes.map_or(0, |_| u64::from(u64::BITS));
+    let mask = nodes.map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the set has as many bits as are named, and neither policies nor moves change what the
+    // memory holds.
+    let done = unsafe {
+        libc::syscall(libc::SYS_mbind, range.start, range.bytes(), mode, mask, bits, flags)
+    };
+    checked(done).map(drop)
 }
 
 /// The node of a page of a process; none where it has no page.

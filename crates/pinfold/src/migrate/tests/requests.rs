@@ -97,6 +97,9 @@ fn a_strict_request_says_what_stays() {
         assert_eq!(own, Ok(Moved { moved: 0, failed: 1 }), "{text}");
         assert_eq!(strict(MoveScope::All), Ok(Moved { moved: 1, failed: 0 }), "{text}");
         assert_eq!(strict(MoveScope::Own), Ok(Moved::default()), "{text}: all are there");
+        let beyond = space.move_range(pages(20, 8), HERE, MoveScope::All, Strict::No);
+        assert_eq!(beyond, Err(NotMoved::NotMapped(at(24))), "{text}");
+        assert_eq!(node(&space, 16), THERE, "{text}: nothing has moved back");
         Audit::of(&mem).space(&space).space(&child).check();
     }
 }
