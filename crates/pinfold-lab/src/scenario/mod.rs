@@ -40,8 +40,8 @@ pub use render::{MOST_DRAWN, Style, render};
 pub use span::{Position, Span, Spanned};
 pub use words::RESERVED;
 pub use words::{
-    Access, Activity, Advice, Failure, Numa, Protection, Sharing, Spent, SwapKind, Thp, Ticked,
-    UffdReason, UffdWord, Verb,
+    Access, Activity, Advice, Failure, Numa, Protection, Sharing, Spent, SwapChanges, SwapKind,
+    Thp, Ticked, UffdReason, UffdWord, Verb,
 };
 
 /// Reads a scenario.

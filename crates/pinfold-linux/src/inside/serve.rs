@@ -94,7 +94,9 @@ fn features(unable: Option<String>, given: Given) -> Features {
         no_ksm: crate::settings::merging_known().err(),
         no_swap: given.swap.and_then(|()| swap::probe()).err(),
         no_synchronous_swap: (!swap::has_zram()).then(|| {
-            "a swap device that answers at once is one of zram, which is not here".to_owned()
+            "a swap device that answers at once, or needs pages unchanged, is one of zram, which is \
+             not here"
+                .to_owned()
         }),
         other_swap: swap::other(),
         no_collapse: (!sys::huge::can_collapse())
