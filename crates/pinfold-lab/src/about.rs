@@ -46,6 +46,8 @@ pub(crate) enum About {
     Frame(Pfn),
     /// A frame whose reverse map led a lane astray.
     Family { frame: Pfn, lane: Option<usize> },
+    /// A frame that was stored to while a swap device wrote it that needs it unchanged.
+    Unstable(Pfn),
     /// A frame that was freed while it counted as locked in memory.
     Locked(Pfn),
     /// A memory control group whose counts are not those of its pages.

@@ -15,7 +15,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use pinfold::rules::swap::SwapDevice;
 use pinfold::sync::AtomicU64;
 use pinfold::{File, FileError, Pfn, Store, StoreError, lab};
 use pinfold_explore::hook;
@@ -62,7 +61,7 @@ impl Disk {
 }
 
 /// A disk as the memory manager knows it.
-struct Kept(Arc<Disk>, SwapDevice);
+struct Kept(Arc<Disk>);
 
 impl Store<Machine> for Kept {
     fn read(&self, machine: &Machine, index: u64, frame: Pfn) -> Result<(), StoreError> {
@@ -80,10 +79,6 @@ impl Store<Machine> for Kept {
         Ok(())
     }
 
-    fn device(&self) -> SwapDevice {
-        self.1
-    }
-
     fn discard(&self, _: &Machine, pages: Range<u64>) {
         (pages.start..pages.end.min(u64::from(MOST_PAGES))).for_each(|page| self.0.zero(page, 0));
     }
@@ -91,12 +86,7 @@ impl Store<Machine> for Kept {
 
 /// Gives a disk to the memory manager.
 pub(crate) fn store(disk: &Arc<Disk>) -> Box<dyn Store<Machine>> {
-    swap_store(disk, SwapDevice::Solid)
-}
-
-/// The same, as a swap device like this.
-pub(crate) fn swap_store(disk: &Arc<Disk>, device: SwapDevice) -> Box<dyn Store<Machine>> {
-    Box::new(Kept(Arc::clone(disk), device))
+    Box::new(Kept(Arc::clone(disk)))
 }
 
 /// A file that the scenario names.

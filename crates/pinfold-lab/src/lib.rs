@@ -38,11 +38,12 @@
 //! | 3 | `record`, `story` | what is always kept of it; what is told of it |
 //! | 4 | `machine`, `soak` | the platform under the memory manager; a demo on real threads |
 //! | 5 | `cpu`, `files`, `spaces` | loads, stores and faults; files and their disks; address spaces and who is in them |
-//! | 6 | `world` | everything of one execution |
-//! | 7 | `oracle`, `claim`, `step` | what moves a world and what judges it |
-//! | 8 | `check` | many executions, or one |
-//! | 9 | `answers`, `campaign`, `saved` | searches shared and divided, and executions kept |
-//! | 10 | `history` | what turned a verdict, and what would |
+//! | 6 | `drive` | the swap device |
+//! | 7 | `world` | everything of one execution |
+//! | 8 | `oracle`, `claim`, `step` | what moves a world and what judges it |
+//! | 9 | `check` | many executions, or one |
+//! | 10 | `answers`, `campaign`, `saved` | searches shared and divided, and executions kept |
+//! | 11 | `history` | what turned a verdict, and what would |
 
 mod about;
 mod access;
@@ -55,6 +56,7 @@ mod claim;
 mod contrast;
 mod counted;
 mod cpu;
+mod drive;
 mod exits;
 mod files;
 mod folios;

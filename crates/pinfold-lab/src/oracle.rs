@@ -69,6 +69,7 @@ fn judge(oracle: Oracle) -> Judge {
         Oracle::Leak => Judge::TakenDown(World::leaks),
         Oracle::Claim
         | Oracle::Step
+        | Oracle::StableWrites
         | Oracle::UseAfterFree
         | Oracle::Invariant
         | Oracle::Progress

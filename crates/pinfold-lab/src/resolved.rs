@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::{
     self, Access, Action, Advice, Atom, Batches, Behind, Bound, ClaimMode, Dirty, Duration,
     Failure, Occupied, Polarity, Protection, Runner, Scenario, Sharing, Spent, Step, Strictness,
-    SwapKind, Thp, View, Waits, Whose,
+    SwapChanges, SwapKind, Thp, View, Waits, Whose,
 };
 use crate::words::Words;
 
@@ -38,6 +38,10 @@ fn entries() -> Thp {
 
 fn solid() -> SwapKind {
     SwapKind::Solid
+}
+
+fn any_changes() -> SwapChanges {
+    SwapChanges::Any
 }
 
 /// A scenario in numbers.
@@ -63,6 +67,15 @@ pub struct Resolved {
     /// What that is like.
     #[serde(default = "solid")]
     pub swap_device: SwapKind,
+    /// What it bears of a page while it writes it.
+    #[serde(default = "any_changes")]
+    pub swap_writes: SwapChanges,
+    /// Which of its writes fails, if one does, counted from 1.
+    #[serde(default)]
+    pub swap_write_fails: Option<u32>,
+    /// Which of its reads fails, if one does, counted from 1.
+    #[serde(default)]
+    pub swap_read_fails: Option<u32>,
     /// Of how many pages those beside a fault's are read from there with it, as a power of two;
     /// zero, if none are.
     #[serde(default)]

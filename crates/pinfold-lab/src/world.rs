@@ -10,16 +10,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pinfold::rules::Users;
-use pinfold::rules::swap::SwapDevice;
 use pinfold::sync::Shared;
 use pinfold::{
     AddressSpace, Entry, File, FileError, Format, FrameSetup, Group, HintFilter, HugeZero, Limits,
     Memory, Merger, NoMemory, NodeId, NodeSpan, PIN_BIAS, Pfn, Pins, PmdMapping, RangeError,
-    Reference, Refs, Rules, SpaceError, SpaceId, SwapId, SwapWrites, Tuning, VirtRange,
+    Reference, Refs, Rules, SpaceError, SpaceId, SwapId, Tuning, VirtRange,
 };
 
 use crate::asked::Asked;
 use crate::carried::Carried;
+use crate::drive;
 use crate::exits;
 use crate::files::{self, Disk, NamedFile};
 use crate::folios::{self, Counted, Run};
@@ -30,7 +30,7 @@ use crate::machine::Machine;
 use crate::meter::Meter;
 use crate::named::Named;
 use crate::record::{Goal, Record};
-use crate::scenario::{self, Access, Behind, Numa, Runner, Scenario, Step, SwapKind, Thp, Verb};
+use crate::scenario::{self, Access, Behind, Numa, Runner, Scenario, Step, Thp, Verb};
 use crate::spaces::{Home, Inhabited, Ticks};
 use crate::waits::{self, Awaited, Waits};
 use crate::words::Words;
@@ -431,12 +431,8 @@ impl Plan {
         if slots == 0 {
             return Ok(None);
         }
-        let device = match self.scenario.machine.swap_device() {
-            SwapKind::Solid => SwapDevice::Solid,
-            SwapKind::Synchronous => SwapDevice::Synchronous,
-        };
-        let store = files::swap_store(&Disk::new("swap", self.hardware.words), device);
-        let device = memory.swap_on(store, u64::from(slots), SwapWrites::Any);
+        let (store, writes) = drive::new(&self.scenario.machine, self.hardware.words);
+        let device = memory.swap_on(store, u64::from(slots), writes);
         device.map(Some).map_err(|error| error.to_string())
     }
 

@@ -7,7 +7,8 @@ use pinfold_lab::resolved::{
     Act, Look, Remote, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
 };
 use pinfold_lab::scenario::{
-    Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, SwapKind, Thp, Waits,
+    Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, SwapChanges, SwapKind, Thp,
+    Waits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,10 +77,29 @@ fn unfit_for_swap(plan: &Resolved, features: &Features) -> Option<String> {
     }
     match plan.swap {
         0 => features.other_swap.as_ref().map(|path| format!("this machine swaps to {path}")),
-        _ => features.no_swap.clone().or_else(|| match plan.swap_device {
-            SwapKind::Solid => None,
-            SwapKind::Synchronous => features.no_synchronous_swap.clone(),
-        }),
+        _ => features.no_swap.clone().or_else(|| unfit_for_device(plan, features)),
+    }
+}
+
+/// What keeps a swap device from being had that is like the plan's.
+fn unfit_for_device(plan: &Resolved, features: &Features) -> Option<String> {
+    if plan.swap_write_fails.is_some() || plan.swap_read_fails.is_some() {
+        return Some("no swap device here fails when it is told to".to_owned());
+    }
+    match swap_kind(plan) {
+        SwapKind::Solid => None,
+        SwapKind::Synchronous => features.no_synchronous_swap.clone(),
+    }
+}
+
+/// The kind of swap device that stands for the plan's: one that needs pages unchanged is of zram,
+/// as one is that answers at once.
+pub(crate) fn swap_kind(plan: &Resolved) -> SwapKind {
+    match (plan.swap_device, plan.swap_writes) {
+        (SwapKind::Solid, SwapChanges::Any) => SwapKind::Solid,
+        (SwapKind::Synchronous, _) | (SwapKind::Solid, SwapChanges::Stable) => {
+            SwapKind::Synchronous
+        }
     }
 }
 

@@ -104,7 +104,8 @@ pub struct Features {
     /// Why there is no swap device for trials, if so.
     #[serde(default)]
     pub no_swap: Option<String>,
-    /// Why that device does not answer at once, if so.
+    /// Why that device does not answer at once, nor needs pages unchanged while it writes them, if
+    /// so: only one of zram is known to do both.
     #[serde(default)]
     pub no_synchronous_swap: Option<String>,
     /// The swap device that is in use by others, if there is one.

@@ -222,6 +222,19 @@ fn what_is_a_setting_of_the_machine_and_what_would_lie_below_a_stack_are_skipped
     assert!(!skipped("  stack 2\n", &fits).contains("stack"));
 }
 
+/// What becomes of a program on such a machine, which swaps, without such a device of zram; and
+/// why.
+fn with_swap(machine: &str, no_zram: Option<&str>) -> (Verdict, String) {
+    let text = format!(
+        "scenario s\nmachine\n{machine}setup\n  process P\n  P: map A 1 private rw\nlane l: P\n  \
+         pageout A\noutcome o otherwise\n"
+    );
+    let mut agent = Fake::new(vec![Say::Seen(Observation::default())]);
+    agent.features.no_synchronous_swap = no_zram.map(str::to_owned);
+    let report = compared(&text, &mut agent);
+    (report.verdict, report.missing.into_iter().map(|it| it.why).collect::<Vec<_>>().join("; "))
+}
+
 #[test]
 fn swap_needs_a_device_of_its_own_and_no_huge_pages() {
     let reason = |machine: &str, steps: &str, other: Option<&str>| {
@@ -239,6 +252,17 @@ fn swap_needs_a_device_of_its_own_and_no_huge_pages() {
     let lacks = |why: &str| (Verdict::Skip, why.to_owned());
     assert_eq!(reason("  swap 4\n", "  pageout A\n", None), lacks("lacks it"));
     assert_ne!(reason("", "  pageout A\n", None).0, Verdict::Skip);
+    for fails in ["swap-write-fails 1", "swap-read-fails 2"] {
+        let told = with_swap(&format!("  swap 4\n  {fails}\n"), None);
+        assert!(told.1.contains("fails when it is told to"), "{told:?}");
+    }
+    let zram = Some("no zram");
+    assert_ne!(with_swap("  swap 4\n", zram).0, Verdict::Skip);
+    for like in ["swap-writes stable", "swap-device synchronous"] {
+        let told = with_swap(&format!("  swap 4\n  {like}\n"), zram);
+        assert_eq!(told, (Verdict::Skip, "no zram".to_owned()), "{like}");
+        assert_ne!(with_swap(&format!("  swap 4\n  {like}\n"), None).0, Verdict::Skip);
+    }
     let swaps = reason("", "  pageout A\n", Some("/dev/elsewhere"));
     assert_eq!(swaps, lacks("this machine swaps to /dev/elsewhere"));
     assert_ne!(reason("", "  read A[0]\n", Some("/dev/elsewhere")).0, Verdict::Skip);

@@ -43,6 +43,7 @@
 //! | soft-dirty marks are cleared | [`clears_under`](protect::clears_under), then for each entry [`spares_pinned`](protect::spares_pinned) and [`maybe_dma_pinned`](pin::maybe_dma_pinned) | [`ClearRefsPinned`] | space lock as the answer says, table lock | Both *true*, for a writable entry of a private area of a space that has pinned: leave it. Otherwise clear the mark and the write bit; one flush at the end. |
 //! | fork, for a swap entry | nothing | | both table locks | One share more of the slot; neither side remembers the mark. |
 //! | swap-in of a page that is on a device alone, if that answers at once | [`reads_into`](swap::reads_into) | [`SwapInCache`], [`SwapDevice`](swap::SwapDevice), the slot's swap count | the slot's lock | *Cache*: put a locked page into the swap cache, unless one is there, and read into that. *OwnPage*: read into a page that nobody knows, and ask [`swap_in_fresh`](swap::swap_in_fresh) in the next row. *OwnPageAlone*: the same, but take the slot for the time: others wait, and it is not free before the page is mapped. |
+//! | what a page in the swap cache is, for the rows of write faults and the next | [`heeds_stable`](swap::heeds_stable) | [`SwapStable`] | page lock; under writeback to a device that needs it unchanged | *Yes*: the snapshot says [`RunningStable`](Writeback::RunningStable). *No*: it says [`Running`](Writeback::Running). |
 //! | swap-in | [`swap_in`](swap::swap_in), and [`grants_write`](swap::grants_write) if the area allows writing | [`SwapInReuse`], [`SwapInWrite`], [`SwapInFor`](swap::SwapInFor) | page lock, table lock, the entry found to be the one that faulted; [`frees_cache`](swap::frees_cache) says what happened to the slot before | *Own*: mark the page, and make the entry writable if it may be. *Shared*: read-only and unmarked; a write then takes the second row. A device that held an ordinary reference may be left with the old page. |
 //! | a collapse comes to a span with swap entries | [`brings_back`](collapse::brings_back) | [`CollapseSwapped`] | space lock for reading, before it is taken for writing | *True*: bring their pages back first, as faults do, if they are no more than a limit; a swap entry that is there again later ends the attempt. *False*: leave the span as it is. |
 //! | a page fault finds its area | nothing | [`FaultLock`] | the answer is the lock | [`FaultLock::Space`]: hold the space lock for reading until the fault is resolved; it is meant by "space lock for reading" in the rows of faults. [`FaultLock::Area`]: hold the area instead; whoever changes the area, its entries or its tables, fork included, holds the space lock for writing and waits for such faults first. |
@@ -287,8 +288,8 @@ pub use switches::{
     LongtermZone, MemcgLock, MigrateFlush, MigrationAd, MigrationKind, Notify, NumaAreas,
     NumaFault, NumaFilter, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, ProcessVm, PteCow, ReadGup,
     RemapFlush, RmapCheck, Ruled, Rules, ShareOrder, SwapFlush, SwapInCache, SwapInReuse,
-    SwapInWrite, SwapPinned, SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd,
-    UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    SwapInWrite, SwapPinned, SwapStable, SwapZero, Switch, TableFree, TableReclaim, TailRefs,
+    ThpNuma, Uffd, UffdContinue, UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 pub use why::{Answer, Counter, Relation, Why};
 

@@ -14,7 +14,9 @@
 //! a page that is its owner's may be written through.
 
 use super::{Answer, Counter, Exclusive, PageKind, PageState, Relation, SwapCache, Why, Writeback};
-use super::{LazyFree, SwapFlush, SwapInCache, SwapInReuse, SwapInWrite, SwapPinned, SwapZero};
+use super::{
+    LazyFree, SwapFlush, SwapInCache, SwapInReuse, SwapInWrite, SwapPinned, SwapStable, SwapZero,
+};
 
 /// Whether reclaim leaves a page that may be pinned, and is not in the swap cache yet, as it is.
 #[inline]
@@ -81,6 +83,15 @@ pub const fn marks_zeros(rule: SwapZero) -> bool {
     match rule {
         SwapZero::Written => false,
         SwapZero::Marked => true,
+    }
+}
+
+/// Whether a page that a device is writing, which needs it unchanged, is nobody's to write.
+#[inline]
+pub const fn heeds_stable(rule: SwapStable) -> bool {
+    match rule {
+        SwapStable::Ignored => false,
+        SwapStable::Heeded => true,
     }
 }
 

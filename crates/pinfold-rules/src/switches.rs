@@ -759,6 +759,16 @@ switches! {
         IfAllowed = "if-allowed" ["6.12"],
     }
 
+    /// Whether a page that a swap device is writing, which needs it unchanged until that is done
+    /// (Linux: `SWP_STABLE_WRITES`, zram for instance), may be written to again (facts 1.8).
+    swap_stable: SwapStable = "swap-stable" {
+        /// It may. Hazard: what the device computes of the page, a checksum or the length that it
+        /// takes compressed, is not that of what it stores. facts 1.8
+        Ignored = "ignored" [always],
+        /// It is nobody's to write: a write fault copies it, commit f05714293a59. facts 1.8
+        Heeded = "heeded" ["4.10"],
+    }
+
     /// What becomes of a page that is all zeros on its way to a swap device (facts 7.2).
     swap_zero: SwapZero = "swap-zero" {
         /// It is written as any other. facts 7.2

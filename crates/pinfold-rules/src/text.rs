@@ -165,5 +165,5 @@ macro_rules! read_variants {
 read_variants! {
     PteCow, PmdCow, HugeZeroWrite, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, ForkSnapshot, NumaSkip, NumaSkipPmd, NumaAreas, NumaFilter, NumaWrite, NumaFault, ThpNuma, MigrationKind, MigrationAd,
     ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, LongtermZone, DirectIo, ProcessVm, WriteUpgrade, FastRecheck, CowPublish, TableFree, CollapseSync, CollapseSwapped, FaultLock, TableReclaim,
-    RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInCache, SwapInReuse, SwapInWrite, SwapZero, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
+    RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInCache, SwapInReuse, SwapInWrite, SwapStable, SwapZero, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
 }

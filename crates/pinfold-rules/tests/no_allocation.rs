@@ -33,8 +33,8 @@ use pinfold_rules::{
     Answer, AreaState, ClearRefsPinned, Dirty, EntryState, Exclusive, ForceWrite, ForkPin,
     HugeZeroWrite, Kernel, LargeCow, LargeState, LazyFree, Lru, Mapping, NumaAreas, NumaFilter,
     NumaSkip, NumaSkipPmd, Owners, PRESETS, PageKind, PageState, Permission, PmdCow, Protnone,
-    PteCow, ReadGup, Rules, SwapCache, SwapInReuse, SwapInWrite, SwapPinned, SwapZero, Tracking,
-    WriteUpgrade, Writeback,
+    PteCow, ReadGup, Rules, SwapCache, SwapInReuse, SwapInWrite, SwapPinned, SwapStable, SwapZero,
+    Tracking, WriteUpgrade, Writeback,
 };
 
 thread_local! {
@@ -193,6 +193,9 @@ fn decide_swap_ins(page: &PageState) {
                 let verdict = swap_in(rule, wanted, remembered, page);
                 let (SwapInVerdict::Own(why) | SwapInVerdict::Shared(why)) = verdict;
                 black_box(print(why));
+            }
+            for &rule in SwapStable::ALL {
+                black_box(pinfold_rules::swap::heeds_stable(rule));
             }
             for &rule in SwapZero::ALL {
                 black_box(pinfold_rules::swap::marks_zeros(rule));

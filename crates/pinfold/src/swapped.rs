@@ -10,7 +10,7 @@ use crate::frame::{Counts, Flags};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::{Format, Swap};
-use crate::rules::swap::{ReadsInto, reads_into};
+use crate::rules::swap::{ReadsInto, heeds_stable, reads_into};
 use crate::rules::{SwapCache, Writeback};
 use crate::store::Store;
 use crate::swap::{
@@ -238,10 +238,10 @@ impl<P: Platform> Memory<P> {
         if slots.page(slot.number) != Some(pfn) {
             return SwapCache::Absent;
         }
-        let writeback = match (flags.contains(Flags::WRITEBACK), slots.is_stable()) {
-            (false, _) => Writeback::Idle,
-            (true, false) => Writeback::Running,
-            (true, true) => Writeback::RunningStable,
+        let writeback = match flags.contains(Flags::WRITEBACK) {
+            false => Writeback::Idle,
+            true if slots.is_stable() && heeds_stable(self.rule()) => Writeback::RunningStable,
+            true => Writeback::Running,
         };
         let swap_count = u32::try_from(slots.users(slot.number)).unwrap_or(u32::MAX);
         SwapCache::Present { swap_count, writeback }

@@ -69,6 +69,8 @@ oracles! {
     Claim = "claim",
     /// A step succeeds, or fails as it says.
     Step = "step",
+    /// A page stays as it is while a swap device writes it that needs that.
+    StableWrites = "stable-writes",
     /// No frame is used after it was freed.
     UseAfterFree = "use-after-free",
     /// The memory manager finds none of its own invariants broken.

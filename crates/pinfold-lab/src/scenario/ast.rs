@@ -24,7 +24,7 @@ pub use traits::{Made, Sure};
 pub use super::span::{Name, Text};
 
 use super::span::Spanned;
-use super::words::{Numa, SwapKind, Thp};
+use super::words::{Numa, SwapChanges, SwapKind, Thp};
 use serde::{Deserialize, Serialize};
 
 /// One scenario file.
@@ -176,6 +176,15 @@ pub struct Machine {
     /// What the swap device is like, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap_device: Option<Spanned<SwapKind>>,
+    /// What the swap device bears of a page while it writes it, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_writes: Option<Spanned<SwapChanges>>,
+    /// Which of its writes fails, counted from 1, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_write_fails: Option<Spanned<u32>>,
+    /// Which of its reads fails, counted from 1, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_read_fails: Option<Spanned<u32>>,
     /// Of how many pages those beside a fault's are read from the swap device with it, as a power
     /// of two, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -240,6 +249,21 @@ impl Machine {
     /// What the swap device is like; it finds any page as fast as any other unless written.
     pub fn swap_device(&self) -> SwapKind {
         self.swap_device.map_or(SwapKind::Solid, |device| device.value)
+    }
+
+    /// What the swap device bears of a page while it writes it: changes, unless written.
+    pub fn swap_writes(&self) -> SwapChanges {
+        self.swap_writes.map_or(SwapChanges::Any, |writes| writes.value)
+    }
+
+    /// Which of the swap device's writes fails, counted from 1; none unless written.
+    pub fn swap_write_fails(&self) -> Option<u32> {
+        self.swap_write_fails.map(|nth| nth.value)
+    }
+
+    /// Which of the swap device's reads fails, counted from 1; none unless written.
+    pub fn swap_read_fails(&self) -> Option<u32> {
+        self.swap_read_fails.map(|nth| nth.value)
     }
 
     /// Of how many pages those beside a fault's are read from the swap device with it, as a power

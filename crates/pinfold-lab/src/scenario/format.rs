@@ -170,15 +170,17 @@ impl Layout {
             ("stack", machine.stack),
             ("hugetlb", machine.hugetlb),
             ("swap", machine.swap),
+            ("swap-write-fails", machine.swap_write_fails),
+            ("swap-read-fails", machine.swap_read_fails),
             ("readahead", machine.readahead),
             ("max-ptes-swap", machine.max_ptes_swap),
             ("lru", machine.lru),
             ("movable", machine.movable),
         ];
         let numbers = properties.iter().any(|(_, value)| value.is_some());
-        let words =
-            machine.thp.is_some() || machine.numa.is_some() || machine.swap_device.is_some();
-        let plain = !numbers && !words;
+        let swap = machine.swap_device.is_some() || machine.swap_writes.is_some();
+        let words = machine.thp.is_some() || machine.numa.is_some();
+        let plain = !numbers && !swap && !words;
         if plain && machine.cpus.is_empty() && machine.files.is_empty() && machine.groups.is_empty()
         {
             return;
@@ -191,6 +193,9 @@ impl Layout {
         }
         if let Some(device) = machine.swap_device {
             self.item(&device, format!("swap-device {device}"));
+        }
+        if let Some(writes) = machine.swap_writes {
+            self.item(&writes, format!("swap-writes {writes}"));
         }
         if let Some(thp) = machine.thp {
             self.item(&thp, format!("thp {thp}"));

@@ -40,8 +40,8 @@ pub use render::{MOST_DRAWN, Style, render};
 pub use span::{Position, Span, Spanned};
 pub use words::RESERVED;
 pub use words::{
-    Access, Activity, Advice, Failure, Numa, Protection, Sharing, Spent, Status, SwapKind, Thp,
-    Ticked, UffdReason, UffdWord, Verb, Waits,
+    Access, Activity, Advice, Failure, Numa, Protection, Sharing, Spent, Status, SwapChanges,
+    SwapKind, Thp, Ticked, UffdReason, UffdWord, Verb, Waits,
 };
 
 /// Reads a scenario.

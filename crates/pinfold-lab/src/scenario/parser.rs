@@ -184,7 +184,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 18] = [
+        const KNOWN: [&str; 21] = [
             "nodes",
             "frames",
             "words",
@@ -195,6 +195,9 @@ impl Parser<'_> {
             "hugetlb",
             "swap",
             "swap-device",
+            "swap-writes",
+            "swap-write-fails",
+            "swap-read-fails",
             "readahead",
             "max-ptes-swap",
             "lru",
@@ -250,6 +253,15 @@ impl Parser<'_> {
                 machine.swap_device = Some(cursor.one_of("what the swap device is like")?);
                 return cursor.end();
             }
+            Some("swap-writes") => {
+                let word = cursor.keyword("swap-writes")?;
+                if let Some(first) = machine.swap_writes {
+                    return Err(repeated("swap-writes", word, first.span));
+                }
+                machine.swap_writes =
+                    Some(cursor.one_of("what the swap device bears while it writes")?);
+                return cursor.end();
+            }
             Some("numa") => {
                 let word = cursor.keyword("numa")?;
                 if let Some(first) = machine.numa {
@@ -266,6 +278,8 @@ impl Parser<'_> {
             Some("stack") => &mut machine.stack,
             Some("hugetlb") => &mut machine.hugetlb,
             Some("swap") => &mut machine.swap,
+            Some("swap-write-fails") => &mut machine.swap_write_fails,
+            Some("swap-read-fails") => &mut machine.swap_read_fails,
             Some("readahead") => &mut machine.readahead,
             Some("max-ptes-swap") => &mut machine.max_ptes_swap,
             Some("lru") => &mut machine.lru,

@@ -82,6 +82,16 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// What the swap device bears of a page while it writes it.
+    pub enum SwapChanges {
+        /// The page may change.
+        Any = "any",
+        /// It must stay as it is.
+        Stable = "stable",
+    }
+}
+
+vocabulary! {
     /// What a hinting fault on another node does with a page.
     pub enum Numa {
         /// It moves it there.
@@ -513,6 +523,8 @@ vocabulary! {
         OverLimit = "over-limit",
         /// The pool of huge pages has none for it, or the page was taken by its owner.
         NoHugePage = "no-huge-page",
+        /// A device has failed.
+        IoError = "io-error",
     }
 }
 

@@ -1,8 +1,8 @@
 //! How a step failed, in the words of the language.
 
 use pinfold::{
-    CollapseError, FaultError, FileError, LockError, PinError, SpaceError, SplitError, SyncError,
-    UffdError, UffdReason, VirtAddr,
+    CollapseError, FaultError, FileError, LockError, PinError, SpaceError, SplitError, StoreError,
+    SyncError, UffdError, UffdReason, VirtAddr,
 };
 
 use crate::scenario::Failure;
@@ -55,6 +55,7 @@ impl From<FaultError> for Fault {
             FaultError::OverLimit { .. } => Failure::OverLimit,
             FaultError::NoHugePage => Failure::NoHugePage,
             FaultError::PastEnd(_) => Failure::PastEnd,
+            FaultError::Store(_, StoreError::Io) => Failure::IoError,
             FaultError::Userfault { at, reason, .. } => {
                 return Self { told: Some((at, reason)), ..Self::other(error.to_string()) };
             }

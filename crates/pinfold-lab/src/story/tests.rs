@@ -266,6 +266,8 @@ const BLAMED: &[(&str, &str, &[&str])] = &[
     ("soft-dirty-pin", "5.9", &["clear-refs-pinned"]),
     ("swap-out-races-pin", "5.9", &["swap-in-reuse"]),
     ("swap-out-races-pin", "5.18", &["swap-in-reuse"]),
+    ("swap-stable-writes", "3.1", &["swap-stable"]),
+    ("swap-stable-writes", "4.9", &["swap-stable"]),
     ("unmap-races-pin", "pinfold,table-free=at-once", &["table-free"]),
     ("vmsplice-leak", "5.8,read-gup=as-is", &["pte-cow"]),
     ("wrprotect-restore-loses-dirty", "5.9", &["fork-race"]),

@@ -96,6 +96,7 @@ impl<'a> Teller<'a> {
             About::Clean(page) => self.clean(*page),
             About::Frame(frame) => self.frame(*frame),
             About::Family { frame, lane } => self.family(*frame, *lane),
+            About::Unstable(frame) => self.unstable(*frame),
             About::Locked(frame) => self.locked(*frame),
             About::Group => self.counted_elsewhere(),
         }

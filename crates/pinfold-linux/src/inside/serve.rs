@@ -100,7 +100,8 @@ fn features(unable: Option<String>, given: Given) -> Features {
             .flatten()
             .map(|why| {
                 format!(
-                    "a swap device that answers at once is one of zram, which cannot be had: {why}"
+                    "a swap device that answers at once, or needs pages unchanged, is one of zram, \
+                     which cannot be had: {why}"
                 )
             }),
         no_swap,

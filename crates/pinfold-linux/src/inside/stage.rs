@@ -82,7 +82,8 @@ impl Stage {
         if fit::has_pool(&plan) {
             pool::set(plan.hugetlb)?;
         }
-        let swap = (plan.swap > 0).then(|| Swap::new(plan.swap, plan.swap_device)).transpose()?;
+        let swap =
+            (plan.swap > 0).then(|| Swap::new(plan.swap, fit::swap_kind(&plan))).transpose()?;
         let mut devices = Vec::new();
         for handle in 0..plan.handles.len() {
             let made = plan.steps().find(|step| step.act.makes_handle() == Some(handle));

@@ -36,7 +36,7 @@ fn the_oldest_preset_is_linux_3_1() {
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed longterm-zone=stays direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
          table-free=after-walkers collapse-sync=flush collapse-swapped=refused fault-lock=space table-reclaim=unmap rmap-check=after-lock zap-rmap=with-entry zap-munlock=by-walk memcg-lock=in-rmap uffd=wp-anon uffd-wp-flush=late uffd-continue=clean migrate-flush=each \
-         swap-flush=each swap-pinned=taken swap-in-cache=through swap-in-reuse=map-count swap-in-write=write-fault swap-zero=written lazy-free=dirty clear-refs-pinned=protected \
+         swap-flush=each swap-pinned=taken swap-in-cache=through swap-in-reuse=map-count swap-in-write=write-fault swap-stable=ignored swap-zero=written lazy-free=dirty clear-refs-pinned=protected \
          flush-reach=every-cpu remap-flush=after-locks notify=around break-hole=pass interfaces=basic"
     );
 }
@@ -57,7 +57,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("4.5", "4.7", ""),
         ("4.7", "4.8", "tail-refs=head-frozen collapse-swapped=brought-back"),
         ("4.8", "4.9", "force-write=dirty-cow"),
-        ("4.9", "4.10", ""),
+        ("4.9", "4.10", "swap-stable=heeded"),
         ("4.10", "4.11", "numa-write=saved interfaces=userfaultfd-events"),
         ("4.11", "4.13", ""),
         ("4.13", "4.14", "interfaces=wipe-on-fork"),

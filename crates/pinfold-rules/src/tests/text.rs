@@ -13,8 +13,8 @@ use super::super::{
     MigrationKind, Named, Notify, NumaAreas, NumaFault, NumaFilter, NumaSkip, NumaSkipPmd,
     NumaWrite, PRESETS, PmdCow, ProcessVm, PteCow, ReadGup, Release, RemapFlush, RmapCheck,
     RuleError, Rules, ShareOrder, SwapFlush, SwapInCache, SwapInReuse, SwapInWrite, SwapPinned,
-    SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue, UffdWpFlush,
-    WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
+    SwapStable, SwapZero, Switch, TableFree, TableReclaim, TailRefs, ThpNuma, Uffd, UffdContinue,
+    UffdWpFlush, WriteUpgrade, ZapMunlock, ZapRmap, ZeroPin,
 };
 
 fn refused(text: &str) -> String {
@@ -152,7 +152,7 @@ fn an_unknown_switch_has_all_switches_as_candidates() {
          read-gup, fork-pin, hugetlb-fork, fork-race, fork-snapshot, numa-skip, numa-skip-pmd, numa-areas, numa-filter, numa-write, numa-fault, thp-numa, migration-kind, \
          migration-ad, share-order, zero-pin, force-write, gup-numa, gup-stack, file-pin, longterm-zone, direct-io, process-vm, write-upgrade, fast-recheck, \
          cow-publish, table-free, collapse-sync, collapse-swapped, fault-lock, table-reclaim, rmap-check, zap-rmap, zap-munlock, memcg-lock, uffd, uffd-wp-flush, uffd-continue, migrate-flush, \
-         swap-flush, swap-pinned, swap-in-cache, swap-in-reuse, swap-in-write, swap-zero, lazy-free, clear-refs-pinned, flush-reach, remap-flush, notify, break-hole, interfaces"
+         swap-flush, swap-pinned, swap-in-cache, swap-in-reuse, swap-in-write, swap-stable, swap-zero, lazy-free, clear-refs-pinned, flush-reach, remap-flush, notify, break-hole, interfaces"
     );
     assert!(corrected("swap-in-resue=x", "swap-in-reuse").contains("did you mean"));
 }
@@ -263,7 +263,7 @@ fn variants_read_back(switch: Switch) -> bool {
     each! {
         PteCow, PmdCow, HugeZeroWrite, HugetlbCow, LargeCow, LargeMaps, HeadRecheck, TailRefs, ReadGup, ForkPin, HugetlbFork, ForkRace, ForkSnapshot, NumaSkip, NumaSkipPmd, NumaAreas, NumaFilter, NumaWrite, NumaFault, ThpNuma, MigrationKind,
         MigrationAd, ShareOrder, ZeroPin, ForceWrite, GupNuma, GupStack, FilePin, LongtermZone, DirectIo, ProcessVm, WriteUpgrade, FastRecheck,
-        CowPublish, TableFree, CollapseSync, CollapseSwapped, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInCache, SwapInReuse, SwapInWrite, SwapZero, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
+        CowPublish, TableFree, CollapseSync, CollapseSwapped, FaultLock, TableReclaim, RmapCheck, ZapRmap, ZapMunlock, MemcgLock, Uffd, UffdWpFlush, UffdContinue, MigrateFlush, SwapFlush, SwapPinned, SwapInCache, SwapInReuse, SwapInWrite, SwapStable, SwapZero, LazyFree, ClearRefsPinned, FlushReach, RemapFlush, Notify, BreakHole, Interfaces,
     }
 }
 

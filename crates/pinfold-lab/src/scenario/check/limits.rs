@@ -30,6 +30,8 @@ const HUGE: u32 = 4;
 const HUGE_PAGES: RangeInclusive<u32> = 1..=64;
 /// Slots of the swap device: no more than its disk has pages.
 const SLOTS: RangeInclusive<u32> = 1..=16;
+/// Which write or read of the swap device fails.
+const FAILING: RangeInclusive<u32> = 1..=64;
 /// Powers of two of the pages that are read together: as many as a page table maps.
 const READAHEAD: RangeInclusive<u32> = 1..=2;
 /// Pages that a collapse brings back: of those of a page table.
@@ -55,6 +57,8 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of pages of a stack", machine.stack, PAGES),
         ("number of huge pages", machine.hugetlb, HUGE_PAGES),
         ("number of slots", machine.swap, SLOTS),
+        ("number of a write", machine.swap_write_fails, FAILING),
+        ("number of a read", machine.swap_read_fails, FAILING),
         ("power of two of pages", machine.readahead, READAHEAD),
         ("number of pages that a collapse brings back", machine.max_ptes_swap, COLLAPSED),
         ("number of pages of a batch", machine.lru, BATCH),
@@ -187,7 +191,12 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
 
 /// The errors for what a machine's swap device or a collapse is like, where there is none.
 fn without_use(machine: &Machine) -> Vec<ScenarioError> {
-    let device = machine.swap_device.map(|device| (device.span, "swap-device"));
+    let like = [
+        machine.swap_device.map(|device| (device.span, "swap-device")),
+        machine.swap_writes.map(|writes| (writes.span, "swap-writes")),
+        machine.swap_write_fails.map(|nth| (nth.span, "swap-write-fails")),
+        machine.swap_read_fails.map(|nth| (nth.span, "swap-read-fails")),
+    ];
     let most = machine.max_ptes_swap.map(|most| (most.span, "max-ptes-swap"));
     let mut errors = Vec::new();
     let mut error = |(at, what): (Span, &str), lacks: &str, help: &str| {
@@ -196,7 +205,7 @@ fn without_use(machine: &Machine) -> Vec<ScenarioError> {
     };
     if machine.swap.is_none() {
         let lacks = |property| error(property, "no swap device", "add `swap 4`, or leave this out");
-        [device, most].into_iter().flatten().for_each(lacks);
+        like.into_iter().chain([most]).flatten().for_each(lacks);
     } else if machine.thp() == Thp::Entries {
         let lacks = |property| error(property, "no `thp pmd`", "add `thp pmd`, or leave this out");
         most.into_iter().for_each(lacks);

@@ -2,7 +2,7 @@
 //! its contents.
 
 use pinfold::rules::Switch;
-use pinfold::rules::swap::takes_slot;
+use pinfold::rules::swap::{heeds_stable, takes_slot};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
@@ -56,6 +56,26 @@ impl Teller<'_> {
         let (cite, name) = (self.at(at), self.ledger.name(page, at));
         let (reason, sum) = (self.because(why, Switch::SwapInReuse), self.sum(why, frame, at));
         let sentence = format!("{cite} brought {frame} back to {name} read-only, {reason}{sum}.");
+        self.say(at, sentence);
+    }
+
+    /// A frame was stored to while a swap device wrote it that needs it unchanged: the fault that
+    /// had brought it back.
+    pub(in crate::story) fn unstable(&mut self, frame: Pfn) {
+        let back = self.ledger.last_event(usize::MAX, |event| match event {
+            EventKind::SwapOwned { pfn, .. } if pfn == frame => Some(()),
+            _ => None,
+        });
+        let Some((at, ())) = back else { return };
+        let cite = self.at(at);
+        let rule = match heeds_stable(self.rules.swap_stable) {
+            true => String::new(),
+            false => format!(" ({})", self.tag(Switch::SwapStable)),
+        };
+        let sentence = format!(
+            "{cite} brought {frame} back, to be stored to, while the swap device was writing \
+             it{rule}."
+        );
         self.say(at, sentence);
     }
 
