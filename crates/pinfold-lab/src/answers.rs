@@ -82,8 +82,11 @@ impl<'a> Answers<'a> {
         }
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().iter().position(|known| agree(&known.rules, rules, &known.asked));
-        if let Some(plain) = known.and_then(|at| lock()[at].plain.clone()) {
-            return self.along(rules, &plain);
+        let shared = known.and_then(|at| lock()[at].plain.clone());
+        // What made it easy to follow may have asked for more than the search did.
+        let breaks = |made: &Report| made.broken.is_some();
+        if let Some(made) = shared.and_then(|plain| self.along(rules, &plain)).filter(breaks) {
+            return Some(made);
         }
         let options = CheckOptions { detail: Detail::Story, ..self.options.clone() };
         let prepared = Prepared::new(self.scenario, self.path, rules).ok()?;
@@ -93,7 +96,7 @@ impl<'a> Answers<'a> {
         if let Some(at) = known {
             lock()[at].plain = Some(plain.clone());
         }
-        self.along(rules, &plain)
+        self.along(rules, &plain).filter(breaks)
     }
 
     /// The interfaces that the scenario needs and that `rules` do not have.

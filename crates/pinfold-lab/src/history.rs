@@ -92,10 +92,13 @@ pub fn eras(
         };
         let now = (&report, reason.as_ref());
         match (eras.last_mut(), before) {
-            (Some(era), _) if alike((&era.report, era.reason.as_ref()), now) => era.last = release,
+            (Some(era), _) if goes_on_as((&era.report, era.reason.as_ref()), now) => {
+                era.last = release;
+            }
             (Some(era), Some(old)) => {
                 let goes_on = &mut || progress(release);
-                let reason_turned = era.report.verdict == report.verdict;
+                // Where the verdict turned, what it turned to is not asked for its reason.
+                let reason_turned = alike(&era.report, &report);
                 let wanted = (&report, reason.as_ref().filter(|_| reason_turned));
                 let Some(mut turn) = turn(answers, (&old, &rules), wanted, goes_on) else { break };
                 turn.retain(|change| change.switch.name != Switch::Interfaces.name());
@@ -123,11 +126,23 @@ fn told(answers: &Answers<'_>, rules: &Rules, report: &Report) -> Option<(Report
     Some((told, reason))
 }
 
-/// Whether two reports count as the same verdict; of failures whose reasons are told, these decide,
-/// too.
-fn alike((one, why): Answer<'_>, (other, why_other): Answer<'_>) -> bool {
-    let reasons = why.zip(why_other).is_none_or(|(one, other)| one.is_like(other));
-    (one.verdict, one.is_absent()) == (other.verdict, other.is_absent()) && reasons
+/// Whether two reports count as the same verdict: failures do if the same oracle noticed them.
+fn alike(one: &Report, other: &Report) -> bool {
+    let verdict = |report: &Report| {
+        let oracle = report.broken.as_ref().map(|broken| broken.oracle);
+        (report.verdict, report.is_absent(), oracle)
+    };
+    verdict(one) == verdict(other)
+}
+
+/// INV-HISTORY-1: the same verdict, and the same reason, or none that is told of either.
+fn goes_on_as((one, why): Answer<'_>, (other, why_other): Answer<'_>) -> bool {
+    let reasons = match (why, why_other) {
+        (Some(why), Some(why_other)) => why.is_like(why_other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    alike(one, other) && reasons
 }
 
 /// The fewest of the switches in which two releases differ that give the old one the verdict of the
@@ -146,7 +161,7 @@ fn turn(
             let report = answers.under(&rules, &mut |_| {});
             let told = wanted.1.and_then(|_| told(answers, &rules, &report));
             goes_on()?;
-            if alike((&report, told.as_ref().map(|(_, reason)| reason)), wanted) {
+            if goes_on_as((&report, told.as_ref().map(|(_, reason)| reason)), wanted) {
                 found = Some(set.to_vec());
                 return ControlFlow::Break(());
             }

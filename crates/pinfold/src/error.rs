@@ -319,8 +319,8 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Io => "the file's store failed: look at the device",
-            Self::NoSpace => "the file's store is full: free something there",
+            Self::Io => "the store failed: look at its device",
+            Self::NoSpace => "the store is full: free something there",
         })
     }
 }
@@ -396,8 +396,8 @@ pub enum FaultError {
     /// The page lies past the end of the file that is mapped there (SIGBUS): it was cut short, or
     /// the mapping is longer.
     PastEnd(VirtAddr),
-    /// The store of the file that is mapped there could not give the page, or has no room for it
-    /// (SIGBUS): the entry is unchanged.
+    /// The store of the file that is mapped there, or the swap device that has the page, could not
+    /// give it, or the store has no room for it (SIGBUS): the entry is unchanged.
     Store(VirtAddr, StoreError),
     /// A monitor is told of the access, and resolves the fault before the access is repeated
     /// ([`crate::AddressSpace::uffd_wait`]): the entry is unchanged.

@@ -48,7 +48,8 @@ pub(super) fn of_run(
     found: &Report,
     ask: &mut dyn FnMut(&Rules) -> Report,
 ) -> Option<Doubts> {
-    decided(set, found, &AtomicBool::new(false), &mut |rules, _| ask(rules))
+    let told = decided(set, found, &AtomicBool::new(false), &mut |rules, _| ask(rules));
+    told.map(Doubts::of_one_order)
 }
 
 /// Whether the verdict of `found`, one of `answers`, depends on something that is not known of its

@@ -16,6 +16,7 @@ use crate::show;
 use clap::ValueEnum;
 use pinfold::Rules;
 use pinfold_lab::report::Verdict;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -47,12 +48,18 @@ impl Expected {
     pub(super) fn read(path: &Path, asked: Option<ModelArg>) -> Result<Self, Failure> {
         let mut table = Self::read_one(path, asked)?;
         if let Some((line, name)) = &table.otherwise {
-            let beside = beside(path, name);
+            let wrong = |why| Failure::Expectation { path: show::path(path), line: *line, why };
             // Its cells are said of another model; what they are of is this table's.
-            let others = Self::read_one(&beside, None)?;
+            let others = Self::read_one(&beside(path, name), None)
+                .map_err(|why| wrong(format!("`{OTHERWISE} {name}`: {why}")))?;
             if others.otherwise.is_some() {
                 let why = format!("{name} has an `{OTHERWISE}` of its own: name the last table");
-                return Err(Failure::Expectation { path: show::path(path), line: *line, why });
+                return Err(wrong(why));
+            }
+            let known = |row: &&(String, _)| others.rows.iter().all(|(name, _)| *name != row.0);
+            if let Some((row, _)) = table.rows.iter().find(known) {
+                let why = format!("{row}, below, has no line in {name}: is it misspelled?");
+                return Err(wrong(why));
             }
             table.others = Some(Box::new(others));
         }
@@ -78,7 +85,12 @@ impl Expected {
             let wrong = |why: String| (line, why);
             match (words.as_slice(), &sets) {
                 ([MODEL, name], None) => model = Some(meant_for(name, asked).map_err(wrong)?),
-                ([OTHERWISE, name], None) => otherwise = Some((line, (*name).to_owned())),
+                ([OTHERWISE, name], None) if otherwise.is_none() => {
+                    otherwise = Some((line, (*name).to_owned()));
+                }
+                ([OTHERWISE, ..], None) => {
+                    return Err(wrong(format!("name one table, once: `{OTHERWISE} TABLE`")));
+                }
                 ([HEAD, names @ ..], None) => sets = Some(rule_sets(names).map_err(wrong)?),
                 (_, None) => {
                     return Err(wrong(format!("write the line `{HEAD} SET...` first")));
@@ -124,11 +136,10 @@ impl Expected {
 /// Where the table of that name is that stands beside another: a file of the same kind, or one that
 /// is built in, as the other is.
 fn beside(path: &Path, name: &str) -> PathBuf {
-    let mut beside = path.with_file_name(name);
-    if let Some(kind) = path.extension() {
-        beside.set_extension(kind);
+    match path.extension().and_then(OsStr::to_str) {
+        Some(kind) => path.with_file_name(format!("{name}.{kind}")),
+        None => path.with_file_name(name),
     }
-    beside
 }
 
 /// Whether a cell is what the table expects.

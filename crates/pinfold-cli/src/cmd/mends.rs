@@ -39,46 +39,54 @@ pub(super) fn mends(
                 continue;
             }
             let report = answers.under(&rules, &mut |_| tell(switch.name, later.name));
-            let contrast = contrast(switch.name, (found, &report), &rules, answers);
+            let along = schedule(found).and_then(|order| answers.along(&rules, &order));
+            // What the search did not come to may be what was found before.
+            let ended = report.verdict == Verdict::Partial;
+            let breaks = along.as_ref().filter(|along| ended && along.broken.is_some());
+            let told = breaks.unwrap_or(&report);
+            let verdict = if breaks.is_some() { Verdict::Fail } else { report.verdict };
+            let oracle = told.broken.as_ref().map(|broken| broken.oracle);
             mends.push(Mend {
                 switch: switch.name,
                 variant: later,
-                saves: report.verdict == Verdict::Pass,
-                verdict: report.verdict,
-                vacuous: report
-                    .broken
-                    .as_ref()
-                    .is_some_and(|broken| broken.oracle == Oracle::Vacuous),
+                saves: verdict == Verdict::Pass,
+                verdict,
+                vacuous: oracle == Some(Oracle::Vacuous),
                 executions: report.search.executions,
-                otherwise: otherwise(found, &report),
-                contrast,
+                otherwise: otherwise(found, told),
+                contrast: along.map(|along| {
+                    contrast(switch.name, (found, &report), along, &|order| {
+                        answers.along(&rules, order)
+                    })
+                }),
             });
         }
     }
     mends
 }
 
-/// What an execution under such rules decides in another way: the one that goes as `found` does for
-/// as long as it can, or, where that breaks nothing and the search found one that does, that one.
+/// The order in which a failure was found, if it was in one execution.
+fn schedule(report: &Report) -> Option<String> {
+    let broken = report.broken.as_ref().filter(|broken| !broken.schedule.is_empty());
+    broken.map(|broken| broken.schedule.clone())
+}
+
+/// What an execution under such rules decides in another way: `along`, which goes as `found` does
+/// for as long as it can, or, where that breaks nothing and the search found one that does, that
+/// one, which `execute` makes.
 fn contrast(
     switch: &str,
     (found, searched): (&Report, &Report),
-    rules: &Rules,
-    answers: &Answers<'_>,
-) -> Option<Apart> {
-    let schedule = |report: &Report| {
-        let broken = report.broken.as_ref().filter(|broken| !broken.schedule.is_empty());
-        broken.map(|broken| broken.schedule.clone())
-    };
-    let along = answers.along(rules, &schedule(found)?)?;
+    along: Report,
+    execute: &dyn Fn(&str) -> Option<Report>,
+) -> Apart {
     let breaks = schedule(searched).filter(|_| searched.verdict == Verdict::Fail);
     let other = breaks.filter(|_| along.broken.is_none());
-    let (order, other) = match other.and_then(|schedule| answers.along(rules, &schedule)) {
+    let (order, other) = match other.and_then(|schedule| execute(&schedule)) {
         Some(other) => (Order::Another, other),
         None => (Order::Same, along),
     };
-    let contrast = Contrast::between(switch, found, &other);
-    Some(Apart { order, contrast })
+    Apart { order, contrast: Contrast::between(switch, found, &other) }
 }
 
 /// What broke in a search, if another oracle noticed it than what was found before.

@@ -38,6 +38,9 @@ pub(crate) struct Doubts {
     /// Whether the rest was not asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) interrupted: bool,
+    /// Whether each verdict is that of one order of the steps, and not of a search.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    one_order: bool,
 }
 
 /// A switch that is not known and decides.
@@ -105,7 +108,13 @@ impl Doubts {
             turns: Vec::new(),
             kept: Vec::new(),
             interrupted: false,
+            one_order: false,
         }
+    }
+
+    /// The same, where each verdict is that of one order of the steps.
+    pub(crate) fn of_one_order(self) -> Self {
+        Self { one_order: true, ..self }
     }
 
     /// The line below a table.
@@ -135,8 +144,7 @@ impl Doubts {
 
     /// The sentences.
     fn sentences(&self) -> Vec<String> {
-        let mut said: Vec<String> =
-            self.turns.iter().map(|turn| turn.sentence(&self.name, self.verdict)).collect();
+        let mut said: Vec<String> = self.turns.iter().map(|turn| turn.sentence(self)).collect();
         if !self.kept.is_empty() {
             let names = self.kept.join(", ");
             said.push(format!("not known of {}, too, and turns nothing alone: {names}", self.name));
@@ -181,8 +189,9 @@ impl Doubts {
 }
 
 impl Turn {
-    fn sentence(&self, kernel: &str, before: Verdict) -> String {
+    fn sentence(&self, of: &Doubts) -> String {
         let Self { switch, held, other, from, .. } = self;
+        let kernel = &of.name;
         let what = match self.standing {
             "open" => format!(
                 "{switch}={held}, but the series of {kernel} has {other} from its point {from} on"
@@ -199,12 +208,15 @@ impl Turn {
             Some(commit) => format!("has {commit}"),
             None => format!("has {other}"),
         };
-        let with = match before {
+        let with = match of.verdict {
             Verdict::Skip => format!(
                 "`--rules {}` asks as if it had ({})",
                 show::quoted(&format!("{kernel},{switch}={other}")),
                 word(self.verdict).0
             ),
+            _ if of.one_order => {
+                format!("with that it would be {} in this order", word(self.verdict).0)
+            }
             _ => format!("with that it is {}", word(self.verdict).0),
         };
         format!("{what}{believed}; {with}: depends on whether it {on}")
@@ -257,7 +269,7 @@ mod tests {
             believed: false,
             verdict: Verdict::Pass,
         };
-        let said = turn.sentence(name, Verdict::Skip);
+        let said = turn.sentence(&of(name, Verdict::Skip));
         assert!(said.contains(&format!("`--rules '{name},interfaces=all'`")), "{said}");
     }
 }

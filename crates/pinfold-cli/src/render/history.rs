@@ -6,7 +6,7 @@ use super::summary::story;
 use super::text::{clean, counted, fold, pad, pad_left, seconds, thousands, width};
 use super::{Detail, Look, Tone};
 use crate::find;
-use pinfold::rules::Difference;
+use pinfold::rules::{Difference, Release, Rules};
 use pinfold_lab::Model;
 use pinfold_lab::history::{Cure, Cures, Decided, Era, Reason};
 use pinfold_lab::report::{Report, Verdict};
@@ -107,7 +107,7 @@ fn era(era: &Era, look: &Look) -> Vec<String> {
     for line in fold(&told, look.width.saturating_sub(left), 2) {
         lines.push(format!("{}{line}", std::mem::replace(&mut front, " ".repeat(left))));
     }
-    if let Some(text) = era.reason.as_ref().and_then(because) {
+    if let Some(text) = era.reason.as_ref().and_then(|reason| because(reason, era)) {
         let room = look.width.saturating_sub(2);
         lines.extend(fold(&clean(&text, look), room, 4).iter().map(|line| format!("  {line}")));
     }
@@ -125,10 +125,19 @@ fn era(era: &Era, look: &Look) -> Vec<String> {
     lines
 }
 
-/// The rules that decided a failure, each with its decision; nothing if none did.
-fn because(reason: &Reason) -> Option<String> {
+/// The rules that decided a failure, each with its decision; nothing if none did. A variant that
+/// only the first release of the era has is told as that one's.
+fn because(reason: &Reason, era: &Era) -> Option<String> {
+    let inner = Release::all().filter(|release| (era.first..=era.last).contains(release));
+    let inner: Vec<Rules> =
+        inner.filter_map(|release| Rules::linux(&release.to_string()).ok()).collect();
     let told = |decided: &Decided| {
-        let rule = format!("{}={}", decided.switch, decided.variant);
+        let held = |rules: &Rules| rules.get(decided.switch) == Ok(decided.variant);
+        let when = match inner.iter().all(held) {
+            true => String::new(),
+            false => format!(" in {}", era.first),
+        };
+        let rule = format!("{}={}{when}", decided.switch, decided.variant);
         match &decided.text {
             Some(text) => format!("{text} ({rule})"),
             None => rule,

@@ -357,9 +357,12 @@ impl<'a> Drawing<'a> {
             items.push((UNEXPECTED.to_owned(), "not as expected".to_owned()));
         }
         if cells().any(|cell| cell.doubted) {
-            let meaning = "with a commit of which it is not known whether this kernel has it, it \
-                           would be another one: `pinfold check NAME --rules SET` names it";
-            items.push((DOUBTED.to_owned(), meaning.to_owned()));
+            let meaning = format!(
+                "with a commit of which it is not known whether this kernel has it, it would be \
+                 another one: `pinfold check NAME --rules SET --model {}` names it",
+                self.matrix.model
+            );
+            items.push((DOUBTED.to_owned(), meaning));
         }
         for row in self.broken_everywhere() {
             let absent = row.cells.iter().any(Cell::is_absent);

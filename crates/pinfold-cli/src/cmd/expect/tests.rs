@@ -59,12 +59,22 @@ fn what_has_no_line_is_as_in_the_table_that_is_named() {
     assert_eq!(table.cell("rdma-fork", &rules("5.8")), Some("BAD"));
     assert_eq!(table.cell("rdma-fork", &rules("latest")), None);
 
+    let path = put("slip.txt", "otherwise base\nscenario 5.8\nmanny BAD\n");
+    let why = Expected::read(&path, None).unwrap_err().to_string();
+    assert!(why.contains("slip.txt:1: manny"), "{why}");
+    let path = put("twice.txt", "otherwise base\notherwise base\nscenario 5.8\n");
+    let why = Expected::read(&path, None).unwrap_err().to_string();
+    assert!(why.contains("twice.txt:2: name one table"), "{why}");
+    put("base-6.14.txt", TABLE);
+    let path = put("dotted.txt", "otherwise base-6.14\nscenario 5.8\n");
+    assert!(Expected::read(&path, None).unwrap().others.is_some());
+
     let path = put("third.txt", "otherwise other\nscenario 5.8\n");
     let why = Expected::read(&path, None).unwrap_err().to_string();
     assert!(why.contains("third.txt") && why.contains("an `otherwise` of its own"), "{why}");
     let path = put("lost.txt", "otherwise nowhere\nscenario 5.8\n");
     let why = Expected::read(&path, None).unwrap_err().to_string();
-    assert!(why.contains("nowhere.txt"), "{why}");
+    assert!(why.contains("lost.txt:1") && why.contains("nowhere.txt"), "{why}");
     fs::remove_dir_all(folder).unwrap();
     assert!(Expected::read(Path::new("verdicts-weak"), None).unwrap().others.is_some());
 }
