@@ -1,6 +1,6 @@
-//! Memory pressure on real threads: processes that have three times the machine's memory load,
-//! store, fork and exit, devices pin their pages, and reclaim takes these away all the while, to a
-//! swap device that may fail now and then.
+//! Memory pressure on real threads: processes that have three times the machine's memory, and a
+//! file that all have mapped, load, store, fork and exit, devices pin their pages, and reclaim
+//! takes these away all the while, to a swap device that may fail now and then.
 //!
 //! Nothing is explored: the threads are the system's, and what they do follows from a seed but for
 //! how they are scheduled. Each thread knows what it wrote, and looks at it again, until after the
@@ -23,6 +23,8 @@ mod devices;
 pub(crate) mod dice;
 pub(crate) mod drive;
 pub(crate) mod ended;
+mod files;
+mod filing;
 mod low;
 mod plan;
 pub(crate) mod report;
@@ -152,6 +154,7 @@ fn start(
 /// What the background thread does for each node (Linux: kswapd); it looks at the slots, too.
 fn reclaim(world: &World, desk: &Desk) {
     while !world.stop.is_over() {
+        world.flush(desk);
         for node in (0..NODES).map(NodeId) {
             let balance = || {
                 world.note_slots();
@@ -190,8 +193,10 @@ impl Ended<Work> {
         crew.start(desk, move || {
             sit_at(world.threads);
             look_at_all(&world, &seats, &own);
+            world.look_at_file(&own);
             let exit = || {
                 drop(seats);
+                world.filed.end();
                 Ok::<_, Trouble>(Left::of(&world.memory, Some(world.swap)))
             };
             if let Ok(left) = own.carry_out(Kind::Exit, exit) {
@@ -238,6 +243,9 @@ impl Ended<Work> {
         let counted = Counted::of(&world.memory.stats());
         let doubts = || {
             let mut doubts = self.doubts_of(plan, world.most_slots(), &transfers);
+            if counted.pgsteal_file == 0 {
+                doubts.push("no page of a file was reclaimed: give it more time".to_owned());
+            }
             if plan.low > 0 && counted.allocstall_dma32 == 0 {
                 doubts.push("nobody reclaimed below 4 GiB: give it more time".to_owned());
             }

@@ -42,7 +42,10 @@ struct Cached {
 
 impl Cached {
     fn new(sharing: FileSharing, contents: Contents) -> Self {
-        let world = World::new(1, 2 * PAGES, contents);
+        Self::on(World::new(1, 2 * PAGES, contents), sharing)
+    }
+
+    fn on(world: World, sharing: FileSharing) -> Self {
         let file = File::new(&world.memory, PAGES, Box::new(Sink)).expect("heap");
         (0..PAGES).for_each(|page| file.write(page, |_| ()).expect("frames"));
         file.sync().expect("it never fails");
@@ -62,13 +65,24 @@ impl Cached {
 }
 
 /// The ways that an instruction counter looks at.
-pub(crate) const OPERATIONS: [&str; 5] =
-    ["file-read", "file-write", "file-copy", "file-sync", "file-truncate"];
+pub(crate) const OPERATIONS: [&str; 7] = [
+    "file-read",
+    "file-write",
+    "file-copy",
+    "file-sync",
+    "file-truncate",
+    "file-clean",
+    "file-listed",
+];
 
 /// One round of an operation; its pages.
 pub(crate) fn once(operation: &str) -> u64 {
     let sharing = if operation == "file-copy" { FileSharing::Private } else { FileSharing::Shared };
-    let Cached { world, file, range } = Cached::new(sharing, Contents::Skipped);
+    let world = match operation {
+        "file-listed" => World::listed(1, 2 * PAGES, Contents::Skipped),
+        _ => World::new(1, 2 * PAGES, Contents::Skipped),
+    };
+    let Cached { world, file, range } = Cached::on(world, sharing);
     let dirty = || {
         let done = ops::fault_all(&world.space, range, Cause::Store, Fault::SharedPage);
         assert_eq!(done, PAGES);
@@ -89,6 +103,14 @@ pub(crate) fn once(operation: &str) -> u64 {
             dirty();
             assert_eq!(ops::sync(&file), PAGES);
         }
+        // Mapped, as MADV_PAGEOUT does it.
+        "file-clean" => {
+            let each = range.iter().step_by(16);
+            assert_eq!(ops::fault_some(&world.space, each, Cause::Load), PAGES / 16);
+            assert_eq!(ops::page_out(&world.space, range), PAGES);
+        }
+        // From their list, mapped nowhere.
+        "file-listed" => assert_eq!(ops::reclaim(&world.memory, PAGES), PAGES),
         _ => {
             dirty();
             ops::truncate(&file);

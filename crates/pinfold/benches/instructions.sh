@@ -54,6 +54,8 @@ row file-write "write of a file" "$(count file-write fault_all)" "a page"
 row file-copy "copy of a file" "$(count file-copy fault_all)" "a page"
 row file-sync "msync of a file" "$(count file-sync sync)" "a dirty page"
 row file-truncate "truncation" "$(count file-truncate truncate)" "a mapped page"
+row file-clean "reclaim of a file" "$(count file-clean page_out)" "a clean page that is mapped"
+row file-listed "the same from its list" "$(count file-listed reclaim)" "a clean page that is not mapped"
 row migrate migration "$(count migrate migrate)" "a page" 4709 2825 1648
 row collapse collapse "$(count collapse collapse)" "a folio of 512 pages"
 row folio-split "split of a folio" "$(count folio-split split_folios)" "of 512 pages, with its entry's"

@@ -103,7 +103,7 @@ fn once(operation: &str) {
         (swap, None) if swaps::OPERATIONS.contains(&swap) => swaps::once(swap),
         _ => {
             eprintln!(
-                "no such operation: file-read, file-write, file-copy, file-sync, file-truncate, pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, collapse, folio-split, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside, swap-out, swap-in, swap-clean"
+                "no such operation: file-read, file-write, file-copy, file-sync, file-truncate, file-clean, file-listed, pin, unpin, pin-one, fork, zap, zero, touch, reuse, copy, collapse, folio-split, populate, pair, areas, split, exit-one, exit, migrate, move-alone, move-beside, swap-out, swap-in, swap-clean"
             );
             std::process::exit(2);
         }

@@ -4,8 +4,8 @@
 use std::hint::black_box;
 
 use pinfold::{
-    Access, AddressSpace, Advice, Cause, Fault, File, Moved, NodeId, Pins, Place, Platform, Prot,
-    Reclaimer, Sharing, Term, VirtAddr, VirtRange, Vpn,
+    Access, AddressSpace, Advice, Cause, Fault, File, Memory, Moved, NodeId, Pins, Place, Platform,
+    Prot, Reclaimer, Sharing, Term, VirtAddr, VirtRange, Vpn,
 };
 
 use crate::world::Machine;
@@ -96,6 +96,12 @@ pub(crate) fn truncate(file: &File<Machine>) {
 #[inline(never)]
 pub(crate) fn page_out(space: &AddressSpace<Machine>, range: VirtRange) -> u64 {
     space.page_out(range, Reclaimer::Pressure).freed
+}
+
+/// Takes so many pages out of memory, as a node that is short of it does; how many have left.
+#[inline(never)]
+pub(crate) fn reclaim(memory: &Memory<Machine>, pages: u64) -> u64 {
+    memory.reclaim(NodeId(0), pages).freed
 }
 
 /// All pages of the range, in one call.

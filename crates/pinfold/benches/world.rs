@@ -221,6 +221,12 @@ impl World {
         Self::made(Rules::default(), Tuning::default(), pages, nodes, contents)
     }
 
+    /// As [`World::new`], on a machine that has lists of its pages.
+    pub(crate) fn listed(pages: u64, frames: u64, contents: Contents) -> Self {
+        let tuning = Tuning { lru_batch: 31, ..Tuning::default() };
+        Self::made(Rules::default(), tuning, pages, &[frames + OVERHEAD], contents)
+    }
+
     /// A mapping of `pages` pages, all written once, in folios of 2^`order` pages that are mapped
     /// so.
     pub(crate) fn of_folios(pages: u64, order: u32, pmd_mapping: PmdMapping) -> Self {

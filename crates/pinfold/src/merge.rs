@@ -318,6 +318,7 @@ impl<P: Words> Space<P> {
     ) {
         let pfn = isolated.head();
         self.mem().frames().keep_contents(pfn);
+        self.mem().lru_kept(pfn);
         self.mem().frames().page(pfn).merge(number);
         drop(lock);
         isolated.leave_lists();

@@ -39,6 +39,7 @@ use crate::event::EventKind;
 use crate::frame::{Flags, Put, Sizes};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
+use crate::object::Listed;
 use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte, Swap};
@@ -52,8 +53,6 @@ use crate::swapped::Transfer;
 use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
-
-use cached::Cached;
 
 /// The most pages that leave together. Linux: SWAP_CLUSTER_MAX.
 pub(crate) const BATCH: usize = 32;
@@ -94,22 +93,21 @@ struct Chosen<'m, P: Platform> {
     last: Range<Pfn>,
 }
 
-/// A page on its way out: locked, in the swap cache, with a hold on its slot.
+/// A page on its way out: locked, and if it is a private one, in the swap cache.
 struct Leaving<'m, P: Platform> {
     // Dropped in this order: the lock before the page that it is of.
     lock: Option<PageLock<'m, P>>,
     page: Isolated<'m, P>,
-    slot: Slot,
-    /// What kept the slot's contents when the page was locked.
-    keeper: Keeper,
+    to: To,
 }
 
-/// A page that is ready to be unmapped.
-enum Ready<'m, P: Platform> {
-    /// A private one.
-    Private(Leaving<'m, P>),
-    /// One of a file.
-    Cached(Cached<'m, P>),
+/// Where a page is found again that has left.
+enum To {
+    /// On a swap device: its slot, with a hold, and what kept the slot's contents when the page was
+    /// locked.
+    Slot(Slot, Keeper),
+    /// In its file, which has it listed here.
+    File(Listed),
 }
 
 impl<'m, P: Platform> Chosen<'m, P> {
@@ -243,7 +241,7 @@ impl<P: Platform> Memory<P> {
         chosen: impl Iterator<Item = Isolated<'m, P>>,
     ) -> Reclaimed {
         let mut done = Reclaimed::default();
-        let mut ready: [Option<Ready<'m, P>>; BATCH] = [const { None }; BATCH];
+        let mut ready: [Option<Leaving<'m, P>>; BATCH] = [const { None }; BATCH];
         for (page, place) in chosen.zip(&mut ready) {
             if page.pages() > 1 {
                 done += self.swap_out_parts(page);
@@ -291,20 +289,21 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Unmaps, flushes, writes and frees pages that are ready for that.
-    fn swap_out_batch<'m>(&'m self, pages: &mut [Option<Ready<'m, P>>]) -> Reclaimed {
+    fn swap_out_batch<'m>(&'m self, pages: &mut [Option<Leaving<'m, P>>]) -> Reclaimed {
         let (mut done, mut deferred) = (Reclaimed::default(), DeferredFlush::new());
-        for page in pages.iter().flatten() {
-            match page {
-                Ready::Private(page) => self.swap_entries(page, &mut deferred),
-                Ready::Cached(page) => self.drop_entries(page, &mut deferred),
+        for leaving in pages.iter().flatten() {
+            let pfn = leaving.page.head();
+            match &leaving.to {
+                To::Slot(slot, _) => self.swap_entries(pfn, *slot, &mut deferred),
+                To::File(at) => self.drop_entries(pfn, at, &mut deferred),
             }
         }
         // INV-RECLAIM-1.
         deferred.finish(self);
         for page in pages.iter_mut().filter_map(Option::take) {
-            let left = match page {
-                Ready::Private(page) => self.finish(page),
-                Ready::Cached(page) => self.finish_cached(page),
+            let left = match page.to {
+                To::Slot(slot, keeper) => self.finish(page, (slot, keeper)),
+                To::File(at) => self.finish_cached((page.lock, page.page), &at),
             };
             match left {
                 Left::Freed => done.freed += 1,
@@ -315,11 +314,9 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Locks a page, and puts a private one into the swap cache; none, if it stays as it is.
-    fn make_ready<'m>(&'m self, page: Isolated<'m, P>) -> Option<Ready<'m, P>> {
-        match page.is_of_object() {
-            true => self.prepare_cached(page).map(Ready::Cached),
-            false => self.prepare(page).map(Ready::Private),
-        }
+    #[inline]
+    fn make_ready<'m>(&'m self, page: Isolated<'m, P>) -> Option<Leaving<'m, P>> {
+        if page.is_of_object() { self.prepare_cached(page) } else { self.prepare(page) }
     }
 
     /// Locks a private page and puts it into the swap cache; none, if it stays as it is.
@@ -343,7 +340,7 @@ impl<P: Platform> Memory<P> {
             }
             false => (self.enter(pfn)?, Keeper::Device),
         };
-        Some(Leaving { lock: Some(lock), page, slot, keeper })
+        Some(Leaving { lock: Some(lock), page, to: To::Slot(slot, keeper) })
     }
 
     fn enter(&self, pfn: Pfn) -> Option<Slot> {
@@ -355,10 +352,9 @@ impl<P: Platform> Memory<P> {
 
     /// Replaces the entries of a page by swap entries, up to one that stays as the page may be
     /// pinned.
-    fn swap_entries(&self, leaving: &Leaving<'_, P>, deferred: &mut DeferredFlush) {
-        let pfn = leaving.page.head();
-        let _kept: Result<(), Kept> = self
-            .take_entries(pfn, |at, cursor| self.swap_entry(at, cursor, leaving.slot, deferred));
+    fn swap_entries(&self, pfn: Pfn, slot: Slot, deferred: &mut DeferredFlush) {
+        let _kept: Result<(), Kept> =
+            self.take_entries(pfn, |at, cursor| self.swap_entry(at, cursor, slot, deferred));
     }
 
     /// Replaces one entry by a swap entry.
@@ -400,10 +396,10 @@ impl<P: Platform> Memory<P> {
 
     /// Writes and frees a page whose entries are out, if nothing maps it and nobody else refers to
     /// it.
-    fn finish<'m>(&'m self, mut leaving: Leaving<'m, P>) -> Left {
-        let (pfn, slot) = (leaving.page.head(), leaving.slot);
+    fn finish<'m>(&'m self, mut leaving: Leaving<'m, P>, (slot, keeper): (Slot, Keeper)) -> Left {
+        let pfn = leaving.page.head();
         let removed = self.may_go(pfn)
-            && self.write_out(&mut leaving)
+            && self.write_out(&mut leaving, (slot, keeper))
             && leaving.lock.is_some()
             && self.remove_swapped(pfn, slot);
         drop(leaving.lock.take());
@@ -418,11 +414,10 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Has the slot of a page that is all zeros say so, if the rules want that; whether it does.
-    fn keep_zeros(&self, leaving: &Leaving<'_, P>) -> bool {
-        let (pfn, slot) = (leaving.page.head(), leaving.slot);
+    fn keep_zeros(&self, pfn: Pfn, (slot, kept): (Slot, Keeper)) -> bool {
         let zeros = marks_zeros(self.rule()) && self.platform().is_zero_frame(pfn);
         let keeper = if zeros { Keeper::Zeros } else { Keeper::Device };
-        if keeper != leaving.keeper {
+        if keeper != kept {
             self.set_slot_keeper(slot, keeper);
         }
         if zeros {
@@ -454,15 +449,19 @@ impl<P: Platform> Memory<P> {
 
     /// Writes a page, if it is dirty and not all zeros, without its lock, which is taken again if
     /// that is free; whether the slot has the page's contents then.
-    fn write_out<'m>(&'m self, leaving: &mut Leaving<'m, P>) -> bool {
-        let (pfn, slot) = (leaving.page.head(), leaving.slot);
+    fn write_out<'m>(
+        &'m self,
+        leaving: &mut Leaving<'m, P>,
+        (slot, keeper): (Slot, Keeper),
+    ) -> bool {
+        let pfn = leaving.page.head();
         if !self.frames().flags(pfn).contains(Flags::DIRTY) {
             return true;
         }
         self.begin_writeback(pfn);
         // With the lock: nobody maps the page until that is settled. Who writes to it by a
         // reference marks it as dirty afterwards, and it is not freed.
-        if self.keep_zeros(leaving) {
+        if self.keep_zeros(pfn, (slot, keeper)) {
             self.frames().end_writeback(pfn);
             return true;
         }

@@ -110,6 +110,17 @@ fn accounts(report: &PressureReport, look: &Look, lines: &mut Vec<String>) {
         thousands(counted.pgsteal_anon)
     );
     labelled("pages", &moved, look, lines);
+    let filed = format!(
+        "of files: {} looked at and {} freed, {} of which were read again ({} so soon that they are \
+         in use, {} were so before); {} were to be written back first",
+        thousands(counted.pgscan_file),
+        thousands(counted.pgsteal_file),
+        thousands(counted.workingset_refault_file),
+        thousands(counted.workingset_activate_file),
+        thousands(counted.workingset_restore_file),
+        thousands(counted.nr_vmscan_immediate_reclaim)
+    );
+    labelled("", &filed, look, lines);
     let zeros = format!(
         "{} of zeros went out without being written, {} came back without being read",
         thousands(counted.swpout_zero),

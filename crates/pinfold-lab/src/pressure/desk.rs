@@ -61,6 +61,12 @@ kinds! {
     Reclaim = "background reclaim",
     /// What was written is looked at once more, at the end of a process or of all.
     Verify = "last look at a page",
+    /// Of the file that all processes have mapped: through the mapping, and by read and write.
+    FileLoad = "load of a file",
+    FileStore = "store to a file",
+    FileRead = "read of a file",
+    FileWrite = "write of a file",
+    Sync = "writeback of a file",
     /// What `soak` does beside these: a process writes commands for its device.
     Commands = "commands written",
     /// The device reads them.

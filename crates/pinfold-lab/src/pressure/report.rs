@@ -64,6 +64,12 @@ pub struct Counted {
     pub pgscan_anon: u64,
     /// Pages that it has freed.
     pub pgsteal_anon: u64,
+    /// Pages of files that reclaim has looked at.
+    pub pgscan_file: u64,
+    /// Pages of files that it has freed.
+    pub pgsteal_file: u64,
+    /// Dirty pages of files that it has met.
+    pub nr_vmscan_immediate_reclaim: u64,
     /// How often an operation found no frame, and reclaimed.
     pub allocstall: u64,
     /// Those of them that wanted memory below 4 GiB.
@@ -82,6 +88,12 @@ pub struct Counted {
     pub workingset_activate_anon: u64,
     /// Of these, those that had been in use before.
     pub workingset_restore_anon: u64,
+    /// Pages of files that were read again after reclaim had taken them out.
+    pub workingset_refault_file: u64,
+    /// Of these, those that came back so soon that they count as in use.
+    pub workingset_activate_file: u64,
+    /// Of these, those that had been in use before.
+    pub workingset_restore_file: u64,
     /// Faults.
     pub pgfault: u64,
     /// Pages moved to another node.
@@ -105,6 +117,9 @@ impl Counted {
             swpin_zero: stats.swpin_zero,
             pgscan_anon: stats.pgscan_anon,
             pgsteal_anon: stats.pgsteal_anon,
+            pgscan_file: stats.pgscan_file,
+            pgsteal_file: stats.pgsteal_file,
+            nr_vmscan_immediate_reclaim: stats.nr_vmscan_immediate_reclaim,
             allocstall: stats.allocstall,
             allocstall_dma32: stats.allocstall_dma32,
             pgskip_normal: stats.pgskip_normal,
@@ -114,6 +129,9 @@ impl Counted {
             workingset_refault_anon: stats.workingset_refault_anon,
             workingset_activate_anon: stats.workingset_activate_anon,
             workingset_restore_anon: stats.workingset_restore_anon,
+            workingset_refault_file: stats.workingset_refault_file,
+            workingset_activate_file: stats.workingset_activate_file,
+            workingset_restore_file: stats.workingset_restore_file,
             pgfault: stats.pgfault,
             pgmigrate_success: stats.pgmigrate_success,
             pgmigrate_fail: stats.pgmigrate_fail,

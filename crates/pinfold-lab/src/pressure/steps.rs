@@ -16,8 +16,8 @@ use std::sync::{Arc, PoisonError};
 
 /// How often each operation comes, of a hundred thousand. A process lives long enough to have
 /// written all its pages. The last ones only where some memory lies below 4 GiB.
-const WEIGHTS: [(Kind, u64); 16] = [
-    (Kind::Load, 39_800),
+const WEIGHTS: [(Kind, u64); 21] = [
+    (Kind::Load, 33_800),
     (Kind::Store, 36_000),
     (Kind::ChildLoad, 6_000),
     (Kind::ChildStore, 6_000),
@@ -31,12 +31,17 @@ const WEIGHTS: [(Kind, u64); 16] = [
     (Kind::DontNeed, 100),
     (Kind::Migrate, 1_800),
     (Kind::Scan, 1_056),
+    (Kind::FileLoad, 2_500),
+    (Kind::FileStore, 1_000),
+    (Kind::FileRead, 1_500),
+    (Kind::FileWrite, 800),
+    (Kind::Sync, 200),
     (Kind::TakeLow, 2_000),
     (Kind::GiveLow, 1_900),
 ];
 
 /// How many of these always come.
-const USUAL: usize = 14;
+const USUAL: usize = 19;
 
 /// Pages of a child that are looked at once more before it exits, all of them at the end.
 const LAST_LOOKS: u64 = 16;
@@ -126,6 +131,9 @@ impl Worker {
                 let changed = self.process(|process| process.space.numa_scan(pages(process.area)));
                 something(changed)
             }
+            Kind::FileLoad | Kind::FileRead => self.look_at_file(kind),
+            Kind::FileStore | Kind::FileWrite => self.change_file(kind),
+            Kind::Sync => self.sync(),
             Kind::TakeLow => self.take_low(),
             Kind::GiveLow => self.give_low(),
             // Others do these.
@@ -273,6 +281,21 @@ fn something(count: u64) -> Result<(), Trouble> {
     (count > 0).then_some(()).ok_or(Trouble::Nothing)
 }
 
+/// A last look at something, however often a device refuses it.
+pub(super) fn insisting<T>(
+    desk: &Desk,
+    look: impl Fn() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let mut looked = desk.carry_out(Kind::Verify, &look);
+    for _ in 0..INSISTENCE {
+        if looked.is_ok() {
+            break;
+        }
+        looked = desk.carry_out(Kind::Verify, &look);
+    }
+    looked
+}
+
 /// The last look at pages, by whoever has a CPU.
 pub(super) struct Looks<'w> {
     pub(super) world: &'w World,
@@ -291,14 +314,7 @@ impl Looks<'_> {
         for by in [By::Cpu, By::Device] {
             let lane = Lane { thread, by };
             let load = || self.world.load(space, at(area, page), lane);
-            let mut looked = self.desk.carry_out(Kind::Verify, load);
-            for _ in 0..INSISTENCE {
-                if looked.is_ok() {
-                    break;
-                }
-                looked = self.desk.carry_out(Kind::Verify, load);
-            }
-            match looked {
+            match insisting(self.desk, load) {
                 Ok(found) => {
                     let found_by = (self.desk, Kind::Verify);
                     self.world.compare(found_by, (lane, page), found, known.of(page, by));

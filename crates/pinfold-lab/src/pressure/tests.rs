@@ -53,6 +53,8 @@ fn every_word_is_what_its_writer_wrote() {
     let most = counted.pswpin + counted.swpin_zero;
     assert!(refaults > 512 && refaults <= most && back > 0, "{counted:?}");
     assert!(counted.pgmigrate_success > 0 && counted.cow_copy > 0, "{counted:?}");
+    let (gone, read_again) = (counted.pgsteal_file, counted.workingset_refault_file);
+    assert!(gone > 128 && read_again > 0 && read_again <= gone, "{counted:?}");
     let done = |name| report.operations.iter().any(|row| row.operation == name && row.done > 0);
     let often = [Kind::Load, Kind::Fork, Kind::ShortPin, Kind::LongPin, Kind::Unpin];
     for kind in often.into_iter().chain([Kind::ChildExit, Kind::Migrate, Kind::Scan]) {

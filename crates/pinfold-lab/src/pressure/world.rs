@@ -10,6 +10,7 @@ use super::crew::Stop;
 use super::desk::{Desk, Kind, Trouble};
 use super::drive::{Drive, Gauge, Medium};
 use super::ended::{slots_in_use, zones};
+use super::files::Filed;
 use super::plan::{Plan, PressureError, SwapMedium};
 use super::stamp::{By, Known, Lane};
 use pinfold::stores::MemoryStore;
@@ -63,6 +64,8 @@ struct Findings {
 pub(super) struct Process {
     pub(super) space: Space,
     pub(super) area: VirtRange,
+    /// Where the file is.
+    pub(super) filed: VirtRange,
     /// Changes when the process is another one, or has lost pages.
     pub(super) generation: u64,
     /// What each thread knows of it.
@@ -127,6 +130,7 @@ pub(super) struct World {
     /// All zones, when nothing had begun.
     pub(super) zones_at_start: Vec<ZoneInfo>,
     pub(super) swap: SwapId,
+    pub(super) filed: Filed,
     /// The most slots that were seen in use.
     most_slots: AtomicU64,
     generations: AtomicU64,
@@ -158,7 +162,9 @@ impl World {
         let drive = Box::new(Drive::new(medium, plan.fail_every, gauge));
         let swap = memory.swap_on(drive, plan.slots(), SwapWrites::Any);
         let swap = swap.map_err(refused)?;
+        let filed = Filed::new(plan, &memory)?;
         Ok(Self {
+            filed,
             free_at_start: memory.frames().total_free(),
             zones_at_start: zones(&memory),
             most_low: plan.low / 2 / u64::from(plan.threads),
@@ -218,7 +224,8 @@ impl World {
         let area = space.map(place, self.pages, Prot::READ_WRITE, Sharing::Private)?;
         let nothing = || Mutex::new(Known::nothing(self.pages));
         let known = (0..self.threads).map(|_| nothing()).collect();
-        Ok(Process { space, area, generation: self.next_generation(), known })
+        let filed = self.filed.map(&space, at(area, area.pages()))?;
+        Ok(Process { space, area, filed, generation: self.next_generation(), known })
     }
 
     /// What is in a lane of a page, by a load of the calling thread's CPU.

@@ -41,18 +41,10 @@ use crate::table::Cursor;
 use crate::taken::Flush;
 use crate::tlb::DeferredFlush;
 
-use super::Left;
+use super::{Leaving, Left, To};
 
 /// The references of the list and of the isolation.
 const EXPECTED: u32 = 2;
-
-/// A page of a file on its way out: locked, and where it is listed.
-pub(super) struct Cached<'m, P: Platform> {
-    // Dropped in this order: the lock before the page that it is of.
-    lock: PageLock<'m, P>,
-    at: Listed,
-    page: Isolated<'m, P>,
-}
 
 /// Why a page stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,20 +57,19 @@ enum Stays {
 
 impl<P: Platform> Memory<P> {
     /// Locks a page; none, if it stays as it is.
-    pub(super) fn prepare_cached<'m>(&'m self, page: Isolated<'m, P>) -> Option<Cached<'m, P>> {
+    pub(super) fn prepare_cached<'m>(&'m self, page: Isolated<'m, P>) -> Option<Leaving<'m, P>> {
         self.counters().pgscan_file.add(1);
         let pfn = page.head();
         let lock = self.try_lock_page(pfn)?;
         if self.frames().locks(pfn).read_once() != 0 {
             return None;
         }
-        let at = self.listed_at(pfn)?;
-        Some(Cached { lock, at, page })
+        let to = To::File(self.listed_at(pfn)?);
+        Some(Leaving { lock: Some(lock), page, to })
     }
 
     /// Takes the entries of a page out.
-    pub(super) fn drop_entries(&self, leaving: &Cached<'_, P>, deferred: &mut DeferredFlush) {
-        let (pfn, at) = (leaving.page.head(), &leaving.at);
+    pub(super) fn drop_entries(&self, pfn: Pfn, at: &Listed, deferred: &mut DeferredFlush) {
         if !self.frames().folio(pfn).is_mapped() {
             // Who maps it from now on is found with the list.
             return;
@@ -117,10 +108,13 @@ impl<P: Platform> Memory<P> {
 
     /// Frees a page whose entries are out, if nothing maps it, nobody else refers to it, and it is
     /// clean.
-    pub(super) fn finish_cached(&self, leaving: Cached<'_, P>) -> Left {
-        let Cached { lock, at, page } = leaving;
+    pub(super) fn finish_cached(
+        &self,
+        (lock, page): (Option<PageLock<'_, P>>, Isolated<'_, P>),
+        at: &Listed,
+    ) -> Left {
         let pfn = page.head();
-        let left = self.leave_cache(pfn, &at);
+        let left = self.leave_cache(pfn, at);
         drop(lock);
         match left {
             Ok(()) => {
