@@ -14,9 +14,13 @@ fn the_corruption_of_5_9_is_found_and_its_story_told() {
     let told = str![[r#"
 FAIL        soak under linux-5.9, seed 0: [..] s
 machine     8 processes of 2 threads each, roaming, and 8 devices on 2 nodes with [..] frames
+apart       [..]
+...
 but         [..] not what the process wrote
 
 WHAT        device [..]: process [..], buffer [..], page [..]
+...
+WHERE       device [..]
 ...
 WHY         [..] ms, process [..]
 ...
@@ -30,7 +34,17 @@ frames      [..] free at the start, [..] at the end; slots in use at the end: 0
     let ran = soak(&["--rules", "5.9", "--seconds", "60"]).assert().code(1).stdout_eq(told);
     let text = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    for said in ["pte-cow=ref-count, since 5.9", "and the entry of process", "So device"] {
+    for said in [
+        "pte-cow=ref-count, since 5.9",
+        "and the entry of process",
+        "So device",
+        ", pinned at ",
+        "pageout leaves private buffers alone that are pinned",
+        "numa_pte_updates ",
+        "numa_huge_pte_updates 0",
+        "pgmigrate_fail ",
+        "no pgpromote_*",
+    ] {
         assert!(text.contains(said), "{said}: {text}");
     }
 }
@@ -51,6 +65,22 @@ fn where_the_bug_is_not_nothing_is_found() {
     }
 }
 
+/// What other harms do is kept from buffers by the rules, and strikes where it is asked for.
+#[test]
+fn other_harms_are_kept_apart_or_strike() {
+    let quiet = ["--rules", "5.8", "--without", "balancing,merging,compaction,swap"];
+    let ran = soak(&quiet).args(["--seconds", "1"]).assert().code(0);
+    let text = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
+    let apart = "apart       children of a fork get no private buffers (DONTFORK)";
+    assert!(text.contains(apart) && text.contains("fork-pin=share"), "{text}");
+    let ran = soak(&quiet).args(["--seconds", "60", "--other-harms"]).assert().code(1);
+    let text = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
+    assert!(!text.contains("apart ") && text.contains("fork: "), "{text}");
+    let ran = soak(&["--seconds", "1"]).assert().code(0);
+    let text = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
+    assert!(!text.contains("apart "), "the default keeps nothing apart: {text}");
+}
+
 #[test]
 fn the_document_has_all_that_the_report_says() {
     let arguments = "--rules 5.16 --seconds 60 --format json --processes 4 --devices 2";
@@ -65,6 +95,9 @@ fn the_document_has_all_that_the_report_says() {
     let first = &document["first"];
     assert!(first["device_frame"].is_u64() && first["owner_frame"].is_u64(), "{first}");
     assert_ne!(first["device_frame"], first["owner_frame"]);
+    assert!(first["pinned"]["by"].as_str().is_some_and(|by| by.starts_with("process")), "{first}");
+    assert!(first["mapped"]["writable"].is_boolean(), "{first}");
+    assert_eq!(document["apart"][0]["scenario"], "fork-meets-migration");
     let events = first["events"].as_array().expect("a list");
     let blamed = events.iter().filter_map(|event| event["rule"].as_str());
     assert!(blamed.into_iter().any(|rule| rule.starts_with("pte-cow=ref-count")), "{first}");

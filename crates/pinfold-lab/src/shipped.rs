@@ -91,6 +91,7 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "mprotect-pin-fork",
     "munlock-delayed",
     "numa-backoff",
+    "numa-scan-races-pin",
     "o-direct-child",
     "o-direct-dontfork",
     "o-direct-fork",

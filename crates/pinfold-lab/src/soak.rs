@@ -1,6 +1,7 @@
 //! The demo of bug 215616 on real threads: processes whose threads roam over the nodes have command
 //! buffers pinned, and write into them again and again, while devices read them through their pins,
-//! and NUMA balancing, swap, same-page merging, compaction and forks work on the same memory.
+//! and NUMA balancing, swap, same-page merging, compaction and forks work on the same memory. What
+//! the rules in force make another harm than that bug is kept from the buffers (`harm`).
 //!
 //! Nothing is explored: the threads are the system's, and what they do follows from a seed but for
 //! how they are scheduled. A corruption is a command that a device finds in its frame and that is
@@ -20,6 +21,7 @@
 mod buffer;
 mod cpus;
 mod device;
+mod harm;
 mod lane;
 mod log;
 mod plan;
@@ -46,9 +48,10 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use world::World;
 
-pub use plan::{Activity, Affinity, SoakError, SoakPlan};
-pub use report::{Corruption, Moves, SoakReport};
-pub use story::Told;
+pub use harm::Apart;
+pub use plan::{Activity, Affinity, OtherHarms, SoakError, SoakPlan};
+pub use report::{Corruption, Mapped, Moves, SoakReport};
+pub use story::{Held, Told};
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug)]
@@ -180,7 +183,8 @@ fn start(stage: &Stage, crew: &mut Crew) -> Result<(), SoakError> {
         cpu += 1;
     }
     for activity in Activity::ALL.into_iter().filter(|each| plan.goes_on(*each)) {
-        if activity == Activity::Forks {
+        if matches!(activity, Activity::Balancing | Activity::Forks) {
+            // The processes' own threads do these.
             continue;
         }
         let run = move |shared: Shared| tasks::go_on(&shared, activity, cpu);
@@ -257,6 +261,10 @@ impl Ended<Work> {
             nodes: plan.nodes,
             affinity: is_bound(plan.affinity),
             without: plan.left_out(),
+            apart: match plan.others {
+                OtherHarms::KeptApart => world.harms.iter().map(|h| h.told(&plan.rules)).collect(),
+                OtherHarms::Strike => Vec::new(),
+            },
             seconds,
             buffers_checked: self.tally.row(Kind::DeviceRead).done,
             pages_checked: self.tally.checked,

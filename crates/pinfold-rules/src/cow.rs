@@ -62,7 +62,10 @@ pub enum CowVerdict {
 #[inline]
 pub const fn sets_exclusive(rule: PteCow) -> bool {
     match rule {
-        PteCow::MapCount | PteCow::RefCount | PteCow::RefCountPrecise => false,
+        PteCow::MapCountUnmerged
+        | PteCow::MapCount
+        | PteCow::RefCount
+        | PteCow::RefCountPrecise => false,
         PteCow::Exclusive | PteCow::ExclusiveTight => true,
     }
 }
@@ -72,7 +75,7 @@ pub const fn sets_exclusive(rule: PteCow) -> bool {
 #[inline]
 pub const fn frees_swap_cache(rule: PteCow) -> bool {
     match rule {
-        PteCow::MapCount | PteCow::RefCount => false,
+        PteCow::MapCountUnmerged | PteCow::MapCount | PteCow::RefCount => false,
         PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => true,
     }
 }
@@ -81,7 +84,7 @@ pub const fn frees_swap_cache(rule: PteCow) -> bool {
 #[inline]
 pub const fn counts_most(rule: PteCow) -> bool {
     match rule {
-        PteCow::MapCount => true,
+        PteCow::MapCountUnmerged | PteCow::MapCount => true,
         PteCow::RefCount | PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => {
             false
         }
@@ -131,7 +134,8 @@ fn by_kind(rule: PteCow, page: &PageState) -> Option<CowVerdict> {
         PageKind::Anon(_) => None,
         PageKind::Ksm => match rule {
             PteCow::MapCount => by_merged(page),
-            PteCow::RefCount
+            PteCow::MapCountUnmerged
+            | PteCow::RefCount
             | PteCow::RefCountPrecise
             | PteCow::Exclusive
             | PteCow::ExclusiveTight => Some(CowVerdict::Copy(Why::Page(page.kind))),
@@ -140,8 +144,8 @@ fn by_kind(rule: PteCow, page: &PageState) -> Option<CowVerdict> {
     }
 }
 
-/// A merged page in the mapcount era: its last user may take it over, but not out of the swap cache
-/// (facts 1.1 step 1).
+/// A merged page at the end of the mapcount era: its last user may take it over, but not out of the
+/// swap cache (facts 1.1 step 1).
 fn by_merged(page: &PageState) -> Option<CowVerdict> {
     if page.swap != SwapCache::Absent {
         return Some(CowVerdict::Copy(Why::InSwapCache));
@@ -164,7 +168,7 @@ pub fn pte_cow_precheck(rule: PteCow, page: &PageState) -> CowStep {
         None => {}
     }
     let allowed = match rule {
-        PteCow::MapCount => return CowStep::NeedPageLock(How::Sleep),
+        PteCow::MapCountUnmerged | PteCow::MapCount => return CowStep::NeedPageLock(How::Sleep),
         PteCow::RefCount => {
             return match refs(page, Relation::NotEqual, 1) {
                 Answer::Yes(why) => CowStep::Copy(why),
@@ -192,14 +196,14 @@ pub fn pte_cow_drained(page: &PageState) -> CowStep {
 
 /// The verdict under the page lock and the page-table lock (facts 1.1 to 1.5).
 ///
-/// Under [`PteCow::MapCount`] a reused page leaves the swap cache, unless it is under writeback.
+/// Where mappings decide, a reused page leaves the swap cache, unless it is under writeback.
 pub fn pte_cow_locked(rule: PteCow, page: &PageState) -> CowVerdict {
     if let Some(verdict) = by_kind(rule, page) {
         return verdict;
     }
     match rule {
         PteCow::MapCount if page.kind == PageKind::Ksm => by_refs(page),
-        PteCow::MapCount => by_maps_and_swaps(page),
+        PteCow::MapCountUnmerged | PteCow::MapCount => by_maps_and_swaps(page),
         PteCow::RefCount => {
             match Answer::compare(Counter::Maps, page.maps, Relation::NotEqual, 1) {
                 Answer::Yes(why) => CowVerdict::Copy(why),

@@ -300,7 +300,10 @@ impl Rules {
     /// 5.19; facts 1.5). Where none does, the mark decides nothing.
     pub const fn knows_exclusive_mark(&self) -> bool {
         let reuses = match self.pte_cow {
-            PteCow::MapCount | PteCow::RefCount | PteCow::RefCountPrecise => false,
+            PteCow::MapCountUnmerged
+            | PteCow::MapCount
+            | PteCow::RefCount
+            | PteCow::RefCountPrecise => false,
             PteCow::Exclusive | PteCow::ExclusiveTight => true,
         };
         let reuses_huge = match self.pmd_cow {

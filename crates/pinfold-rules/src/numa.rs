@@ -66,10 +66,33 @@ pub const fn hinted_page(rule: ThpNuma) -> HintedMove {
     }
 }
 
-/// Whether a page of a file, of which an executable mapping takes a hinting fault, stays where it
-/// is: as one that others execute, too, if so many entries that map it are several (facts 4.4).
+/// Which pages that several entries map stay where they are at a hinting fault.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SharedStays {
+    /// All: what the scan looks at, that is mapped once, may be shared by a fork since.
+    All,
+    /// Those of a file of which an executable mapping takes the fault: others execute them, too.
+    Code,
+}
+
+/// Which pages of several stay (facts 4.4). The test moved from the scanner to the fault, and there
+/// to code alone, with one commit, so it is the scanner's rule that tells.
 #[inline]
-pub const fn shared_code_stays(maps: u32) -> bool {
+pub const fn shared_stays(rule: NumaSkip) -> SharedStays {
+    match rule {
+        NumaSkip::MapCountAnywhere => SharedStays::All,
+        NumaSkip::Never
+        | NumaSkip::MapCount
+        | NumaSkip::RefCount
+        | NumaSkip::PinnedOrLikelyShared
+        | NumaSkip::PinnedOrMaybeShared
+        | NumaSkip::PinnedAnywhere => SharedStays::Code,
+    }
+}
+
+/// Whether so many entries that map a page are several.
+#[inline]
+pub const fn is_of_several(maps: u32) -> bool {
     maps > 1
 }
 

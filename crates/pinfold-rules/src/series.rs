@@ -195,7 +195,7 @@ const SERIES: &[Series] = &[
         base: release("4.4"),
         read: Some(121),
         findings: findings! {
-            PteCow::MapCount 0 Read "facts 1.1";
+            PteCow::MapCountUnmerged 0 Read "facts 1.1";
             TailRefs::TailMapcount 0 Read "facts 5.2";
             NumaSkip::Never 0 Read "facts 4.2";
             NumaFault::RestoreFirst 0 Read "facts 4.4";

@@ -33,11 +33,13 @@ pub trait Ruled: Copy {
 switches! {
     /// When a write fault on a private page may keep the page instead of copying it (facts 1).
     pte_cow: PteCow = "pte-cow" {
+        /// As map-count, but a merged page is always copied, for its last user too. facts 1.1
+        MapCountUnmerged = "map-count-unmerged" [always],
         /// Nobody else maps the page: mapcount plus swap count is 1; sleeps for the page lock.
-        /// References do not count, but for a merged page, which its last user keeps; before 5.1 it
-        /// was always copied, which is left out here. Hazard: a child that still reads the page
-        /// through a reference sees the parent's next writes (CVE-2020-29374). facts 1.1
-        MapCount = "map-count" [always],
+        /// References do not count, but for a merged page, which its last user keeps. Hazard: a
+        /// child that still reads the page through a reference sees the parent's next writes
+        /// (CVE-2020-29374). facts 1.1
+        MapCount = "map-count" ["5.1"],
         /// The refcount is 1, commit 09854ba94c6a; a contended page lock means copy. Hazard: the
         /// owner's own pin makes the owner copy, and from then on the device and the owner use
         /// different pages. facts 1.3
@@ -249,7 +251,8 @@ switches! {
         /// id: M). facts 4.2
         Never = "never" [always, "3.13"],
         /// Pages whose mapcount is not 1, in any mapping: what the first releases with NUMA
-        /// balancing did. facts 4.2
+        /// balancing did. The hinting fault asks once more, and leaves what is shared by then where
+        /// it is. facts 4.2, 4.4
         MapCountAnywhere = "map-count-anywhere" ["3.8"],
         /// Those of private mappings whose mapcount is not 1, commit 859d4adc3415: an optimisation.
         /// A pin is no mapping. Hazard: pinned pages take hinting faults, whose migration must

@@ -103,9 +103,11 @@ impl EventInfo {
 const fn keeps_merged(rule: PteCow) -> bool {
     match rule {
         PteCow::MapCount => true,
-        PteCow::RefCount | PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => {
-            false
-        }
+        PteCow::MapCountUnmerged
+        | PteCow::RefCount
+        | PteCow::RefCountPrecise
+        | PteCow::Exclusive
+        | PteCow::ExclusiveTight => false,
     }
 }
 

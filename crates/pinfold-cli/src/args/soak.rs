@@ -66,6 +66,9 @@ pub(crate) struct SoakArgs {
     /// What does not go on meanwhile, separated by commas
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     without: Vec<WithoutArg>,
+    /// Loads that would lose a buffer without NUMA balancing, too, are not kept from buffers
+    #[arg(long)]
+    pub(crate) other_harms: bool,
     /// Threads stay on the CPUs of the node that has their process's memory
     #[arg(long)]
     pub(crate) affinity: bool,

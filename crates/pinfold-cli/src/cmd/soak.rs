@@ -8,7 +8,7 @@ use crate::progress::{Meter, stop_flag};
 use crate::render::text::{seconds, thousands};
 use crate::render::{json, soak as drawing};
 use crate::rulesets;
-use pinfold_lab::soak::{self, Affinity, SoakBeat, SoakPlan};
+use pinfold_lab::soak::{self, Affinity, OtherHarms, SoakBeat, SoakPlan};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
@@ -28,6 +28,7 @@ pub(crate) fn soak(args: &SoakArgs, console: &mut Console) -> Answer {
         frames: args.frames.unwrap_or(enough),
         affinity: if args.affinity { Affinity::Bound } else { Affinity::Roams },
         without: args.without(),
+        others: if args.other_harms { OtherHarms::Strike } else { OtherHarms::KeptApart },
         patience: args.patience,
     };
     plan.check().map_err(Failure::Soak)?;

@@ -4,7 +4,7 @@
 use super::pressure::{headed, labelled, left, marked, table};
 use super::text::{counted, thousands};
 use super::{Look, Tone};
-use pinfold_lab::soak::{Corruption, SoakReport, Told};
+use pinfold_lab::soak::{Apart, Corruption, Held, Mapped, Moves, SoakReport, Told};
 
 /// The report as text.
 pub(crate) fn draw(report: &SoakReport, look: &Look) -> String {
@@ -41,6 +41,13 @@ fn head(report: &SoakReport, look: &Look, lines: &mut Vec<String>) {
     if !report.without.is_empty() {
         labelled("without", &report.without.join(", "), look, lines);
     }
+    let mut label = "apart";
+    for Apart { load, harm, rule, scenario } in &report.apart {
+        let shown = scenario.map_or_else(String::new, |name| format!("; scenario {name}"));
+        let said = format!("{load}: {harm} (rule {rule}{shown})");
+        labelled(label, &said, look, lines);
+        label = "";
+    }
     report.reasons.iter().for_each(|reason| labelled("but", reason, look, lines));
 }
 
@@ -52,6 +59,7 @@ fn story(first: &Corruption, look: &Look, lines: &mut Vec<String>) {
          {found}; wanted {wanted}"
     );
     marked(("WHAT", Tone::Head), &what, look, lines);
+    marked(("WHERE", Tone::Head), &whereabouts(first), look, lines);
     let mut head = "WHY";
     for Told { at_ms, thread, node, what, rule } in &first.events {
         let rule = rule.as_ref().map_or_else(String::new, |rule| format!(" (rule {rule})"));
@@ -62,6 +70,37 @@ fn story(first: &Corruption, look: &Look, lines: &mut Vec<String>) {
     if let Some(outcome) = &first.outcome {
         marked((head, Tone::Head), outcome, look, lines);
     }
+}
+
+/// Which frame the device has, and since when, and which the process.
+fn whereabouts(first: &Corruption) -> String {
+    let Corruption { device, process, at, .. } = first;
+    let named = |frame: &Option<u64>| frame.map_or_else(|| "no frame".into(), |f| format!("f{f}"));
+    let mut said = format!("device {device} has {}", named(&first.device_frame));
+    if let Some(Held { node, at_ms, by }) = &first.pinned {
+        said += &format!(" of node {node}, pinned at {at_ms:.3} ms by {by}");
+    }
+    said += &format!("; process {process} has {} at {at}", named(&first.owner_frame));
+    if let Some(Mapped { node, writable }) = first.mapped {
+        let entry = if writable { "writable" } else { "read-only" };
+        said += &format!(", of node {node} and {entry}");
+    }
+    said
+}
+
+/// The counters of NUMA balancing and of migration, as /proc/vmstat names them.
+fn vmstat(moves: &Moves) -> String {
+    let named = [
+        ("numa_pte_updates", moves.numa_pte_updates),
+        ("numa_huge_pte_updates", moves.numa_huge_pte_updates),
+        ("numa_hint_faults", moves.numa_hint_faults),
+        ("numa_hint_faults_local", moves.numa_hint_faults_local),
+        ("numa_pages_migrated", moves.numa_pages_migrated),
+        ("pgmigrate_success", moves.pgmigrate_success),
+        ("pgmigrate_fail", moves.pgmigrate_fail),
+    ];
+    let each = named.map(|(name, count)| format!("{name} {}", thousands(count)));
+    format!("{} (no pgpromote_*: all memory is of one tier)", each.join(", "))
 }
 
 fn accounts(report: &SoakReport, look: &Look, lines: &mut Vec<String>) {
@@ -75,15 +114,9 @@ fn accounts(report: &SoakReport, look: &Look, lines: &mut Vec<String>) {
     );
     labelled("buffers", &checked, look, lines);
     let balanced = format!(
-        "{} migrations a second ({} in all, {} failed); {} hint faults a second ({} in all, {} \
-         local), which moved {}",
+        "{} migrations and {} hint faults a second",
         each(report.migrations_each_second),
-        thousands(moves.pgmigrate_success),
-        thousands(moves.pgmigrate_fail),
-        each(report.hint_faults_each_second),
-        thousands(moves.numa_hint_faults),
-        thousands(moves.numa_hint_faults_local),
-        thousands(moves.numa_pages_migrated)
+        each(report.hint_faults_each_second)
     );
     labelled("pages", &balanced, look, lines);
     let others = format!(
@@ -96,5 +129,6 @@ fn accounts(report: &SoakReport, look: &Look, lines: &mut Vec<String>) {
         thousands(moves.pgfault)
     );
     labelled("", &others, look, lines);
+    labelled("vmstat", &vmstat(moves), look, lines);
     left((&report.frames, report.slots_at_end), look, lines);
 }

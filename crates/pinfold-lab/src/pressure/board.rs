@@ -45,9 +45,14 @@ const BEDS: usize = 64;
 /// Broken invariants that are kept to be shown.
 const BUGS: usize = 16;
 
+/// Threads that were asked for their number.
+static TASKS: AtomicU32 = AtomicU32::new(0);
+
 thread_local! {
     /// The CPU that the thread is.
     static CPU: Cell<usize> = const { Cell::new(0) };
+    /// The thread's number, on whatever CPU.
+    static TASK: u32 = TASKS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The calling thread is this CPU from now on.
@@ -264,6 +269,10 @@ unsafe impl Platform for Board {
 
     fn cpus(&self) -> usize {
         self.cpus.len()
+    }
+
+    fn task(&self) -> u32 {
+        TASK.with(|task| *task)
     }
 
     fn flush(&self, space: SpaceId, scope: FlushScope) {

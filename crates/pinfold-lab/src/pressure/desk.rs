@@ -75,6 +75,8 @@ kinds! {
     Data = "access to data",
     ScanAll = "NUMA scan of a process",
     Compact = "compaction",
+    /// Somebody asks for a buffer to be on another node.
+    MoveBuffer = "move_pages of a buffer",
     PageOut = "pageout",
     Merge = "pass of same-page merging",
 }

@@ -144,6 +144,7 @@ impl Worker {
             | Kind::Data
             | Kind::ScanAll
             | Kind::Compact
+            | Kind::MoveBuffer
             | Kind::PageOut
             | Kind::Merge => Err(Trouble::Nothing),
         }

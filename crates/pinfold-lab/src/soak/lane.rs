@@ -1,19 +1,23 @@
 //! A thread of a process: it roams over the CPUs, works on its data, and has command buffers pinned
-//! that its device reads again and again, while it writes new commands into them.
+//! that its device reads again and again, while it writes new commands into them. Now and then it
+//! forks, and its child writes to all that it has for itself. In between it has the process scanned
+//! for NUMA balancing when it is time, as the tick of the clock does in a kernel.
 //!
 //! A failing allocation may refuse any operation that needs a frame: then nothing was done, but for
 //! the pages of a buffer that were written already, and the buffer is written again before a device
 //! reads it.
 
-use super::buffer::{Buffer, Place, Process, Slot};
+use super::buffer::{Buffer, Place, Process, Slot, Wrong, is_private, shown};
 use super::cpus::Seated;
+use super::harm::Harm;
 use super::log::Logs;
 use super::plan::{Activity, BUFFER_PAGES, BUFFERS, DATA_PAGES, THREADS};
 use super::world::{Job, World};
 use crate::pressure::board::{Space, locked};
 use crate::pressure::desk::{Desk, Kind, Trouble};
 use crate::pressure::dice::Dice;
-use pinfold::{Access, Cause, Pfn, Term};
+use pinfold::rules::Users;
+use pinfold::{Access, Cause, Term};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, TryLockError};
@@ -33,7 +37,10 @@ const FORK_EVERY: u64 = 2_000;
 /// What a thread waits when its device has all its buffers.
 const NAP: Duration = Duration::from_micros(100);
 
-/// Pages of data that a child of a fork looks at.
+/// Of so many looks at an idle buffer one writes new commands: long enough for it to be merged.
+const REST: u64 = 48;
+
+/// Pages of data, and buffers, that a child of a fork looks at.
 const LOOKS: u64 = 4;
 
 /// What data pages hold: one of so few patterns in the first half of them, which all processes
@@ -82,8 +89,21 @@ impl Lane {
             if self.dice.roll(ROAM_EVERY) == 0 {
                 seated.roam(&mut self.dice);
             }
+            self.tick(&desk);
             self.step(&desk);
         }
+    }
+
+    /// Has the process scanned, if it is time.
+    fn tick(&mut self, desk: &Desk) {
+        let tick = |lane: &mut Self| {
+            let (world, process) = (&lane.shared.world, lane.process());
+            let balancer = process.balancer.as_ref().ok_or(Trouble::Nothing)?;
+            let _open = world.keeps_apart(Harm::ScanBesidePin).then(|| process.keep_open());
+            let scan = balancer.tick(world.now(), Users::Several).map_err(|_| Trouble::Frames)?;
+            scan.map(|_| ()).ok_or(Trouble::Nothing)
+        };
+        self.carry_out(desk, Kind::ScanAll, tick);
     }
 
     fn step(&mut self, desk: &Desk) {
@@ -99,6 +119,10 @@ impl Lane {
         let Some(held) = free(slot) else {
             return thread::sleep(NAP);
         };
+        if held.is_idle() && self.dice.roll(REST) != 0 {
+            drop(held);
+            return self.carry_out(desk, Kind::Data, Self::use_data);
+        }
         self.use_buffer(desk, (buffer, slot), held);
     }
 
@@ -113,7 +137,8 @@ impl Lane {
         }
     }
 
-    /// One step with a buffer that the device does not read now: it has read what was written.
+    /// One step with a buffer that the device does not read now: it has read what was written. What
+    /// was just pinned is read by the device as it is.
     fn use_buffer(
         &mut self,
         desk: &Desk,
@@ -124,18 +149,29 @@ impl Lane {
             return self.carry_out(desk, Kind::Unpin, |lane| lane.unpin(number, &mut buffer));
         }
         if buffer.held.is_none() {
-            self.carry_out(desk, Kind::LongPin, |lane| lane.pin(number, &mut buffer));
+            let pin = |lane: &mut Self| {
+                lane.pin(number, &mut buffer)?;
+                lane.hand_over((number, slot), &buffer);
+                Ok(())
+            };
+            return self.carry_out(desk, Kind::LongPin, pin);
         }
         let write = |lane: &mut Self| {
-            let frames = lane.write(number, &mut buffer)?;
-            slot.busy.store(true, Ordering::Release);
-            let numbers = buffer.numbers;
-            let job = Job { process: lane.process, buffer: number, frames, numbers };
-            let world = &lane.shared.world;
-            world.queues[world.device(lane.process)].put(job);
+            lane.write(number, &mut buffer)?;
+            lane.hand_over((number, slot), &buffer);
             Ok(())
         };
         self.carry_out(desk, Kind::Commands, write);
+    }
+
+    /// Has the device read a buffer that it has pinned.
+    fn hand_over(&self, (number, slot): (u64, &Slot), buffer: &Buffer) {
+        let Some((pins, _)) = &buffer.held else { return };
+        let (frames, numbers) = (pins.pages().to_vec(), buffer.numbers);
+        slot.busy.store(true, Ordering::Release);
+        let world = &self.shared.world;
+        let job = Job { process: self.process, buffer: number, frames, numbers };
+        world.queues[world.device(self.process)].put(job);
     }
 
     fn process(&self) -> &Process {
@@ -150,7 +186,7 @@ impl Lane {
     /// Has the driver pin a buffer for the device.
     fn pin(&mut self, number: u64, buffer: &mut Buffer) -> Result<(), Trouble> {
         let process = self.process();
-        let closed = process.close();
+        let closed = self.shared.world.pins_alone().then(|| process.close());
         let pins = process.space.pin(process.buffer(number), Access::Write, Term::Long)?;
         drop(closed);
         if (pins.pages().len() as u64) < BUFFER_PAGES {
@@ -193,10 +229,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Reads the buffer and writes new commands; gives the frames that the device has.
-    fn write(&mut self, number: u64, buffer: &mut Buffer) -> Result<Vec<Pfn>, Trouble> {
-        let Some((pins, left)) = &buffer.held else { return Err(Trouble::Nothing) };
-        let (frames, left) = (pins.pages().to_vec(), *left);
+    /// Reads the buffer, which is pinned, and writes new commands.
+    fn write(&mut self, number: u64, buffer: &mut Buffer) -> Result<(), Trouble> {
         self.look(number, buffer)?;
         let (world, process) = (&self.shared.world, self.process());
         for (place, written) in self.places(number).zip(&mut buffer.numbers) {
@@ -206,15 +240,20 @@ impl Lane {
             *written = next;
         }
         if let Some((_, writes)) = &mut buffer.held {
-            *writes = left - 1;
+            *writes -= 1;
         }
-        Ok(frames)
+        Ok(())
+    }
+
+    /// Some page of the data that this thread works on.
+    fn own_page(&mut self) -> u64 {
+        let threads = u64::from(THREADS);
+        self.dice.roll(DATA_PAGES / threads) * threads + u64::from(self.thread)
     }
 
     /// Reads a page of its data and compares, or writes it.
     fn use_data(&mut self) -> Result<(), Trouble> {
-        let threads = u64::from(THREADS);
-        let page = self.dice.roll(DATA_PAGES / threads) * threads + u64::from(self.thread);
+        let page = self.own_page();
         let common = page < DATA_PAGES / 2;
         let changes = self.dice.roll(if common { CHANGE_EVERY } else { 2 }) == 0;
         let untouched = self.data[page as usize] == 0;
@@ -260,28 +299,78 @@ impl Lane {
         }
         let process = self.process;
         Err(Trouble::Other(format!(
-            "page {page} of the data of process {process} holds {found:#x?}, and {wanted:#x} was \
+            "page {page} of the data of process {process} holds {found:x?}, and {wanted:#x} was \
              written"
         )))
     }
 
-    /// A child that looks at some data, and exits.
+    /// A child that looks at some data and buffers, writes to what it has for itself, looks at that
+    /// again, and exits.
     fn fork(&mut self) -> Result<(), Trouble> {
-        let process = self.process();
-        let closed = process.close();
+        let (world, process) = (&self.shared.world, self.process());
+        let open = world.keeps_apart(Harm::ForkBesidePin).then(|| process.keep_open());
         let child = process.space.fork()?;
-        drop(closed);
-        let threads = u64::from(THREADS);
-        for _ in 0..LOOKS {
-            let page = self.dice.roll(DATA_PAGES / threads) * threads + u64::from(self.thread);
-            self.look_at_data(&child, page)?;
+        drop(open);
+        let (page, buffer) = (self.own_page(), self.dice.roll(BUFFERS));
+        for each in 0..LOOKS {
+            self.use_inherited_data(&child, (page + each * u64::from(THREADS)) % DATA_PAGES)?;
+            self.use_inherited(&child, (buffer + each) % BUFFERS)?;
+        }
+        Ok(())
+    }
+
+    /// A child looks at a page of data that it has from this thread, and writes to it.
+    fn use_inherited_data(&self, child: &Space, page: u64) -> Result<(), Trouble> {
+        self.look_at_data(child, page)?;
+        let (world, at) = (&self.shared.world, self.process().data_at(page));
+        let spoil = |frame| {
+            for word in DATA_WORDS {
+                world.board().store_word(frame, word, u64::MAX);
+            }
+        };
+        world.access(child, (at, Cause::Store), spoil)
+    }
+
+    /// A child looks at a buffer that it has from the process, if it has, and writes to it unless
+    /// the two share it.
+    fn use_inherited(&self, child: &Space, buffer: u64) -> Result<(), Trouble> {
+        let (world, process) = (&self.shared.world, self.process());
+        if is_private(buffer) && !world.leaves_buffers() {
+            return Ok(());
+        }
+        let board = world.board();
+        for place in self.places(buffer) {
+            let look = |frame| place.check_place(board, frame);
+            inherited(place, world.access(child, (process.at(place), Cause::Load), look)?)?;
+            if is_private(buffer) {
+                let spoil = |frame| place.scribble(board, frame);
+                world.access(child, (process.at(place), Cause::Store), spoil)?;
+            }
+        }
+        if is_private(buffer) {
+            for place in self.places(buffer) {
+                let look = |frame| place.check_scribbled(board, frame);
+                inherited(place, world.access(child, (process.at(place), Cause::Load), look)?)?;
+            }
         }
         Ok(())
     }
 }
 
+/// What a child finds must be there.
+fn inherited(place: Place, seen: Result<(), Wrong>) -> Result<(), Trouble> {
+    seen.map_err(|Wrong { found, wanted }| {
+        let Place { process, buffer, page } = place;
+        let (found, wanted) = (shown(found), shown(wanted));
+        Trouble::Other(format!(
+            "page {page} of buffer {buffer} of a child of process {process} holds {found}, in \
+             place of {wanted}"
+        ))
+    })
+}
+
 /// A buffer that nobody uses.
-fn free(slot: &Slot) -> Option<MutexGuard<'_, Buffer>> {
+pub(super) fn free(slot: &Slot) -> Option<MutexGuard<'_, Buffer>> {
     if slot.busy.load(Ordering::Acquire) {
         return None;
     }

@@ -33,8 +33,8 @@ pub(super) struct Noted {
 /// The log of a page.
 #[derive(Default)]
 struct Log {
-    /// What the device has.
-    pinned: Option<Pfn>,
+    /// What the device has, and who had it pinned, when.
+    pinned: Option<(Pfn, Thread, Duration)>,
     last: VecDeque<Noted>,
     /// The events up to the one that parted the two.
     parted: Option<Vec<Noted>>,
@@ -47,7 +47,8 @@ impl Log {
         }
         let kind = noted.kind;
         self.last.push_back(noted);
-        if self.parted.is_none() && self.pinned.is_some() && left(&kind) == self.pinned {
+        let pinned = self.pinned.as_ref().map(|(frame, ..)| *frame);
+        if self.parted.is_none() && pinned.is_some() && left(&kind) == pinned {
             self.parted = Some(self.last.iter().cloned().collect());
         }
     }
@@ -135,7 +136,7 @@ impl Logs {
         let at = self.log_of(process, page);
         self.pinned[frame.0 as usize].store(at as u32 + 1, Ordering::Relaxed);
         let mut log = locked(&self.logs[at]);
-        log.pinned = Some(frame);
+        log.pinned = Some((frame, thread::current(), self.began.elapsed()));
         log.parted = None;
     }
 
@@ -143,6 +144,12 @@ impl Logs {
     pub(super) fn unpins(&self, (process, page): (usize, u64), frame: Pfn) {
         self.pinned[frame.0 as usize].store(0, Ordering::Relaxed);
         *locked(&self.logs[self.log_of(process, page)]) = Log::default();
+    }
+
+    /// Who had a page pinned for its device, and when, if it is pinned.
+    pub(super) fn pinner(&self, (process, page): (usize, u64)) -> Option<(Thread, Duration)> {
+        let log = locked(&self.logs[self.log_of(process, page)]);
+        log.pinned.as_ref().map(|(_, thread, at)| (thread.clone(), *at))
     }
 
     /// The events of a page up to the one that parted the device from the process, or else to now.

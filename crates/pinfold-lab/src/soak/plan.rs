@@ -16,6 +16,9 @@ pub(super) const BUFFER_PAGES: u64 = 4;
 /// The pages of each process's data.
 pub(super) const DATA_PAGES: u64 = 64;
 
+/// So many buffers of each process, the first ones, are private memory, the others shared.
+pub(super) const PRIVATE_BUFFERS: u64 = BUFFERS / 2;
+
 /// The most processes and devices.
 const MOST: u32 = 64;
 
@@ -71,6 +74,15 @@ pub enum Affinity {
     Bound,
 }
 
+/// What becomes of loads that would lose a buffer without NUMA balancing, by a harm of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtherHarms {
+    /// They are kept from buffers, and the report says so.
+    KeptApart,
+    /// They strike.
+    Strike,
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct SoakPlan {
@@ -92,6 +104,8 @@ pub struct SoakPlan {
     pub affinity: Affinity,
     /// What is left out.
     pub without: Vec<Activity>,
+    /// What becomes of loads with a harm of their own.
+    pub others: OtherHarms,
     /// An operation that takes longer hangs.
     pub patience: Duration,
 }

@@ -1,11 +1,21 @@
 //! What came of it, as data.
 
+use super::harm::Apart;
 use super::plan::Affinity;
-use super::story::Told;
+use super::story::{Held, Told};
 use crate::pressure::{FrameRow, Hung, OperationRow};
 use crate::report::Verdict;
 use pinfold::Stats;
 use serde::Serialize;
+
+/// How a process has a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Mapped {
+    /// The node of the frame.
+    pub node: u8,
+    /// Whether its entry allows writing.
+    pub writable: bool,
+}
 
 /// A page of a command buffer that is not what its process wrote.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,10 +34,18 @@ pub struct Corruption {
     pub found: String,
     /// What was written there.
     pub wanted: String,
+    /// Where the process has it mapped.
+    pub at: String,
+    /// The device that reads it.
+    pub device: usize,
     /// The frame that the device has, if one has.
     pub device_frame: Option<u64>,
+    /// How the device came by it.
+    pub pinned: Option<Held>,
     /// The frame that the process has.
     pub owner_frame: Option<u64>,
+    /// How it is mapped there.
+    pub mapped: Option<Mapped>,
     /// The events that led there, in order.
     pub events: Vec<Told>,
     /// What they come to.
@@ -39,6 +57,8 @@ pub struct Corruption {
 pub struct Moves {
     /// Entries that scans of NUMA balancing changed.
     pub numa_pte_updates: u64,
+    /// Entries among them that map as many pages as a table does.
+    pub numa_huge_pte_updates: u64,
     /// Hinting faults.
     pub numa_hint_faults: u64,
     /// Those on pages of the node where they were taken.
@@ -67,6 +87,7 @@ impl Moves {
     pub(super) fn of(stats: &Stats, merged: u64) -> Self {
         Self {
             numa_pte_updates: stats.numa_pte_updates,
+            numa_huge_pte_updates: stats.numa_huge_pte_updates,
             numa_hint_faults: stats.numa_hint_faults,
             numa_hint_faults_local: stats.numa_hint_faults_local,
             numa_pages_migrated: stats.numa_pages_migrated,
@@ -105,6 +126,8 @@ pub struct SoakReport {
     pub affinity: bool,
     /// What did not go on: it was left out, or kernels with these rules have not got it.
     pub without: Vec<&'static str>,
+    /// What was kept from buffers, as it has a harm of its own under these rules.
+    pub apart: Vec<Apart>,
     /// For how long the threads worked.
     pub seconds: f64,
     /// Buffers that devices have read.

@@ -9,6 +9,8 @@ use crate::story::in_force;
 use pinfold::rules::Rules;
 use pinfold::{EventKind, Pfn};
 use serde::Serialize;
+use std::thread::Thread;
+use std::time::Duration;
 
 /// One event of the chain.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +25,17 @@ pub struct Told {
     pub what: String,
     /// The rule that decided it, and its variant with the release that took it up, if one did.
     pub rule: Option<String>,
+}
+
+/// How a device came by a frame.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Held {
+    /// The node of the frame.
+    pub node: u8,
+    /// When it was pinned, in milliseconds since the first thread began.
+    pub at_ms: f64,
+    /// By whose thread.
+    pub by: String,
 }
 
 /// Whether an event is a link of the chain.
@@ -75,8 +88,27 @@ pub(super) fn chain(log: &[Noted]) -> Vec<&Noted> {
         found.extend(together.iter().filter_map(latest));
         end = found.iter().copied().min().unwrap_or(end);
     }
+    found.extend(protected_before(log, &found));
     found.sort_unstable();
     found.into_iter().map(|at| &log[at]).collect()
+}
+
+/// Where a hinting fault has brought the entry back without write permission: what had taken that,
+/// if the page was pinned by then.
+fn protected_before(log: &[Noted], found: &[usize]) -> Option<usize> {
+    let restored =
+        |at: &&usize| matches!(log[**at].kind, EventKind::HintRestored { writable: false, .. });
+    let end = *found.iter().find(restored)?;
+    let protects = |noted: &Noted| {
+        matches!(
+            noted.kind,
+            EventKind::ForkProtected(_) | EventKind::MigrationRestored { writable: false, .. }
+        )
+    };
+    let at = log[..end].iter().rposition(protects)?;
+    let pinned =
+        |noted: &Noted| matches!(noted.kind, EventKind::FastTaken(_) | EventKind::SlowTaken(_));
+    (!log[at..end].iter().any(pinned)).then_some(at)
 }
 
 /// An event in words.
@@ -87,12 +119,25 @@ pub(super) fn told(noted: &Noted, rules: &Rules) -> Told {
         None => noted.kind.to_string(),
     };
     Told {
-        at_ms: noted.at.as_secs_f64() * 1e3,
-        thread: noted.thread.name().unwrap_or("somebody").to_owned(),
+        at_ms: millis(noted.at),
+        thread: named(&noted.thread),
         node: noted.node.0,
         what,
         rule: decision.map(|decision| in_force(rules, decision.rule)),
     }
+}
+
+/// How a device came by a frame of this node.
+pub(super) fn held(node: u8, (by, at): (&Thread, Duration)) -> Held {
+    Held { node, at_ms: millis(at), by: named(by) }
+}
+
+fn millis(at: Duration) -> f64 {
+    at.as_secs_f64() * 1e3
+}
+
+fn named(thread: &Thread) -> String {
+    thread.name().unwrap_or("somebody").to_owned()
 }
 
 /// What it comes to.

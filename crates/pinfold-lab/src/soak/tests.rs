@@ -1,5 +1,6 @@
 use super::buffer::{Place, Wrong, shown};
 use super::cpus::{Cpus, Seated};
+use super::harm::Harm;
 use super::log::Noted;
 use super::*;
 use crate::pressure::board::Board;
@@ -20,6 +21,7 @@ fn plan(rules: &str) -> SoakPlan {
         frames: SoakPlan::enough(4, 2),
         affinity: Affinity::Roams,
         without: Vec::new(),
+        others: OtherHarms::KeptApart,
         patience: Duration::from_secs(120),
     }
 }
@@ -49,6 +51,85 @@ fn under_todays_rules_a_device_reads_what_was_written() {
     for kind in [Kind::LongPin, Kind::Commands, Kind::DeviceRead, Kind::ScanAll, Kind::Data] {
         assert!(done(kind), "{}: {:#?}", kind.name(), report.operations);
     }
+    assert_eq!(report.apart, [], "everything comes to the very buffers that are pinned");
+    assert!(counted.merged > 0 && counted.fork_copy > 0 && counted.pgmigrate_fail > 0);
+}
+
+/// Each harm is found by the rules alone, in just the releases in which its scenario breaks.
+#[test]
+fn harms_are_those_of_the_verdicts() {
+    let verdicts = include_str!("../../scenarios/verdicts.txt");
+    let rows = verdicts.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let rows: Vec<_> = rows.filter(|row| row.len() > 1 && row[0] != "#").collect();
+    let row = |name: &str| rows.iter().find(|row| row[0] == name).unwrap();
+    let releases = &row("scenario")[1..];
+    for scenario in Harm::ALL.into_iter().filter_map(Harm::scenario) {
+        let cells = &row(scenario)[1..];
+        for (release, cell) in releases.iter().zip(cells).filter(|(_, cell)| **cell != "n/a") {
+            let harms = Harm::all(&plan(release));
+            // A fork that shares pinned pages does so whatever else goes on, and a scan that does
+            // not look for pins is bug 215616 itself.
+            let more = match scenario {
+                "fork-races-fast-pin" => &[Harm::Fork][..],
+                "fork-meets-migration" => &[Harm::Fork, Harm::Move],
+                "numa-scan-races-pin" => &[Harm::ForkMeetsMigration],
+                // There the page is pinned for reading, which it is not here.
+                "ksm-pin" if *cell == "BAD" => continue,
+                _ => &[],
+            };
+            let one = |harm: &Harm| harm.scenario() == Some(scenario) || more.contains(harm);
+            assert_eq!(harms.iter().any(one), *cell == "BAD", "{scenario} under {release}");
+        }
+    }
+}
+
+/// The revert that the report tells of: writes go by mappings, and are misled by what shares a
+/// page or makes it a merged one.
+#[test]
+fn harms_of_mixed_rules_are_found_too() {
+    let told = |rules: &str| Harm::all(&plan(rules));
+    let reverted = told("5.9,pte-cow=map-count");
+    assert_eq!(reverted, [Harm::ForkMeetsMigration, Harm::ForkMeetsSwap, Harm::Merge]);
+    assert_eq!(told("5.8"), [Harm::Fork, Harm::Merge]);
+    assert_eq!(told("5.17"), [Harm::PageOutBesidePin, Harm::Move, Harm::ScanBesidePin]);
+    assert_eq!(told("5.19"), []);
+    let mixed = told("pinfold,migration-kind=read-write");
+    assert_eq!(mixed, [Harm::Move, Harm::ScanBesidePin], "the mark is lost");
+}
+
+/// What is kept apart would strike, each by itself, and is explained as what it is.
+#[test]
+fn what_is_kept_apart_strikes_where_it_is_let_in() {
+    let only = |load: Activity| Activity::ALL.into_iter().filter(|each| *each != load).collect();
+    for (rules, load, blamed) in [
+        ("5.8", Activity::Forks, "pte-cow=map-count"),
+        ("5.9", Activity::Swap, "pte-cow=ref-count"),
+    ] {
+        let time = Duration::from_secs(60);
+        let harmless = SoakPlan { without: only(load), ..plan(rules) };
+        let report = soaked(&harmless);
+        assert_eq!(report.verdict, Verdict::Pass, "{report:#?}");
+        assert_eq!(report.apart.len(), 1, "{report:#?}");
+        let report = soaked(&SoakPlan { others: OtherHarms::Strike, time, ..harmless });
+        assert_eq!(report.verdict, Verdict::Fail, "{report:#?}");
+        accounted(&report);
+        let first = report.first.unwrap();
+        assert_ne!(first.device_frame, first.owner_frame, "{first:#?}");
+        let said = |event: &Told| event.rule.as_ref().is_some_and(|rule| rule.contains(blamed));
+        assert!(first.events.iter().any(said), "{first:#?}");
+        assert!(first.pinned.is_some() && first.mapped.is_some_and(|it| it.writable), "{first:#?}");
+    }
+}
+
+/// No child of a fork has what its parents keep from it, and the parents' pages stay as they are.
+#[test]
+fn children_get_buffers_where_forks_may_have_them() {
+    for (rules, leaves) in [("5.8", false), ("5.9", false), ("5.17", true), ("pinfold", true)] {
+        let world = World::new(&plan(rules)).unwrap();
+        assert_eq!(world.leaves_buffers(), leaves, "{rules}");
+    }
+    let strike = SoakPlan { others: OtherHarms::Strike, ..plan("5.8") };
+    assert!(World::new(&strike).unwrap().leaves_buffers());
 }
 
 #[test]
@@ -177,6 +258,7 @@ fn commands_say_whose_they_are_and_how_often_they_were_written() {
     assert_eq!(place.check(&board, Pfn(1), 0), Ok(()));
     place.write(&board, Pfn(1), 7);
     assert_eq!(place.check(&board, Pfn(1), 7), Ok(()));
+    assert_eq!(place.check_place(&board, Pfn(1)), Ok(()), "whenever it was written");
     let late = place.check(&board, Pfn(1), 8).unwrap_err();
     assert_eq!(shown(late.found), "write 7 of process 3, buffer 2, page 1, word 0");
     assert!(Place { page: 2, ..place }.check(&board, Pfn(1), 7).is_err());
@@ -185,6 +267,37 @@ fn commands_say_whose_they_are_and_how_often_they_were_written() {
     board.word(Pfn(1), word.unwrap()).store(late.found, Ordering::Relaxed);
     assert!(matches!(place.check(&board, Pfn(1), 7), Err(Wrong { .. })));
     assert_eq!(shown(0), "nothing");
+    // What all have alike, and what a child writes for itself.
+    place.write(&board, Pfn(2), 16);
+    Place { page: 2, ..place }.write(&board, Pfn(3), 32);
+    assert_eq!(board.load_word(Pfn(2), 0), board.load_word(Pfn(3), 0));
+    assert_eq!(place.check_place(&board, Pfn(3)), Ok(()));
+    place.scribble(&board, Pfn(3));
+    assert_eq!(place.check_scribbled(&board, Pfn(3)), Ok(()));
+    let spoiled = place.check(&board, Pfn(3), 7).unwrap_err();
+    assert!(place.check_place(&board, Pfn(3)).is_err());
+    let by = "what a child wrote for process 3, buffer 2, page 1, word 0";
+    assert_eq!(shown(spoiled.found), by);
+}
+
+/// A hinting fault that brings an entry back as it was is not what took the write permission.
+#[test]
+fn the_story_goes_back_to_the_fork() {
+    let (f, space) = (Pfn(3), (SpaceId(7), Vpn(16)));
+    let logs = Logs::new(Box::new([space]), 1, 8);
+    let file = |kind| logs.file(NodeId(0), &Event { space: space.0, at: Vpn(16).start(), kind });
+    file(EventKind::FastTaken(f));
+    logs.pins((0, 0), f);
+    assert!(logs.pinner((0, 0)).is_some());
+    file(EventKind::ForkProtected(f));
+    file(EventKind::NumaProtected(f));
+    file(EventKind::HintFault(f));
+    file(EventKind::HintRestored { pfn: f, writable: false });
+    file(EventKind::CowCopy { pfn: f, why: pinfold::rules::Why::Rule });
+    file(EventKind::Copied { from: f, to: Pfn(4) });
+    let story = logs.story((0, 0));
+    let told: Vec<_> = story::chain(&story).into_iter().map(|noted| noted.kind).collect();
+    assert_eq!(told.iter().filter(|k| **k == EventKind::ForkProtected(f)).count(), 1, "{told:?}");
 }
 
 /// The chain is the way by which the write bit went, whatever else is in the log.

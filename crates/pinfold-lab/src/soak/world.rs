@@ -2,10 +2,13 @@
 
 use super::buffer::{Numbers, Place, Process, Wrong, shown};
 use super::cpus::Cpus;
+use super::harm::Harm;
 use super::log::Logs;
-use super::plan::{Activity, BUFFER_PAGES, BUFFERS, DATA_PAGES, SoakError, SoakPlan};
-use super::report::{Corruption, Moves};
-use super::story::{chain, outcome, told};
+use super::plan::{
+    Activity, BUFFER_PAGES, BUFFERS, DATA_PAGES, OtherHarms, PRIVATE_BUFFERS, SoakError, SoakPlan,
+};
+use super::report::{Corruption, Mapped, Moves};
+use super::story::{chain, held, outcome, told};
 use crate::pressure::board::{Board, Space, locked, sit_at};
 use crate::pressure::crew::Stop;
 use crate::pressure::desk::Trouble;
@@ -13,14 +16,14 @@ use crate::pressure::drive::{Drive, Gauge, Medium};
 use pinfold::stores::MemoryStore;
 use pinfold::sync::Shared;
 use pinfold::{
-    AddressSpace, Advice, Cause, Limits, Memory, NodeId, NodeSpan, Pfn, Prot, Sharing, SwapId,
-    SwapWrites, Tuning, VirtAddr, X86_64,
+    AddressSpace, Advice, Balancer, Cause, HintFilter, Limits, Memory, NodeId, NodeSpan, PAGE_SIZE,
+    Pfn, Prot, ScanPace, Sharing, SwapId, SwapWrites, Tuning, VirtAddr, VirtRange, X86_64,
 };
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pages that gather in a CPU's batch before they are on a list, as in Linux for long.
 const LRU_BATCH: u32 = 15;
@@ -31,9 +34,18 @@ const KEPT: usize = 16;
 /// How long a device waits for work before it looks whether all is over.
 const NAP: Duration = Duration::from_millis(20);
 
-/// Where areas lie.
-const BUFFERS_AT: VirtAddr = VirtAddr(1 << 30);
+/// Where areas lie: the private buffers at the end of theirs, the shared ones at the beginning of
+/// the next.
+const SHARED_AT: VirtAddr = VirtAddr(1 << 30);
 const DATA_AT: VirtAddr = VirtAddr(2 << 30);
+
+/// The pages of an area, most of which nobody touches: NUMA balancing passed over smaller areas up
+/// to 3.12 (rule `numa-areas`).
+const AREA: u64 = 512;
+
+/// When processes are scanned, in microseconds: a thousand times as often as in Linux, whose
+/// processes have that much more memory, and are not found to fail within a minute.
+const PACE: ScanPace = ScanPace { delay: 1000, period_min: 500, period_max: 4000, size: 65_536 };
 
 /// A buffer that a device is to read.
 pub(super) struct Job {
@@ -79,6 +91,9 @@ struct Findings {
 pub(super) struct World {
     pub(super) memory: Shared<Memory<Board>>,
     pub(super) plan: SoakPlan,
+    /// What would strike, and is kept from buffers, or is not.
+    pub(super) harms: Vec<Harm>,
+    began: Instant,
     pub(super) cpus: Cpus,
     /// That of who begins and who looks last.
     last_cpu: usize,
@@ -115,7 +130,8 @@ impl World {
                 NodeSpan { node: NodeId(node), first: Pfn(first), frames }
             })
             .collect();
-        let tuning = Tuning { lru_batch: LRU_BATCH, ..Tuning::default() };
+        let hint_filter = HintFilter::On;
+        let tuning = Tuning { lru_batch: LRU_BATCH, hint_filter, ..Tuning::default() };
         // SAFETY: the board was made with these frames, and nobody else uses it.
         let memory = unsafe { Memory::new(board, &spans, plan.rules, tuning) }.map_err(refused)?;
         let swap = match plan.goes_on(Activity::Swap) {
@@ -131,6 +147,8 @@ impl World {
             free_at_start: memory.frames().total_free(),
             memory,
             plan: plan.clone(),
+            harms: Harm::all(plan),
+            began: Instant::now(),
             cpus,
             last_cpu,
             queues: (0..plan.devices).map(|_| Queue::default()).collect(),
@@ -160,14 +178,48 @@ impl World {
 
     fn begin(&self) -> Result<Process, Trouble> {
         let space: Space = AddressSpace::new(&self.memory, Limits::of_format::<X86_64>())?;
-        let map = |at, pages| {
-            space.map(pinfold::Place::At(at), pages, Prot::READ_WRITE, Sharing::Private)
-        };
-        let (buffers, data) = (map(BUFFERS_AT, BUFFERS * BUFFER_PAGES)?, map(DATA_AT, DATA_PAGES)?);
+        let map = |at, sharing| space.map(pinfold::Place::At(at), AREA, Prot::READ_WRITE, sharing);
+        let pages = PRIVATE_BUFFERS * BUFFER_PAGES;
+        let before = |pages| VirtAddr(SHARED_AT.0 - pages * PAGE_SIZE);
+        let own = map(before(AREA), Sharing::Private)?;
+        map(SHARED_AT, Sharing::Shared)?;
+        let data = map(DATA_AT, Sharing::Private)?;
         if self.plan.goes_on(Activity::Merging) {
             space.advise(data, Advice::Merge)?;
+            if !self.keeps_apart(Harm::Merge) {
+                space.advise(own, Advice::Merge)?;
+            }
         }
-        Ok(Process::new(space, buffers, data))
+        if !self.leaves_buffers() {
+            space.advise(own, Advice::DontFork)?;
+        }
+        let range = |at, pages| VirtRange::new(at, pages).expect("it is part of an area");
+        let buffers = range(before(pages), BUFFERS * BUFFER_PAGES);
+        let balancer = match self.plan.goes_on(Activity::Balancing) {
+            true => Some(Balancer::new(&space, PACE).map_err(|_| Trouble::Frames)?),
+            false => None,
+        };
+        Ok(Process::new((space, balancer), buffers, range(DATA_AT, DATA_PAGES)))
+    }
+
+    /// Whether this must not come to buffers.
+    pub(super) fn keeps_apart(&self, harm: Harm) -> bool {
+        self.plan.others == OtherHarms::KeptApart && self.harms.contains(&harm)
+    }
+
+    /// Whether something must not go on while a buffer is being pinned.
+    pub(super) fn pins_alone(&self) -> bool {
+        self.harms.iter().any(|harm| harm.is_beside_pin() && self.keeps_apart(*harm))
+    }
+
+    /// Whether children of a fork have the private buffers, too.
+    pub(super) fn leaves_buffers(&self) -> bool {
+        !self.harms.iter().any(|harm| harm.is_of_forks() && self.keeps_apart(*harm))
+    }
+
+    /// The time by which processes are scanned.
+    pub(super) fn now(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
     }
 
     /// The CPU of who looks last.
@@ -205,9 +257,12 @@ impl World {
     ) {
         let page = (place.process, place.index());
         let log = logs.story(page);
-        let device = self.device(place.process);
+        let (device, at) = (self.device(place.process), process.at(place));
         // What the process itself finds there now.
-        let owner = self.access(&process.space, (process.at(place), Cause::Load), |own| own).ok();
+        let owner = self.access(&process.space, (at, Cause::Load), |own| own).ok();
+        let node = |frame| self.memory.frames().node(frame).0;
+        let pinner = frame.zip(logs.pinner(page));
+        let writable = Cause::Store.is_allowed_by(process.space.walk(at));
         let mut findings = locked(&self.findings);
         findings.corruptions += 1;
         if findings.first.is_none() {
@@ -220,8 +275,12 @@ impl World {
                 write: number,
                 found: shown(wrong.found),
                 wanted: shown(wrong.wanted),
+                at: at.to_string(),
+                device,
                 device_frame: frame.map(|frame| frame.0),
+                pinned: pinner.map(|(frame, (by, at))| held(node(frame), (&by, at))),
                 owner_frame: owner.map(|owner| owner.0),
+                mapped: owner.map(|owner| Mapped { node: node(owner), writable }),
                 events: events.collect(),
                 outcome: frame.map(|frame| outcome((device, frame), (place.process, owner))),
             });

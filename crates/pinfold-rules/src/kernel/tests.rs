@@ -151,7 +151,7 @@ fn a_backport_is_there_from_its_point_on() {
 #[test]
 fn the_kernels_that_were_read_have_what_was_read() {
     let table = [
-        ("4.4.121", "pte-cow", "map-count"),
+        ("4.4.121", "pte-cow", "map-count-unmerged"),
         ("5.10.262", "fork-race", "seq-count"),
         ("5.10.262", "swap-pinned", "kept"),
         ("5.10.262", "head-recheck", "again"),

@@ -31,7 +31,7 @@ fn the_oldest_preset_is_linux_3_1() {
         .collect();
     assert_eq!(
         all.join(" "),
-        "pte-cow=map-count pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open fork-snapshot=torn \
+        "pte-cow=map-count-unmerged pmd-cow=map-count huge-zero-write=split hugetlb-cow=map-count large-cow=as-small large-maps=each-page head-recheck=trusted tail-refs=tail-and-head read-gup=as-is fork-pin=share hugetlb-fork=share fork-race=open fork-snapshot=torn \
          numa-skip=never numa-skip-pmd=zero-page numa-areas=large numa-filter=same-node numa-write=kept numa-fault=restore-first thp-numa=alone migration-kind=read-write \
          migration-ad=dropped share-order=flush zero-pin=counted force-write=drop-write \
          gup-numa=honor gup-stack=grow file-pin=allowed longterm-zone=stays direct-io=get process-vm=get write-upgrade=never fast-recheck=entry cow-publish=after-flush \
@@ -66,7 +66,9 @@ fn each_release_changes_what_the_matrix_says() {
         ("4.16", "4.18", ""),
         ("4.18", "4.19", "remap-flush=under-lock"),
         ("4.19", "4.20", "numa-filter=early"),
-        ("4.20", "5.5", ""),
+        ("4.20", "5.0", ""),
+        ("5.0", "5.1", "pte-cow=map-count"),
+        ("5.1", "5.5", ""),
         ("5.5", "5.6", "process-vm=pin interfaces=pin-user-pages"),
         ("5.6", "5.7", "interfaces=userfaultfd-wp"),
         ("5.7", "5.8", "read-gup=force-write"),

@@ -169,8 +169,8 @@ fn only_an_unknown_name_has_candidates() {
 fn an_unknown_variant_has_the_others_as_candidates() {
     assert_eq!(
         corrected("pte-cow=refcount", "ref-count"),
-        "pte-cow has no variant `refcount` (did you mean `ref-count`?): use one of map-count, \
-         ref-count, ref-count-precise, exclusive, exclusive-tight"
+        "pte-cow has no variant `refcount` (did you mean `ref-count`?): use one of map-count-unmerged, \
+         map-count, ref-count, ref-count-precise, exclusive, exclusive-tight"
     );
     assert_eq!(
         refused("zero-pin=whatever"),

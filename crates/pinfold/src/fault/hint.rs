@@ -35,7 +35,8 @@ use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rules::large::{Tally, tally};
 use crate::rules::numa::{
-    HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write, shared_code_stays,
+    HintedMove, HintedWrite, SharedStays, hinted_huge, hinted_page, hinted_write, is_of_several,
+    shared_stays,
 };
 use crate::rules::{Locality, NumaFault};
 use crate::space::Space;
@@ -138,7 +139,7 @@ impl<P: Platform> Space<P> {
             self.restore(request, &held, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::NotYet);
         }
-        if self.file_stays(request.area, pfn) {
+        if self.stays(request.area, pfn) {
             self.note_failed_move(place.pages());
             self.restore(request, &held, orig, WriteBit::ByRule);
             return Fault::Hint(Hinted::MoveFailed);
@@ -181,13 +182,17 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Whether what a hinting entry maps, whose table is locked, is a page of a file that does not
-    /// follow.
-    fn file_stays(&self, area: &Area<P>, pfn: Pfn) -> bool {
+    /// Whether what a hinting entry maps, whose table is locked, is a page that does not follow: of
+    /// several, or of a file that is dirty.
+    fn stays(&self, area: &Area<P>, pfn: Pfn) -> bool {
         let frames = self.mem().frames();
+        let shared = || frames.counts_as(pfn, |counts| is_of_several(counts.maps()));
+        match shared_stays(self.mem().rule()) {
+            SharedStays::All if shared() => return true,
+            SharedStays::All | SharedStays::Code => {}
+        }
         let file = area.backing.view().is_some() && frames.flags(pfn).contains(Flags::FILE);
         let code = || area.prot.contains(Prot::EXEC);
-        let shared = || frames.counts_as(pfn, |counts| shared_code_stays(counts.maps()));
         file && (code() && shared() || frames.is_dirty_file(pfn))
     }
 

@@ -169,10 +169,10 @@ fn a_child_shares_what_was_merged() {
     }
 }
 
-/// Facts 1.1: up to 5.8 its last user may keep a merged page.
+/// Facts 1.1: from 5.1 to 5.8 its last user may keep a merged page.
 #[test]
 fn the_last_user_writes_to_a_page_of_his_own() {
-    for text in crate::rules::PRESETS {
+    for text in ["5.0", "5.1"].into_iter().chain(crate::rules::PRESETS.iter().copied()) {
         let (mem, space, merger) = merged(text);
         let pfn = frame(&space, 4);
         store(&space, 5, 1).unwrap();

@@ -250,6 +250,27 @@ fn facts_4_4_code_of_a_file_stays_where_several_execute_it() {
 }
 
 #[test]
+fn facts_4_4_what_a_fork_has_shared_since_the_scan_stays_up_to_3_12() {
+    for (text, stays) in [("3.8", true), ("3.12", true), ("3.13", false), ("latest", false)] {
+        let (mem, parent) = world(text);
+        let pfn = store(&parent, 16, 1).unwrap();
+        assert_eq!(parent.numa_scan(pages(16, 1)), 1, "{text}");
+        let child = parent.fork().unwrap();
+        mem.platform().host.run_on(NodeId(1));
+        load(&parent, 16).unwrap();
+        let entry = parent.entry(AT);
+        assert_eq!((entry.pfn() == pfn, entry.is_hint()), (stays, false), "{text}");
+        assert_eq!(mem.stats().numa_pages_migrated, u64::from(!stays), "{text}");
+        Audit::of(&mem).space(&parent).space(&child).check();
+        // Alone again it follows.
+        drop(child);
+        parent.numa_scan(pages(16, 1));
+        load(&parent, 16).unwrap();
+        assert_ne!(parent.entry(AT).pfn(), pfn, "{text}");
+    }
+}
+
+#[test]
 fn inaccessible_areas_and_the_zero_page_are_left_alone() {
     let (mem, space) = world("pinfold");
     load(&space, 17).unwrap();
