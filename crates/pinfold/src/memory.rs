@@ -61,11 +61,12 @@ pub struct Tuning {
     ///
     /// [`MOST_BATCHED`]: crate::MOST_BATCHED
     pub lru_batch: u32,
-    /// Of how many pages those lie beside one that a fault reads from a swap device and are read
-    /// with it, if they are on one: 2^n, aligned; zero: none is. They come to memory and are not
-    /// mapped. Where there are no lists, only those who want them or offer their range have them
-    /// leave again, and a group that is nearer to its limit than twice as many is charged for none.
-    /// Linux: 3 (`page-cluster`), a window that adapts to what was used.
+    /// Of how many pages at most those lie about one that a fault reads from a swap device and are
+    /// read with it, if they are on one: 2^n, as far as those that were read so before were asked
+    /// for, and no more than 512; zero: none is. They come to memory and are not mapped. Where
+    /// there are no lists, only those who want them or offer their range have them leave again, and
+    /// a group that is nearer to its limit than twice as many is charged for none. Of a device that
+    /// answers at once ([`crate::Store::device`]) none is read. Linux: 3 (`page-cluster`).
     pub swap_readahead: u32,
     /// How many pages of a span a collapse brings back from swap devices; a span that has more is
     /// left alone. Linux: an eighth of the span's pages for khugepaged, and any number for

@@ -30,8 +30,8 @@ use crate::platform::Platform;
 use crate::pte::{Format, Pte};
 use crate::rmap::Seat;
 use crate::sync::{
-    self, Apart, AtomicU32, CellName, Counter, EventCount, Once, SeqCount, Shared, Spread,
-    SpreadGuard, WriteGuard,
+    self, Apart, AtomicU32, AtomicU64, CellName, Counter, EventCount, Once, SeqCount, Shared,
+    Spread, SpreadGuard, WriteGuard,
 };
 use crate::table::{Cursor, Next, Part, Tables, table_start};
 
@@ -80,6 +80,9 @@ impl Limits {
 /// once for that many.
 const READERS_A_WRITER: u32 = 64;
 
+/// How many words an address space has for windows of readahead.
+pub(crate) const WINDOWS: usize = 8;
+
 /// An address space without its owner: what long-term pins refer to. Empty after exit.
 ///
 /// No two share a cache line, nor two that are fetched together: what is done in one does not slow
@@ -106,6 +109,8 @@ pub(crate) struct Space<P: Platform> {
     pub(crate) uffd_resolved: EventCount,
     /// Changes that have taken write permission for userfaultfd and have not flushed yet.
     pub(crate) uffd_late: AtomicU32,
+    /// What is known of pages that were read ahead from swap (`fault/readahead.rs`).
+    pub(crate) windows: [AtomicU64; WINDOWS],
     /// What hinting faults tell its balancer, if it has one.
     pub(crate) hint_faults: Once<HintFaults>,
     /// The group that it belongs to, as [`crate::charge::GroupId::bits`] says; changes under the
@@ -128,6 +133,7 @@ impl<P: Platform> Space<P> {
             zapping: Apart(AtomicU32::new(0)),
             uffd_resolved: EventCount::new(),
             uffd_late: AtomicU32::new(0),
+            windows: [const { AtomicU64::new(0) }; WINDOWS],
             hint_faults: Once::new(),
             group: AtomicU32::new(0),
         })?;
@@ -161,6 +167,8 @@ impl<P: Platform> Space<P> {
         sync::label(&raw const *resolved, size_of_val(resolved), name("resolved faults"));
         let late = &self.uffd_late;
         sync::label(&raw const *late, size_of_val(late), name("late protections"));
+        let windows = &self.windows;
+        sync::label(&raw const *windows, size_of_val(windows), name("readahead"));
         let group = &self.group;
         sync::label(&raw const *group, size_of_val(group), name("group"));
     }

@@ -24,7 +24,8 @@ mod off;
 pub(crate) enum Found {
     /// In memory: this page, on which the caller has a reference now. It may not be filled yet, or
     /// not be the slot's any more: its lock says ([`Memory::is_swapped_to`]).
-    Page(Pfn),
+    /// Whether it was read for somebody else's sake, who asks for it the first time.
+    Page(Pfn, Asked),
     /// On the device alone. The caller has a hold on the slot.
     Device,
     /// On the device alone, and the caller reads it past the swap cache.
@@ -439,11 +440,7 @@ impl<P: Platform> Memory<P> {
         match slots.page(slot.number) {
             Some(pfn) => {
                 self.get(pfn, 1);
-                match slots.ask(slot.number) {
-                    Asked::Fault => {}
-                    Asked::Ahead => self.counters().swap_ra_hit.add(1),
-                }
-                Found::Page(pfn)
+                Found::Page(pfn, slots.ask(slot.number))
             }
             None if slots.is_off() || slots.users(slot.number) == 0 => Found::Gone,
             // Of no other is a page read past the swap cache, or claimed.
@@ -474,6 +471,11 @@ impl<P: Platform> Memory<P> {
         };
         let known = Known { shadow: slots.shadow(slot), keeper: slots.keeper(slot) };
         Found::Past(Past { known, claim })
+    }
+
+    /// Whether reads of a swap entry's device wait in a queue, so that more than one is worth it.
+    pub(crate) fn is_queued(&self, entry: Swap) -> bool {
+        !self.swap_table().slots(SwapId::numbered(entry.device)).device().answers_at_once()
     }
 
     /// Waits for the claim of a slot to end, which [`Found::Claimed`] told of.

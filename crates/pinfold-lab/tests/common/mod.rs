@@ -123,14 +123,14 @@ pub fn searched(name: &str, text: &str, rules: &str, options: &CheckOptions) -> 
 }
 
 /// Searches scenarios, given with their names, until so many executions of each: none breaks, and
-/// each window that they name was open. How many were searched to the end.
+/// each window that they name was open. Which were not searched to the end.
 pub fn searched_some(
     scenarios: impl Iterator<Item = (String, String)>,
     rules: &str,
     model: Model,
     most: u64,
-) -> usize {
-    let mut exhausted = 0;
+) -> Vec<String> {
+    let mut unended = Vec::new();
     for (name, text) in scenarios {
         let config = Config { model, max_executions: Some(most), ..Config::default() };
         let report = searched(&name, &text, rules, &CheckOptions::of(config));
@@ -138,23 +138,46 @@ pub fn searched_some(
         assert_ne!(report.verdict, Verdict::Fail, "{name} under {rules}, {model:?}: {told:?}");
         let missed = report.reached.iter().find(|goal| goal.count == 0);
         assert_eq!(missed, None, "{name} under {rules}, {model:?}: not within {most} executions");
-        exhausted += usize::from(report.verdict == Verdict::Pass);
+        if report.verdict != Verdict::Pass {
+            unended.push(name);
+        }
     }
-    exhausted
+    unended
+}
+
+/// Compares the cells whose searches a bound has ended, model by model, with the table of those, in
+/// `tests/unended`: one that begins to end is taken off the table, and one that ends no more fails.
+/// `SNAPSHOTS=overwrite` writes the table.
+pub fn ratchet(table: &str, unended: &[(Model, Vec<String>)]) {
+    let path = format!("{}/tests/unended/{table}.txt", env!("CARGO_MANIFEST_DIR"));
+    let line = |model: &Model, cell: &String| format!("{model:?}  {cell}\n");
+    let found = unended.iter().flat_map(|(model, cells)| cells.iter().map(|it| line(model, it)));
+    let found: Vec<String> = found.collect();
+    if std::env::var("SNAPSHOTS").is_ok_and(|how| how == "overwrite") {
+        std::fs::write(&path, found.concat()).expect("the table can be written");
+        return;
+    }
+    let known = std::fs::read_to_string(&path).expect("the table is there");
+    let known: Vec<&str> = known.split_inclusive('\n').collect();
+    let ends: String =
+        known.iter().filter(|it| !found.iter().any(|now| now == *it)).copied().collect();
+    assert_eq!(ends, "", "these end now: take them off {path}");
+    let more: String = found.iter().map(String::as_str).filter(|it| !known.contains(it)).collect();
+    assert_eq!(more, "", "these ended before: their searches have become larger");
 }
 
 /// An operation as a lane does it, what runs afterwards, and what must hold then.
 pub type Operation = (&'static str, &'static str, &'static str);
 
 /// Has each of the operations that are wanted meet each state, given with the steps that lead
-/// there, and searches the scenario of the two until so many executions: none breaks. How many were
-/// searched to the end.
+/// there, and searches the scenario of the two until so many executions: none breaks. Which were
+/// not searched to the end.
 pub fn every_cell(
     (states, operations): (&[(&str, &str)], &[Operation]),
     scenario: fn((&str, &str), Operation) -> String,
     (rules, model, most): (&str, Model, u64),
     wanted: impl Fn(&str) -> bool,
-) -> usize {
+) -> Vec<String> {
     let meetings = operations.iter().filter(|(act, ..)| wanted(act)).flat_map(|operation| {
         let named = |state: &(&str, &str)| {
             (format!("{}: {}", state.0, operation.0), scenario(*state, *operation))

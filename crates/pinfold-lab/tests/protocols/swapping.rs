@@ -79,6 +79,38 @@ reach {kept}
     pinned.holds_across(&["6.12", "pinfold"], &MODELS);
 }
 
+/// A page of a device that needs it unchanged is nobody's to write while it is written: what holds
+/// is not exhausted, since every step of a fault on a page in the swap cache meets one of reclaim.
+#[test]
+fn no_page_is_stored_to_under_a_device_that_needs_it_unchanged() {
+    let stores = |name, before: &str| {
+        let body = format!(
+            r#"
+setup
+  process P on cpu0
+  P: map A 1 private rw
+  P: write A "old"
+  {before}
+lane owner: P on cpu0
+  write A "new"
+lane reclaim: P on cpu1
+  pageout A
+always
+  P:A sees "new"
+"#
+        );
+        on_swap(name, "swap 2\nswap-writes stable", &body)
+    };
+    let cached = "P: get A read as g0\n  P: pageout A\n  P: put g0";
+    for stored in [stores("leaving", ""), stores("cached", cached)] {
+        common::breaks(stored.name, &stored.text, "4.9", Model::Tso, "stable-writes");
+        for rules in ["4.10", "5.9", "5.18", "5.19", "pinfold"] {
+            let cell = std::iter::once((format!("{} {rules}", stored.name), stored.text.clone()));
+            common::searched_some(cell, rules, Model::Tso, 8_000);
+        }
+    }
+}
+
 /// Two pages on the device; `lane` has one meanwhile, and a load of the other reads it ahead.
 fn ahead(name: &'static str, lane: &str, holds: &str) -> Protocol {
     let body = format!(

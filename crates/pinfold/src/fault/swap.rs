@@ -54,7 +54,12 @@ impl<P: Platform> Space<P> {
                 mem.wait_for_claim(seen);
                 return Ok(Fault::Waited);
             }
-            Found::Page(pfn) => (pfn, self.lock_swapped(request.page, pfn)),
+            Found::Page(pfn, Asked::Fault) => (pfn, self.lock_swapped(request.page, pfn)),
+            Found::Page(pfn, Asked::Ahead) => {
+                mem.counters().swap_ra_hit.add(1);
+                self.asked_ahead(request.area);
+                (pfn, self.lock_swapped(request.page, pfn))
+            }
             Found::Device if leaf.read(request.page) != orig => {
                 mem.drop_entry_hold(entry);
                 return Ok(Fault::Spurious);
@@ -76,7 +81,7 @@ impl<P: Platform> Space<P> {
         };
         drop(locked);
         mem.put(pfn, 1);
-        if was_out && mem.tuning().swap_readahead > 0 {
+        if was_out && mem.tuning().swap_readahead > 0 && mem.is_queued(entry) {
             self.read_ahead(request, leaf);
         }
         Ok(fault)
