@@ -4,11 +4,11 @@
 //! be another scenario. What only cannot be *seen* does not keep it from running.
 
 use pinfold_lab::resolved::{
-    Act, Look, Remote, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Take,
+    Act, Look, Remote, Resolved, ResolvedFile, ResolvedLane, ResolvedStep, Seen, Statuses, Take,
 };
 use pinfold_lab::scenario::{
-    Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, SwapChanges, SwapKind, Thp,
-    Waits,
+    Access, Advice, Behind, Duration, Failure, Force, Path, Sharing, Status, SwapChanges, SwapKind,
+    Thp, Waits, Whose,
 };
 use serde::{Deserialize, Serialize};
 
@@ -301,6 +301,14 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Join(_) | Act::MoveCharge { .. } => told(
             "groups are of a whole machine, and charges move in the first version of them only",
         ),
+        Act::MovePages { expect, whose, .. } => {
+            let short = expect.into_iter().flat_map(|each| Statuses::of_number(each.number()));
+            match short.into_iter().any(|status| status == Status::NoFrame) {
+                true => told("a real machine does not run out of frames when it is told to"),
+                false => unfit_to_move(plan, whose, features),
+            }
+        }
+        Act::Mbind(_, _, whose, _) => unfit_to_move(plan, whose, features),
         Act::Map { .. }
         | Act::Unmap(_)
         | Act::Writeback(_)
@@ -316,8 +324,6 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         | Act::Fork(_)
         | Act::Exit
         | Act::Migrate(_, _, Waits::Sync)
-        | Act::MovePages { .. }
-        | Act::Mbind(..)
         | Act::Signal(_)
         | Act::Await(_)
         | Act::Clone(_)
@@ -332,6 +338,16 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Exec => acts_after_exec(plan, step)
             .then(|| "the program that is executed here ends at once".to_owned()),
     }
+}
+
+/// What keeps pages from being moved by their entries as here: Linux moves merged pages and those of
+/// the pool, too.
+fn unfit_to_move(plan: &Resolved, whose: Whose, features: &Features) -> Option<String> {
+    let merges = plan.steps().any(|step| matches!(step.act, Act::Ksm(_)));
+    if merges || has_pool(plan) {
+        return Some("Linux moves merged pages and those of the pool, too".to_owned());
+    }
+    features.no_move_all.clone().filter(|_| whose == Whose::All)
 }
 
 /// Whether the pages of a handle are in a pipe: those of `get`, and of `get-page` through such.

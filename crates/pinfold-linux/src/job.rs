@@ -108,6 +108,9 @@ pub struct Features {
     /// so: only one of zram is known to do both.
     #[serde(default)]
     pub no_synchronous_swap: Option<String>,
+    /// Why no pages can be moved that other processes map, too, if so.
+    #[serde(default)]
+    pub no_move_all: Option<String>,
     /// The swap device that is in use by others, if there is one.
     #[serde(default)]
     pub other_swap: Option<String>,

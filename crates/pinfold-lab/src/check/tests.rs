@@ -15,6 +15,7 @@ mod absent;
 mod all_ends;
 mod bounds;
 mod costs;
+mod device;
 mod direct;
 mod ends;
 mod exits;

@@ -3,7 +3,7 @@
 //! past the swap cache (facts 7.2).
 
 use super::{Protocol, common};
-use pinfold_lab::Model;
+use pinfold_lab::{CheckOptions, Config, Model, Strategy};
 
 const MODELS: [Model; 3] = [Model::Sc, Model::Tso, Model::Weak];
 
@@ -327,5 +327,31 @@ fn swapoff_meets_a_page_that_is_read_past_the_cache() {
     let text = || std::iter::once((ends.name.to_owned(), ends.text.clone()));
     for (rules, model) in [("6.7", Model::Tso), ("6.12", Model::Tso), ("6.12", Model::Weak)] {
         common::searched_some(text(), rules, model, 1_500);
+    }
+}
+
+/// A page that a device with stable writes is writing comes back to its owner, who stores.
+#[test]
+fn what_a_device_needs_unchanged_is_nobodys_while_it_is_written() {
+    let text = common::shipped("swap-stable-writes");
+    let stable = Protocol { name: "swap-stable", text };
+    for rules in ["4.8", "4.9"] {
+        stable.breaks_in(rules, Model::Tso, "stable-writes");
+    }
+    // All orders are too many: those with few switches are all made.
+    for (rules, model) in [
+        ("4.10", Model::Tso),
+        ("5.8", Model::Weak),
+        ("5.19", Model::Tso),
+        ("6.1", Model::Weak),
+        ("pinfold", Model::Weak),
+    ] {
+        let strategy = Strategy::Exhaustive { preemptions: Some(1) };
+        let config = Config { model, search: strategy, ..Config::default() };
+        let options = CheckOptions::of(config);
+        let report = common::searched(stable.name, &stable.text, rules, &options);
+        assert_eq!(report.broken, None, "{rules}, {model:?}");
+        assert!(report.search.executions > 100, "{rules}, {model:?}: {:?}", report.search);
+        assert!(report.reached.iter().all(|goal| goal.count > 0), "{rules}, {model:?}");
     }
 }

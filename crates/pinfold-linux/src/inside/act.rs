@@ -435,11 +435,13 @@ impl Cast {
             }
             Act::Mbind(pages, node, whose, strict) => {
                 let range = self.range(process, pages)?;
-                Ok(match sys::nodes::mbind(range, node, (whose, strict)) {
-                    Err(libc::EIO) => Did::Failed(Failure::Busy),
-                    Err(libc::EFAULT) => Did::Failed(Failure::NotMapped),
-                    done => ranged(done),
-                })
+                match sys::nodes::mbind(range, node, (whose, strict)) {
+                    Ok(()) => Ok(Did::Worked(0)),
+                    Err(libc::EIO) => Ok(Did::Failed(Failure::Busy)),
+                    Err(libc::EFAULT) => Ok(Did::Failed(Failure::NotMapped)),
+                    // What the machine lacks says nothing of the scenario.
+                    Err(number) => Err(number),
+                }
             }
             Act::Migrate(pages, node, _) => {
                 // Pages that cannot be moved stay, which is no failure.

@@ -105,6 +105,10 @@ fn features(unable: Option<String>, given: Given) -> Features {
                 )
             }),
         no_swap,
+        no_move_all: sys::nodes::can_move_all().err().map(|why| {
+            let why = std::io::Error::from_raw_os_error(why);
+            format!("pages that others map cannot be moved without CAP_SYS_NICE: {why}")
+        }),
         other_swap: swap::other(),
         no_collapse: (!sys::huge::can_collapse())
             .then(|| "this kernel has no MADV_COLLAPSE: it came with 6.1".to_owned()),

@@ -72,6 +72,9 @@ fn what_is_bound_moves_and_a_strict_request_fails_for_what_stays() {
         let hole = "unmap A[3]\n  mbind A to node 1 fails not-mapped";
         let where_ = "  P:A[0] is on node 0";
         assert_eq!(checked(&four(hole, where_), rules).verdict, Verdict::Pass, "{rules}");
+        let shared = "mbind A[2] to node 1 strict";
+        let where_ = "  P:A[2] is on node 0 and C:A[2] is on node 0";
+        assert_eq!(checked(&four(shared, where_), rules).verdict, Verdict::Pass, "{rules}");
         let all = "mbind A[2] to node 1 all strict";
         let where_ = "  P:A[2] is on node 1 and C:A[2] is on node 1";
         assert_eq!(checked(&four(all, where_), rules).verdict, Verdict::Pass, "{rules}");

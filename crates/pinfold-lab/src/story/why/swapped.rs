@@ -62,11 +62,14 @@ impl Teller<'_> {
     /// A frame was stored to while a swap device wrote it that needs it unchanged: the fault that
     /// had brought it back.
     pub(in crate::story) fn unstable(&mut self, frame: Pfn) {
-        let back = self.ledger.last_event(usize::MAX, |event| match event {
-            EventKind::SwapOwned { pfn, .. } if pfn == frame => Some(()),
-            _ => None,
-        });
-        let Some((at, ())) = back else { return };
+        let last = |wanted: &dyn Fn(EventKind) -> bool| {
+            let at = self.ledger.last_event(usize::MAX, |event| wanted(event).then_some(()));
+            at.map(|(at, ())| at)
+        };
+        let out = last(&|event| matches!(event, EventKind::SwapEntry { pfn, .. } if pfn == frame));
+        let back = last(&|event| matches!(event, EventKind::SwapOwned { pfn, .. } if pfn == frame));
+        // Who stored by another way than the entry has nothing to do with how that came back.
+        let Some(at) = back.filter(|back| out.is_some_and(|out| *back > out)) else { return };
         let cite = self.at(at);
         let rule = match heeds_stable(self.rules.swap_stable) {
             true => String::new(),

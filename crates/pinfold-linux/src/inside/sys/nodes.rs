@@ -52,6 +52,11 @@ const fn flag_of(whose: Whose) -> c_int {
     }
 }
 
+/// Whether pages may be moved that other processes map, too.
+pub(in crate::inside) fn can_move_all() -> Result<(), Errno> {
+    move_pages(&[], 0, MOVE_ALL)
+}
+
 /// Moves a page to a node, and says what has become of it.
 pub(in crate::inside) fn move_page(address: u64, node: u32, whose: Whose) -> Result<Status, Errno> {
     let wanted = c_int::try_from(node).map_err(|_| libc::EINVAL)?;
@@ -69,15 +74,13 @@ pub(in crate::inside) fn move_page(address: u64, node: u32, whose: Whose) -> Res
             flag_of(whose),
         )
     };
-    match checked(moved) {
-        Err(libc::ENOMEM) => return Ok(Status::NoFrame),
-        done => done.map(drop)?,
-    }
+    checked(moved)?;
     Ok(match -status {
         libc::ENOENT => Status::Absent,
         libc::EFAULT => Status::NotMapped,
         libc::EACCES => Status::Shared,
-        libc::ENOMEM => Status::NoFrame,
+        // The machine is short of memory, and not the scenario's.
+        libc::ENOMEM => return Err(libc::ENOMEM),
         _ if status == wanted => Status::There,
         _ => Status::Busy,
     })
