@@ -39,7 +39,6 @@ use crate::event::EventKind;
 use crate::frame::{Flags, Put, Sizes};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
-use crate::object::Listed;
 use crate::page::PageLock;
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte, Swap};
@@ -102,12 +101,13 @@ struct Leaving<'m, P: Platform> {
 }
 
 /// Where a page is found again that has left.
+#[derive(Clone, Copy)]
 enum To {
     /// On a swap device: its slot, with a hold, and what kept the slot's contents when the page was
     /// locked.
     Slot(Slot, Keeper),
-    /// In its file, which has it listed here.
-    File(Listed),
+    /// In its file, which the page names as long as its lock is held.
+    File,
 }
 
 impl<'m, P: Platform> Chosen<'m, P> {
@@ -293,9 +293,9 @@ impl<P: Platform> Memory<P> {
         let (mut done, mut deferred) = (Reclaimed::default(), DeferredFlush::new());
         for leaving in pages.iter().flatten() {
             let pfn = leaving.page.head();
-            match &leaving.to {
-                To::Slot(slot, _) => self.swap_entries(pfn, *slot, &mut deferred),
-                To::File(at) => self.drop_entries(pfn, at, &mut deferred),
+            match leaving.to {
+                To::Slot(slot, _) => self.swap_entries(pfn, slot, &mut deferred),
+                To::File => self.drop_entries(pfn, &mut deferred),
             }
         }
         // INV-RECLAIM-1.
@@ -303,7 +303,7 @@ impl<P: Platform> Memory<P> {
         for page in pages.iter_mut().filter_map(Option::take) {
             let left = match page.to {
                 To::Slot(slot, keeper) => self.finish(page, (slot, keeper)),
-                To::File(at) => self.finish_cached((page.lock, page.page), &at),
+                To::File => self.finish_cached(page.lock, page.page),
             };
             match left {
                 Left::Freed => done.freed += 1,

@@ -64,16 +64,17 @@ impl<P: Platform> Memory<P> {
         if self.frames().locks(pfn).read_once() != 0 {
             return None;
         }
-        let to = To::File(self.listed_at(pfn)?);
-        Some(Leaving { lock: Some(lock), page, to })
+        let listed = self.frames().flags(pfn).is_cached();
+        listed.then_some(Leaving { lock: Some(lock), page, to: To::File })
     }
 
     /// Takes the entries of a page out.
-    pub(super) fn drop_entries(&self, pfn: Pfn, at: &Listed, deferred: &mut DeferredFlush) {
+    pub(super) fn drop_entries(&self, pfn: Pfn, deferred: &mut DeferredFlush) {
         if !self.frames().folio(pfn).is_mapped() {
             // Who maps it from now on is found with the list.
             return;
         }
+        let Some(at) = self.listed_at(pfn) else { return };
         let who = OfObject { mappers: &at.cache.mappers, index: at.index };
         self.visit_entries(&who, |mm, page, leaf| {
             let _changing = self.changing(mm.id, page.alone(), Invalidate::Clear);
@@ -110,11 +111,14 @@ impl<P: Platform> Memory<P> {
     /// clean.
     pub(super) fn finish_cached(
         &self,
-        (lock, page): (Option<PageLock<'_, P>>, Isolated<'_, P>),
-        at: &Listed,
+        lock: Option<PageLock<'_, P>>,
+        page: Isolated<'_, P>,
     ) -> Left {
         let pfn = page.head();
-        let left = self.leave_cache(pfn, at);
+        let left = match self.listed_at(pfn) {
+            Some(at) => self.leave_cache(pfn, &at),
+            None => Err(Stays::Busy),
+        };
         drop(lock);
         match left {
             Ok(()) => {
