@@ -74,8 +74,8 @@ impl<'a> FrameSetup<'a> {
 
     /// More spans, of memory that what can move has until somebody needs all of a span, or a part
     /// of it, in one piece ([`crate::Memory::take_contiguous`]; CMA). Each is a region of its own;
-    /// the list of them is on the heap. Under the rules since 5.1 a long-term pin moves its page out of
-    /// there (rule `longterm-zone`, facts 3.10). In `zone_info` it counts as
+    /// the list of them is on the heap. Under the rules since 5.1 a long-term pin moves its page
+    /// out of there (rule `longterm-zone`, facts 3.10). In [`Frames::zone_info`] it counts as
     /// [`crate::ZoneKind::Movable`], where Linux counts it with the zone around it.
     pub const fn cma(mut self, spans: &'a [NodeSpan]) -> Self {
         self.cma = spans;
