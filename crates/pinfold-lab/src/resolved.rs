@@ -89,6 +89,9 @@ pub struct Resolved {
     /// How many more frames each node has that are set apart for what can move.
     #[serde(default)]
     pub movable: u32,
+    /// How many more frames each node has that contiguous requests take back.
+    #[serde(default)]
+    pub cma: u32,
     /// How folios as large as a page table are mapped.
     #[serde(default = "entries")]
     pub thp: Thp,

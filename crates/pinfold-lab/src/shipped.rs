@@ -44,6 +44,8 @@ pub const SCENARIOS: &[Shipped] = files!["pf":
     "bug-215616-move-pages",
     "bug-215616-thp",
     "bug-215616-thp-pmd",
+    "cma-get",
+    "cma-longterm",
     "collapse-races-pin",
     "collapse-swapped",
     "counter-overflow",

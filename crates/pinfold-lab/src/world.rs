@@ -321,8 +321,9 @@ pub(crate) struct Plan {
     pub(crate) rules: Rules,
     pub(crate) hardware: Hardware,
     spans: Vec<NodeSpan>,
-    /// Those of memory that is set apart for what can move.
+    /// Those of memory that is set apart for what can move, and for contiguous requests.
     movable: Vec<NodeSpan>,
+    cma: Vec<NodeSpan>,
     tuning: Tuning,
     pub(crate) goals: Arc<[Goal]>,
     /// The CPU of each lane.
@@ -353,14 +354,22 @@ impl Plan {
             Thp::Pmd => 1 << FOLIO_ORDER,
         };
         let (frames, movable) = (u64::from(machine.frames()), u64::from(machine.movable()));
+        let cma = u64::from(machine.cma());
         let span = |node: u8| NodeSpan {
             node: NodeId(node),
-            first: Pfn(u64::from(node) * (frames + movable) + if node == 0 { 0 } else { zeros }),
+            first: Pfn(
+                u64::from(node) * (frames + movable + cma) + if node == 0 { 0 } else { zeros }
+            ),
             frames: frames + if node == 0 { zeros } else { 0 },
         };
         let set_apart = |node: u8| {
             let NodeSpan { first, frames, .. } = span(node);
             NodeSpan { node: NodeId(node), first: Pfn(first.0 + frames), frames: movable }
+        };
+        let taken_back = |node: u8| NodeSpan {
+            first: Pfn(set_apart(node).first.0 + movable),
+            frames: cma,
+            ..set_apart(node)
         };
         let lane_cpu = |runner: &Runner| match runner {
             Runner::Process { cpu, .. } => scenario.cpu_index(cpu.as_ref()).unwrap_or(0),
@@ -380,12 +389,13 @@ impl Plan {
             rules: *rules,
             hardware: Hardware {
                 cpus: scenario.cpus().iter().map(|(_, node)| NodeId(*node as u8)).collect(),
-                frames: usize::from(nodes) * (frames + movable) as usize + zeros as usize,
+                frames: usize::from(nodes) * (frames + movable + cma) as usize + zeros as usize,
                 words: machine.words() as usize,
                 followers: scenario.steps().any(|step| step.action.follows().is_some()),
             },
             spans: (0..nodes).map(span).collect(),
             movable: (0..nodes).map(set_apart).filter(|span| span.frames > 0).collect(),
+            cma: (0..nodes).map(taken_back).filter(|span| span.frames > 0).collect(),
             tuning: Tuning {
                 migrate_passes: machine.migrate_passes(),
                 hint_passes: machine.migrate_passes(),
@@ -444,7 +454,7 @@ impl Plan {
         let keeps_journal = record.keeps_journal();
         let machine =
             Machine::new(&self.hardware, self.lane_cpus.clone(), (record, Arc::clone(&self.asked)));
-        let frames = FrameSetup::new(&self.spans).movable(&self.movable).build();
+        let frames = FrameSetup::new(&self.spans).movable(&self.movable).cma(&self.cma).build();
         let frames = frames.map_err(|error| error.to_string())?;
         // SAFETY: the spans are the machine's own frames, and it was made for this world.
         let memory = unsafe { Memory::over(machine, frames, self.rules, self.tuning) }

@@ -120,6 +120,16 @@ fn a_long_term_pin_that_meets_an_isolation_stays_in_6_14_and_6_15_alone() {
     }
 }
 
+/// Up to 5.0 pages were referred to for long without being pinned; the rule alone decides.
+#[test]
+fn a_contiguous_request_fails_where_long_term_pins_stay() {
+    for rules in ["5.7", "5.12", "5.13", "6.14", "latest"] {
+        holds("cma-longterm", rules, Model::Tso);
+    }
+    let told = why(&breaks("cma-longterm", "5.7,longterm-zone=stays", Model::Tso, "step"));
+    assert!(told.contains("longterm-zone=stays"), "{told}");
+}
+
 /// By every release since fork copies pinned pages, and never where the thread's writes wait.
 #[test]
 fn a_forks_copy_is_torn_where_the_parents_entry_stays_writable() {

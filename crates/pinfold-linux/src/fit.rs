@@ -137,7 +137,7 @@ pub fn missing(plan: &Resolved, features: &Features) -> Vec<Missing> {
     if plan.lru > 0 {
         missing.push(whole("what waits in a CPU's batch with a page, only the kernel knows"));
     }
-    if plan.movable > 0 {
+    if plan.movable + plan.cma > 0 {
         missing.push(whole("which memory is set apart for what can move, its boot line says"));
     }
     missing.extend(unfit_for_huge(plan, features).map(|why| whole(&why)));

@@ -149,12 +149,32 @@ pub fn refuses_tracked(rule: FilePin, request: Request) -> bool {
     }
 }
 
-/// Whether a long-term pin moves pages out of memory that is set apart for what can move (facts
+/// Whether a long-term pin moves pages out of memory that contiguous requests take back (facts
+/// 3.10).
+#[inline]
+pub const fn leaves_cma(rule: LongtermZone) -> bool {
+    match rule {
+        LongtermZone::Stays => false,
+        LongtermZone::Cma | LongtermZone::Moves | LongtermZone::MovesIsolated => true,
+    }
+}
+
+/// Whether a long-term pin keeps pages where they lie that were to be moved and did not move (facts
+/// 3.10).
+#[inline]
+pub const fn keeps_unmoved(rule: LongtermZone) -> bool {
+    match rule {
+        LongtermZone::Stays | LongtermZone::Cma => true,
+        LongtermZone::Moves | LongtermZone::MovesIsolated => false,
+    }
+}
+
+/// Whether a long-term pin moves pages out of all memory that is set apart for what can move (facts
 /// 3.10).
 #[inline]
 pub const fn leaves_movable(rule: LongtermZone) -> bool {
     match rule {
-        LongtermZone::Stays => false,
+        LongtermZone::Stays | LongtermZone::Cma => false,
         LongtermZone::Moves | LongtermZone::MovesIsolated => true,
     }
 }
@@ -164,7 +184,7 @@ pub const fn leaves_movable(rule: LongtermZone) -> bool {
 #[inline]
 pub const fn keeps_unisolated(rule: LongtermZone) -> bool {
     match rule {
-        LongtermZone::Stays | LongtermZone::MovesIsolated => true,
+        LongtermZone::Stays | LongtermZone::Cma | LongtermZone::MovesIsolated => true,
         LongtermZone::Moves => false,
     }
 }

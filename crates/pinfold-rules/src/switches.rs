@@ -450,11 +450,15 @@ switches! {
     }
 
     /// What a long-term pin does about a page in memory that is set apart for what can move
-    /// (ZONE_MOVABLE): a page that is pinned for long does not move (facts 3.10).
+    /// (ZONE_MOVABLE, CMA): a page that is pinned for long does not move (facts 3.10).
     longterm_zone: LongtermZone = "longterm-zone" {
         /// It takes the page where it lies. Hazard: that memory cannot be taken out as long as the
         /// pin lives. facts 3.10
         Stays = "stays" [always],
+        /// It is moved out of memory that contiguous requests take back (CMA), and pinned where it
+        /// lies if it does not move; elsewhere it stays. Hazard: as stays, also where a page is
+        /// busy for a moment. facts 3.10
+        Cma = "cma" ["5.1"],
         /// The page is pinned, seen to lie there, unpinned and moved out, and pinned again, commit
         /// d1e153fea2a8; one that somebody else isolates is waited for. If it does not move the
         /// request fails, commit f68749ec342b. Hazard: another request that has it pinned for a

@@ -1,4 +1,5 @@
-//! Taking memory out while it is in use: memory hotplug (facts 7.3).
+//! Taking memory out while it is in use: memory hotplug, and requests for contiguous frames of a
+//! region that what can move has meanwhile (CMA), which are the same (facts 7.3).
 //!
 //! Protocol, in rounds: what is free of the span leaves the free lists, so that nobody gets it;
 //! each other frame with private memory, or a page of a file or of shared memory, is found by its
@@ -111,6 +112,41 @@ impl<P: Platform> Memory<P> {
             return Err(OfflineError::Stays(stays));
         }
         Ok(())
+    }
+
+    /// Takes a part of a region for contiguous requests ([`crate::FrameSetup::cma`]; cma_alloc,
+    /// facts 7.3): what lies there moves elsewhere, and the frames are the caller's, who gives them
+    /// back by [`Memory::online`]. `tell` is as for [`Memory::offline`].
+    ///
+    /// ```
+    /// use pinfold::{mock::Host, *};
+    /// # let span = |first, frames| NodeSpan { node: NodeId(0), first: Pfn(first), frames };
+    /// let (rest, region) = ([span(0, 48)], [span(48, 16)]);
+    /// let frames = FrameSetup::new(&rest).cma(&region).build()?;
+    /// let host = Host::<X86_64>::new(64);
+    /// # // SAFETY: the host has these frames, and nobody else uses it.
+    /// let memory = unsafe { Memory::over(host, frames, Rules::default(), Tuning::default())? };
+    /// let space = AddressSpace::new(&memory, Limits::of_format::<X86_64>())?;
+    /// let range = space.map(Place::Anywhere, 8, Prot::READ_WRITE, Sharing::Private)?;
+    /// space.populate(range, Access::Write)?;
+    /// let buffer = span(48, 8);
+    /// Memory::take_contiguous(&memory, &buffer, |_, _| {})?;
+    /// // SAFETY: nobody uses the frames any more.
+    /// unsafe { memory.online(&buffer)? };
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Memory::offline`], and when the span does not lie in one such region.
+    pub fn take_contiguous(
+        this: &Shared<Self>,
+        span: &NodeSpan,
+        tell: impl FnMut(Pfn, Obstacle),
+    ) -> Result<(), OfflineError> {
+        if span.frames > 0 {
+            this.frames().check_cma(span).map_err(OfflineError::Span)?;
+        }
+        Self::offline(this, span, tell)
     }
 
     /// Brings memory back that [`Memory::offline`] has taken out: it serves the requests that it

@@ -611,6 +611,7 @@ impl Names {
             max_ptes_swap: machine.max_ptes_swap(),
             lru: machine.lru(),
             movable: machine.movable(),
+            cma: machine.cma(),
             thp: machine.thp(),
             cpus: scenario.cpus().iter().map(|(_, node)| *node).collect(),
             words: (0..self.words.count()).map(|number| self.words.text(number)).collect(),

@@ -198,6 +198,9 @@ pub struct Machine {
     /// How many more frames each node has that are set apart for what can move, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub movable: Option<Spanned<u32>>,
+    /// How many more frames each node has that contiguous requests take back, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cma: Option<Spanned<u32>>,
     /// How folios as large as a page table are mapped, as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thp: Option<Spanned<Thp>>,
@@ -286,6 +289,11 @@ impl Machine {
     /// written.
     pub fn movable(&self) -> u32 {
         self.movable.map_or(0, |frames| frames.value)
+    }
+
+    /// How many more frames each node has that contiguous requests take back; none unless written.
+    pub fn cma(&self) -> u32 {
+        self.cma.map_or(0, |frames| frames.value)
     }
 
     /// How folios as large as a page table are mapped; by an entry for each page unless written.

@@ -176,6 +176,7 @@ impl Layout {
             ("max-ptes-swap", machine.max_ptes_swap),
             ("lru", machine.lru),
             ("movable", machine.movable),
+            ("cma", machine.cma),
         ];
         let numbers = properties.iter().any(|(_, value)| value.is_some());
         let swap = machine.swap_device.is_some() || machine.swap_writes.is_some();
@@ -442,7 +443,11 @@ impl Display for Action {
                 write!(f, " {pages} to node {node}{}{strict}", of_all(*whose))
             }
             Self::Offline { node, what } | Self::Online { node, what } => {
-                let what = if *what == Memory::Movable { " movable" } else { "" };
+                let what = match what {
+                    Memory::All => "",
+                    Memory::Movable => " movable",
+                    Memory::Cma => " cma",
+                };
                 write!(f, " node {node}{what}")
             }
             Self::Reclaim { node, goal } => write!(f, " node {node} goal {goal}"),

@@ -184,7 +184,7 @@ impl Parser<'_> {
     }
 
     fn machine(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        const KNOWN: [&str; 21] = [
+        const KNOWN: [&str; 22] = [
             "nodes",
             "frames",
             "words",
@@ -202,6 +202,7 @@ impl Parser<'_> {
             "max-ptes-swap",
             "lru",
             "movable",
+            "cma",
             "thp",
             "numa",
             "file",
@@ -284,6 +285,7 @@ impl Parser<'_> {
             Some("max-ptes-swap") => &mut machine.max_ptes_swap,
             Some("lru") => &mut machine.lru,
             Some("movable") => &mut machine.movable,
+            Some("cma") => &mut machine.cma,
             _ => return Err(unknown(cursor, "a property of the machine", &KNOWN)),
         };
         let word = cursor.name("a property")?;

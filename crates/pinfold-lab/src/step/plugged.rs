@@ -17,7 +17,13 @@ impl World {
         for span in self.spans(node, what) {
             let mut short = true;
             let told = |_: Pfn, why: Obstacle| short &= why == Obstacle::NoFrame;
-            if let Err(error) = pinfold::Memory::offline(&self.memory, &span, told) {
+            let taken = match what {
+                Memory::Cma => pinfold::Memory::take_contiguous(&self.memory, &span, told),
+                Memory::All | Memory::Movable => {
+                    pinfold::Memory::offline(&self.memory, &span, told)
+                }
+            };
+            if let Err(error) = taken {
                 for span in &gone {
                     self.bring_back(span)?;
                 }
@@ -66,15 +72,16 @@ impl World {
             frames.node(*pfn) == node
                 && match what {
                     Memory::All => true,
-                    Memory::Movable => frames.is_movable(*pfn),
+                    Memory::Movable => frames.is_movable(*pfn) && !frames.is_cma(*pfn),
+                    Memory::Cma => frames.is_cma(*pfn),
                 }
         };
+        let kind = |pfn| (frames.is_movable(pfn), frames.is_cma(pfn));
         let mut spans: Vec<NodeSpan> = Vec::new();
         for pfn in frames.all().filter(wanted) {
             match spans.last_mut() {
                 Some(last)
-                    if last.first.0 + last.frames == pfn.0
-                        && frames.is_movable(last.first) == frames.is_movable(pfn) =>
+                    if last.first.0 + last.frames == pfn.0 && kind(last.first) == kind(pfn) =>
                 {
                     last.frames += 1;
                 }

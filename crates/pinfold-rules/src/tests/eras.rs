@@ -8,8 +8,8 @@ use super::super::migrate::{brings_barriers, carries_accessed_dirty, remembers_m
 use super::super::numa::{HintedMove, HintedWrite, hinted_huge, hinted_page, hinted_write};
 use super::super::pin::{
     Access, Force, Hold, Request, Term, Unshares, WriteFault, counts_zero_page, direct_io,
-    drops_write, grows_stack, leaves_movable, process_vm, rechecks_entry, rechecks_table,
-    refuses_tracked, takes_hinting_fault, unshares,
+    drops_write, grows_stack, keeps_unmoved, leaves_cma, leaves_movable, process_vm,
+    rechecks_entry, rechecks_table, refuses_tracked, takes_hinting_fault, unshares,
 };
 use super::super::protect::ClearsUnder;
 use super::super::swap::{FreesCache, SwapInFor, frees_cache, grants_write};
@@ -45,7 +45,9 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| !grows_stack(rules.gup_stack)), "6.5");
     assert_eq!(since(|rules| direct_io(rules.direct_io) == Hold::Pin), "6.5");
     assert_eq!(since(|rules| process_vm(rules.process_vm) == Hold::Pin), "5.6");
+    assert_eq!(since(|rules| leaves_cma(rules.longterm_zone)), "5.6");
     assert_eq!(since(|rules| leaves_movable(rules.longterm_zone)), "5.14");
+    assert_eq!(since(|rules| !keeps_unmoved(rules.longterm_zone)), "5.14");
     assert_eq!(since(|rules| refuses_tracked(rules.file_pin, LONG_WRITE)), "6.5");
     assert_eq!(since(|rules| counting(rules.memcg_lock) == Counting::Unlocked), "6.2");
     assert_eq!(since(|rules| unseen(rules.memcg_lock) == Unseen::Unmapped), "6.2");

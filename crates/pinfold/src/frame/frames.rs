@@ -1,5 +1,6 @@
 //! All frames of a machine, by number.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -44,6 +45,8 @@ pub struct Frames {
     pub(super) forgets: bool,
     /// Whether memory is set apart for what can move.
     pub(super) movable: bool,
+    /// The part of it that contiguous requests take back.
+    pub(super) cma: Vec<NodeSpan>,
     /// What all nodes are to keep free.
     pub(super) wanted: Wanted,
     /// Whether that is anything.
@@ -204,7 +207,8 @@ impl Frames {
         node_of(self.frame(pfn).flags.fixed(HOME_MASK))
     }
 
-    /// Whether memory is set apart for what can move ([`crate::FrameSetup::movable`]).
+    /// Whether memory is set apart for what can move ([`crate::FrameSetup::movable`],
+    /// [`crate::FrameSetup::cma`]).
     #[inline]
     pub fn has_movable(&self) -> bool {
         self.movable
@@ -213,6 +217,12 @@ impl Frames {
     /// Whether a frame is of that memory.
     pub fn is_movable(&self, pfn: Pfn) -> bool {
         zone_of(self.frame(pfn).flags.fixed(HOME_MASK)) == MOVABLE
+    }
+
+    /// Whether a frame is of memory that contiguous requests take back
+    /// ([`crate::FrameSetup::cma`]): such a frame is of the memory for what can move, too.
+    pub fn is_cma(&self, pfn: Pfn) -> bool {
+        self.cma.iter().any(|span| (span.first.0..span.end()).contains(&pfn.0))
     }
 
     /// From the first frame of the table to the last, holes included, as if all were of the first

@@ -69,6 +69,16 @@ impl Frames {
         Ok(())
     }
 
+    /// Checks that a span lies in one region for contiguous requests.
+    pub(crate) fn check_cma(&self, span: &NodeSpan) -> Result<(), MemoryMapError> {
+        let last = span.first.0.checked_add(span.frames).and_then(|end| end.checked_sub(1));
+        let last = last.ok_or(MemoryMapError::Outside(span.first))?;
+        let holds = |region: &NodeSpan, pfn| (region.first.0..region.end()).contains(&pfn);
+        let region = self.cma.iter().find(|region| holds(region, span.first.0));
+        let region = region.ok_or(MemoryMapError::NotCma(span.first))?;
+        if holds(region, last) { Ok(()) } else { Err(MemoryMapError::NotCma(Pfn(last))) }
+    }
+
     fn home(&self, pfn: Pfn) -> u32 {
         self.frame(pfn).flags.fixed(HOME_MASK)
     }

@@ -1,5 +1,6 @@
 //! From the machine's memory map to a frame table.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::mem::MaybeUninit;
 
@@ -12,6 +13,7 @@ use super::source::FrameSource;
 use super::span::{NodeSpan, SpanError};
 use super::store::{self, FrameMeta, Store};
 use super::zones::{HIGH, LOW, MOVABLE, Wanted};
+
 use crate::addr::{NodeId, PAGE_SHIFT, Pfn};
 use crate::charge::Charges;
 use crate::sync::{self, CellName, SpinLock};
@@ -38,6 +40,7 @@ const LOW_END: u64 = 1 << (32 - PAGE_SHIFT);
 pub struct FrameSetup<'a> {
     spans: &'a [NodeSpan],
     movable: &'a [NodeSpan],
+    cma: &'a [NodeSpan],
     region: Option<&'static mut [MaybeUninit<FrameMeta>]>,
     source: Option<&'static dyn FrameSource>,
 }
@@ -45,7 +48,8 @@ pub struct FrameSetup<'a> {
 impl fmt::Debug for FrameSetup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut setup = f.debug_struct("FrameSetup");
-        setup.field("spans", &self.spans).field("movable", &self.movable).finish_non_exhaustive()
+        setup.field("spans", &self.spans).field("movable", &self.movable);
+        setup.field("cma", &self.cma).finish_non_exhaustive()
     }
 }
 
@@ -56,7 +60,7 @@ impl<'a> FrameSetup<'a> {
     /// the kernel's image for instance, is left out of the spans and can be added later
     /// ([`Frames::add`]).
     pub const fn new(spans: &'a [NodeSpan]) -> Self {
-        Self { spans, movable: &[], region: None, source: None }
+        Self { spans, movable: &[], cma: &[], region: None, source: None }
     }
 
     /// More spans, of memory that is set apart for what migration can move
@@ -65,6 +69,16 @@ impl<'a> FrameSetup<'a> {
     /// pages, which do not move.
     pub const fn movable(mut self, spans: &'a [NodeSpan]) -> Self {
         self.movable = spans;
+        self
+    }
+
+    /// More spans, of memory that what can move has until somebody needs all of a span, or a part
+    /// of it, in one piece ([`crate::Memory::take_contiguous`]; CMA). Each is a region of its own;
+    /// the list of them is on the heap. Under the rules since 5.1 a long-term pin moves its page
+    /// out of there (rule `longterm-zone`, facts 3.10). In [`Frames::zone_info`] it counts as
+    /// [`crate::ZoneKind::Movable`], where Linux counts it with the zone around it.
+    pub const fn cma(mut self, spans: &'a [NodeSpan]) -> Self {
+        self.cma = spans;
         self
     }
 
@@ -83,7 +97,7 @@ impl<'a> FrameSetup<'a> {
     }
 
     fn all(&self) -> impl Iterator<Item = &'a NodeSpan> + Clone {
-        self.spans.iter().chain(self.movable)
+        self.spans.iter().chain(self.movable).chain(self.cma)
     }
 
     fn bounds(&self) -> (u64, u64) {
@@ -116,6 +130,9 @@ impl<'a> FrameSetup<'a> {
         let (base, end) = self.bounds();
         let first_node = self.all().next().map_or(NodeId(0), |span| span.node);
         let (spans, movable) = (self.spans, self.movable);
+        let mut cma = Vec::new();
+        cma.try_reserve_exact(self.cma.len()).map_err(|_| SpanError::NoMemory)?;
+        cma.extend_from_slice(self.cma);
         let store = Store::new(self.node_count(), (base, end), self.region)?;
         let frames = Frames {
             store,
@@ -128,7 +145,8 @@ impl<'a> FrameSetup<'a> {
             lru: None,
             last_faults: None,
             forgets: false,
-            movable: movable.iter().any(|span| span.frames > 0),
+            movable: movable.iter().chain(&cma).any(|span| span.frames > 0),
+            cma,
             wanted: Wanted::default(),
             is_bounded: false,
             leaving: SpinLock::new(false),
@@ -146,7 +164,7 @@ impl<'a> FrameSetup<'a> {
         for span in spans.iter().rev() {
             frames.settle(span, false);
         }
-        for span in movable.iter().rev() {
+        for span in movable.iter().chain(self.cma).rev() {
             frames.settle(span, true);
         }
         Ok(frames)
@@ -189,6 +207,8 @@ pub enum MemoryMapError {
     Elsewhere(Pfn),
     /// Another call is taking memory out, perhaps this frame.
     Leaving(Pfn),
+    /// The frame is not of a region for contiguous requests, or of another one than the first.
+    NotCma(Pfn),
 }
 
 impl fmt::Display for MemoryMapError {
@@ -208,6 +228,11 @@ impl fmt::Display for MemoryMapError {
                 f,
                 "{pfn} lies on another node than named or in another zone than the first frame: \
                  name each part by itself"
+            ),
+            Self::NotCma(pfn) => write!(
+                f,
+                "{pfn} is of no region for contiguous requests, or of another than the first frame: \
+                 name a part of one that the setup has"
             ),
             Self::Leaving(pfn) => {
                 write!(f, "{pfn} stays: another call is taking memory out: try again after it")

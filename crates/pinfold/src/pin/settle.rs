@@ -13,6 +13,9 @@
 //! the look refuse the other's move, and with it his request, as in Linux; and who comes next may
 //! be refused by the reference that such an isolation has until its end.
 //!
+//! Up to 5.12 only memory for contiguous requests is left, and a page that does not move is pinned
+//! where it lies.
+//!
 //! Linux allocates what such a request faults in outside that memory from the beginning; here it
 //! lies where private pages do, and moves in the first round.
 
@@ -26,7 +29,9 @@ use crate::memory::Memory;
 use crate::migrate::{Isolated, MigrateMode, Stays, Target};
 use crate::platform::Platform;
 use crate::pressure::Tries;
-use crate::rules::pin::{Hold, Request, Term, keeps_unisolated, leaves_movable};
+use crate::rules::pin::{
+    Hold, Request, Term, keeps_unisolated, keeps_unmoved, leaves_cma, leaves_movable,
+};
 use crate::space::Space;
 use crate::sync::Shared;
 
@@ -60,9 +65,12 @@ pub(super) fn pin_settled<P: Platform>(
     pin: impl Fn() -> Result<Held<P>, PinError>,
 ) -> Result<Held<P>, PinError> {
     let (mem, limit) = (space.mem(), space.limits().locked);
-    let (mut vain, mut tries) = (0, Tries::default());
+    let (mut vain, mut tries, mut unmoved) = (0, Tries::default(), false);
     loop {
         let held = pin()?;
+        if unmoved {
+            return Ok(held);
+        }
         let seen = mem.isolations().seen();
         let strays = mem.strays(held.pages())?;
         match (strays.isolated.is_empty(), strays.left) {
@@ -81,7 +89,10 @@ pub(super) fn pin_settled<P: Platform>(
             }
             (false, _) => {
                 drop(held);
-                mem.move_out(strays.isolated, &mut tries)?;
+                match mem.move_out(strays.isolated, &mut tries) {
+                    Err(_) if keeps_unmoved(mem.rule()) => unmoved = true,
+                    done => done?,
+                }
             }
         }
         if !space.locked.add_within(charge, limit) {
@@ -97,14 +108,19 @@ impl<P: Platform> Memory<P> {
         request.term == Term::Long
             && self.frames().has_movable()
             && request.hold == Hold::Pin
-            && leaves_movable(self.rule())
+            && leaves_cma(self.rule())
     }
 
-    /// Whether a page lies in memory that is set apart for what can move, and can.
+    /// Whether a page lies in memory that is set apart for what can move, of those parts that a
+    /// long-term pin leaves, and can move.
     #[cold]
     pub(super) fn must_move(&self, pfn: Pfn) -> bool {
         let frames = self.frames();
-        frames.is_movable(pfn) && !frames.flags(frames.head_of(pfn)).is_fixed()
+        let apart = match leaves_movable(self.rule()) {
+            true => frames.is_movable(pfn),
+            false => frames.is_cma(pfn),
+        };
+        apart && !frames.flags(frames.head_of(pfn)).is_fixed()
     }
 
     /// Isolates those of some pages, which the caller has pinned, that must move.

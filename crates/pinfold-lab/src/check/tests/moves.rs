@@ -88,7 +88,8 @@ fn a_request_does_not_find_what_was_swapped_out() {
     let text = |step: &str, node: u32| {
         format!(
             "scenario swapped\nmachine\n  nodes 2\n  swap 2\n  cpu cpu0 node 0\nsetup\n  \
-             process P on cpu0\n  P: map A 1 private rw\n  P: write A \"a\"\n  P: get A read as h0\n  \
+             process P on cpu0\n  P: map A 1 private rw\n  P: write A \"a\"\n  \
+             P: get A read as h0\n  \
              P: pageout A\nlane one: P on cpu0\n  {step}\nalways\n  P:A sees \"a\"\n  \
              h0 is on node {node}\n"
         )
@@ -103,7 +104,8 @@ fn plugged(steps: &str, claims: &str) -> String {
     format!(
         "scenario plugged\nmachine\n  nodes 2\n  frames 8\n  movable 2\n  cpu cpu0 node 0\n  \
          cpu cpu1 node 1\nsetup\n  process P on cpu0\n  P: map A 2 private rw\n  \
-         P: write A[0] \"a\"\n  P: write A[1] \"b\"\n  P: migrate A to node 1\nlane one: P on cpu0\n  \
+         P: write A[0] \"a\"\n  P: write A[1] \"b\"\n  P: migrate A to node 1\n\
+         lane one: P on cpu0\n  \
          {steps}\nalways\n  P:A[0] sees \"a\" and P:A[1] sees \"b\"\n  {claims}\n"
     )
 }

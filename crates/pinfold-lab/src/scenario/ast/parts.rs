@@ -208,6 +208,8 @@ pub enum Memory {
     All,
     /// `movable`: what is set apart for what can move.
     Movable,
+    /// `cma`: what contiguous requests take back.
+    Cma,
 }
 
 /// Whether a page that stays elsewhere is a failure.

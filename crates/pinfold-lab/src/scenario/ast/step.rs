@@ -253,14 +253,14 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         waits: Option<Spanned<Waits>>,
     },
-    /// `offline node N [movable]`
+    /// `offline node N [movable|cma]`
     Offline {
         /// Whose memory goes.
         node: Spanned<u32>,
         /// Which part of it.
         what: Memory,
     },
-    /// `online node N [movable]`
+    /// `online node N [movable|cma]`
     Online {
         /// Whose memory comes back.
         node: Spanned<u32>,

@@ -38,7 +38,7 @@ const READAHEAD: RangeInclusive<u32> = 1..=2;
 const COLLAPSED: RangeInclusive<u32> = 0..=HUGE;
 /// Pages of a batch for the LRU lists: as many as it has room for.
 const BATCH: RangeInclusive<u32> = 1..=pinfold::MOST_BATCHED;
-/// Frames of a node that are set apart for what can move.
+/// Frames of a node that are set apart for what can move, or for contiguous requests.
 const MOVABLE: RangeInclusive<u32> = 1..=64;
 /// Areas of a process.
 const AREAS: RangeInclusive<u32> = 1..=64;
@@ -63,6 +63,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Vec<ScenarioError>) {
         ("number of pages that a collapse brings back", machine.max_ptes_swap, COLLAPSED),
         ("number of pages of a batch", machine.lru, BATCH),
         ("number of frames for what can move", machine.movable, MOVABLE),
+        ("number of frames for contiguous requests", machine.cma, MOVABLE),
     ] {
         errors.extend(number.and_then(|number| outside(what, number, &bounds)));
     }

@@ -48,15 +48,18 @@ impl<'a> Checker<'a> {
 
     /// There is memory set apart for what can move, if a step is about that.
     pub(super) fn has_memory(&mut self, node: Spanned<u32>, what: Memory) {
-        if what == Memory::Movable && self.scenario.machine.movable.is_none() {
+        let machine = &self.scenario.machine;
+        let (there, word, none) = match what {
+            Memory::All => return,
+            Memory::Movable => {
+                (machine.movable, "movable", "no memory is set apart for what can move")
+            }
+            Memory::Cma => (machine.cma, "cma", "no memory is there for contiguous requests"),
+        };
+        if there.is_none() {
             self.errors.push(
-                ScenarioError::new(
-                    Code::Missing,
-                    node.span,
-                    "no memory is set apart for what can move",
-                    "has none",
-                )
-                .help("write `movable N` in `machine`, or leave `movable` out here"),
+                ScenarioError::new(Code::Missing, node.span, none, "has none")
+                    .help(format!("write `{word} N` in `machine`, or leave `{word}` out here")),
             );
         }
     }

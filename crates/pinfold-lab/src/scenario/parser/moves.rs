@@ -42,13 +42,16 @@ pub(super) fn compact(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     Ok(Action::Compact { pages, node, waits: waits(cursor)? })
 }
 
-/// `node N [movable]`
+/// `node N [movable|cma]`
 pub(super) fn memory(cursor: &mut Cursor<'_>) -> Parsed<(Spanned<u32>, Memory)> {
     cursor.keyword("node")?;
     let node = cursor.number("a node number")?;
-    let what = match cursor.accept("movable") {
-        Some(_) => Memory::Movable,
-        None => Memory::All,
+    let what = if cursor.accept("movable").is_some() {
+        Memory::Movable
+    } else if cursor.accept("cma").is_some() {
+        Memory::Cma
+    } else {
+        Memory::All
     };
     Ok((node, what))
 }

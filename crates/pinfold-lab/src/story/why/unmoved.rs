@@ -2,7 +2,7 @@
 //! references kept it.
 
 use pinfold::rules::Switch;
-use pinfold::rules::pin::{keeps_unisolated, leaves_movable};
+use pinfold::rules::pin::{keeps_unisolated, leaves_cma};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
@@ -18,7 +18,7 @@ impl Teller<'_> {
             Action::Pin { duration, .. } => *duration == Duration::LongTerm,
             _ => false,
         };
-        if settles && leaves_movable(self.rules.longterm_zone) {
+        if settles && leaves_cma(self.rules.longterm_zone) {
             let tag = self.tag(Switch::LongtermZone);
             let cite = step.cite();
             let why = "where nothing may be pinned for long: it was to be moved out first";

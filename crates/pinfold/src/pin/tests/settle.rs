@@ -3,11 +3,15 @@
 use crate::event::FastStop;
 use crate::frame::Sizes;
 use crate::pin::{Access, Ask, Path, Term};
-use crate::rules::pin::leaves_movable;
+use crate::rules::pin::{leaves_cma, leaves_movable};
 use crate::testing::{
-    Audit, Mem, Space, device_write, load, map_shared, pages, rules, set_apart, store,
+    Audit, Marks, Mem, Space, device_write, load, machine_of, map, map_shared, pages, rules,
+    set_apart, space, store,
 };
-use crate::{FaultError, NodeId, Pfn, PinError, Tuning, VirtAddr, X86_64};
+use crate::{
+    FaultError, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, OfflineError, Pfn, PinError,
+    Prot, Tuning, VirtAddr, X86_64,
+};
 
 use super::stops;
 
@@ -52,6 +56,57 @@ fn since_5_13_a_long_term_pin_moves_its_page_out_and_nothing_else_does() {
         assert_eq!(moved, if leaves { 4 } else { 0 }, "{text}");
         assert_eq!(after.nr_foll_pin_acquired, after.nr_foll_pin_released, "{text}");
         assert_eq!(space.locked_pages(), 0, "{text}");
+    }
+}
+
+/// The same machine, but that contiguous requests take the memory apart back.
+fn world_of_cma(text: &str) -> (Mem<X86_64>, Space<X86_64>) {
+    let span = |first, frames| NodeSpan { node: NodeId(0), first: Pfn(first), frames };
+    let (fixed, cma) = ([span(0, FIXED)], [span(FIXED, 24)]);
+    let setup = FrameSetup::new(&fixed).cma(&cma);
+    let mem = machine_of(Marks::Hardware, setup, rules(text), Tuning::default());
+    let space = space(&mem);
+    map(&space, 16, 32, Prot::READ_WRITE);
+    (mem, space)
+}
+
+#[test]
+fn since_5_1_a_long_term_pin_leaves_what_contiguous_requests_take() {
+    let region = NodeSpan { node: NodeId(0), first: Pfn(FIXED), frames: 24 };
+    let take = |mem: &Mem<X86_64>| Memory::take_contiguous(mem, &region, |_, _| {});
+    for text in crate::rules::PRESETS.iter().copied().chain(["5.1", "5.12"]) {
+        let leaves = leaves_cma(rules(text).longterm_zone);
+        for path in [Path::Any, Path::SlowOnly] {
+            let (mem, space) = world_of_cma(text);
+            (16..20).for_each(|page| assert!(store(&space, page, page).unwrap().0 >= FIXED));
+            let ask = Ask::new(Access::Write, Term::Long).path(path);
+            let pins = space.pin_with(pages(16, 2), ask).unwrap();
+            assert_eq!(strays(pins.pages()), if leaves { 0 } else { 2 }, "{text}");
+            assert_eq!(take(&mem).is_ok(), leaves, "{text}");
+            assert!((16..20).all(|page| load(&space, page) == Ok(page)), "{text}");
+            Audit::of(&mem).space(&space).pins(pins.pages()).check();
+            let outside = NodeSpan { first: Pfn(FIXED - 1), ..region };
+            let refused = Memory::take_contiguous(&mem, &outside, |_, _| {});
+            let not = OfflineError::Span(MemoryMapError::NotCma(Pfn(FIXED - 1)));
+            assert_eq!(refused, Err(not), "{text}");
+        }
+    }
+}
+
+/// Up to 5.12 a page that does not move is pinned where it lies; since 5.13 the request fails.
+#[test]
+fn what_does_not_move_out_of_there_is_kept_up_to_5_12() {
+    for (text, keeps) in [("5.1", true), ("5.12", true), ("5.13", false), ("latest", false)] {
+        let (mem, space) = world_of_cma(text);
+        let page = store(&space, 16, 1).unwrap();
+        let held = space.get(pages(16, 1), Access::Read).unwrap();
+        let pins = space.pin(pages(16, 1), Access::Write, Term::Long);
+        match &pins {
+            Ok(pins) => assert_eq!((keeps, pins.pages()), (true, &[page][..]), "{text}"),
+            Err(error) => assert_eq!((keeps, *error), (false, PinError::Unmoved(page)), "{text}"),
+        }
+        drop((held, pins));
+        Audit::of(&mem).space(&space).check();
     }
 }
 
