@@ -140,7 +140,7 @@ impl<'m, P: Platform> Chosen<'m, P> {
             Reclaimer::Advice => mem.may_be_shared(pfn),
             Reclaimer::Pressure => false,
         };
-        if !passed_over && mem.frames().flags(pfn).contains(Flags::ANON) {
+        if !passed_over && !mem.frames().flags_of(pfn, Flags::ANON).is_empty() {
             self.isolate(mem, pfn);
         }
     }
@@ -300,7 +300,7 @@ impl<P: Platform> Memory<P> {
         if self.is_lazy(pfn) {
             return None;
         }
-        let flags = self.frames().flags(pfn);
+        let flags = self.frames().flags_of(pfn, Flags::WRITEBACK | Flags::SWAP_CACHE);
         if flags.contains(Flags::WRITEBACK) || self.frames().locks(pfn).read_once() != 0 {
             return None;
         }
@@ -425,7 +425,7 @@ impl<P: Platform> Memory<P> {
     /// that is free; whether the slot has the page's contents then.
     fn write_out<'m>(&'m self, leaving: &mut Leaving<'m, P>) -> bool {
         let (pfn, slot) = (leaving.page.head(), leaving.slot);
-        if !self.frames().flags(pfn).contains(Flags::DIRTY) {
+        if self.frames().flags_of(pfn, Flags::DIRTY).is_empty() {
             return true;
         }
         self.begin_writeback(pfn);
