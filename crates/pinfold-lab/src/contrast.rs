@@ -18,7 +18,8 @@ use crate::report::{Report, Row, RowKind};
 pub struct Contrast {
     /// The first difference.
     pub first: Parting,
-    /// The difference in the last step that WHY is about, if that is another one.
+    /// The difference in the last step that WHY is about, if that is another one, or, within that
+    /// step, in the last thing that WHY is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Parting>,
 }
@@ -54,6 +55,21 @@ struct Told<'a> {
     at: usize,
     text: &'a str,
     rule: Option<&'a str>,
+    /// Whether WHY is about it.
+    cited: bool,
+}
+
+/// A step that differs.
+struct Differing {
+    /// Another switch has decided the first difference, or none.
+    undecided: bool,
+    /// The row of that difference.
+    at: usize,
+    /// Whether WHY is about the step.
+    cited: bool,
+    parting: Parting,
+    /// The difference in the last thing in it that WHY is about, if that comes later.
+    end: Option<Parting>,
 }
 
 impl Contrast {
@@ -62,7 +78,7 @@ impl Contrast {
     /// differ in.
     pub fn between(switch: &str, here: &Report, there: &Report) -> Option<Self> {
         let (own, other) = (steps(here), steps(there));
-        let mut differing: Vec<(bool, usize, &Step<'_>, Parting)> = Vec::new();
+        let mut differing: Vec<Differing> = Vec::new();
         for step in &own {
             let same = |one: &&Step<'_>| (one.lane, one.place) == (step.lane, step.place);
             let known = other.iter().find(same).map_or(&[][..], |other| &other.told);
@@ -73,22 +89,39 @@ impl Contrast {
                 continue;
             }
             let decided = [one, other].iter().flatten().any(|told| told.rule == Some(switch));
-            let at = one.or(step.told.last()).map_or(0, |told| told.at);
-            let text = |told: Option<&Told<'_>>| told.map(|told| told.text.to_owned());
-            let parting = Parting {
-                step: step.row.step.unwrap_or_default(),
-                text: step.row.text.clone(),
-                here: text(one),
-                there: text(other),
+            let step_text = &step.row.text;
+            let parting = |one: Option<&Told<'_>>, other: Option<&Told<'_>>| {
+                let text = |told: Option<&Told<'_>>| told.map(|told| told.text.to_owned());
+                let (here, there) = (text(one), text(other));
+                let step = step.row.step.unwrap_or_default();
+                Parting { step, text: step_text.clone(), here, there }
             };
-            differing.push((!decided, at, step, parting));
+            // The same thing with other numbers.
+            let end = step.told.iter().skip(common + 1).rfind(|told| told.cited).and_then(|end| {
+                let alike = |told: &&Told<'_>| plain(told.text) == plain(end.text);
+                let there = known.iter().skip(common).rfind(alike);
+                let there = there.filter(|there| there.text != end.text)?;
+                Some(parting(Some(end), Some(there)))
+            });
+            differing.push(Differing {
+                undecided: !decided,
+                at: one.or(step.told.last()).map_or(0, |told| told.at),
+                cited: step.cited,
+                parting: parting(one, other),
+                end,
+            });
         }
-        let (.., first) = differing.iter().min_by_key(|(undecided, at, ..)| (*undecided, *at))?;
-        let cited = differing.iter().filter(|(.., step, parting)| step.cited && parting != first);
-        let last = cited.map(|(.., parting)| parting).filter(|one| one.step > first.step);
-        let last = last.max_by_key(|parting| parting.step).cloned();
-        Some(Self { first: first.clone(), last })
+        let first = differing.iter().min_by_key(|one| (one.undecided, one.at))?;
+        let later = |one: &&Differing| one.cited && one.parting.step > first.parting.step;
+        let last = differing.iter().filter(later).max_by_key(|one| one.parting.step);
+        let last = last.map(|one| one.parting.clone()).or_else(|| first.end.clone());
+        Some(Self { first: first.parting.clone(), last })
     }
+}
+
+/// A text without its numbers.
+fn plain(text: &str) -> String {
+    text.chars().filter(|sign| !sign.is_ascii_digit()).collect()
 }
 
 /// The steps of an execution, in order, without what its claims look at.
@@ -113,7 +146,7 @@ fn steps(report: &Report) -> Vec<Step<'_>> {
                     let decision = told.decision.as_ref();
                     let text = decision.map_or(row.text.as_str(), |decision| &decision.text);
                     let rule = decision.map(|decision| decision.rule.as_str());
-                    step.told.push(Told { at, text, rule });
+                    step.told.push(Told { at, text, rule, cited: row.cited });
                 }
             }
             RowKind::Switch | RowKind::Claims => {}

@@ -16,6 +16,7 @@
 //!   answer ([`Gap`]).
 
 mod answer;
+mod beside;
 mod files;
 mod gap;
 mod line;

@@ -57,6 +57,19 @@ fn what_follows_of_a_decision_is_told_after_it() {
     assert_eq!(told(&first), (6, Some("migration entry for f3: Write"), refused));
 }
 
+/// Within one step the last thing that WHY is about is told beside the first that differs.
+#[test]
+fn the_end_of_a_step_is_told_beside_its_first_difference() {
+    let (_, contrast) = parted("thp-tail-get", "3.1", ("tail-refs", "tail-mapcount"));
+    let Contrast { first, last } = contrast.expect("counts differ");
+    let parts = ["split: f9 leaves with refs 3", "split: f9 leaves with refs 2"];
+    assert_eq!(told(&first), (6, Some(parts[0]), Some(parts[1])));
+    let last = last.expect("the head differs, too");
+    let went = "split: refs 3 go off f8, which had 3 and must keep 1";
+    assert_eq!((last.step, last.here.as_deref()), (6, Some(went)));
+    assert!(last.there.is_some_and(|there| there.contains("refs 2 go off f8")), "one less");
+}
+
 #[test]
 fn a_rule_that_decides_the_same_has_no_contrast() {
     let (there, contrast) = parted("torn-fork", "5.9", ("fork-pin", "copy-if-exclusive"));

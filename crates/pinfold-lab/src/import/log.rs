@@ -158,6 +158,16 @@ pub(super) enum What {
     Move(Range),
 }
 
+/// The thread that a call made.
+pub(super) fn makes(op: &Op) -> Option<usize> {
+    match op.what {
+        What::Fork(child) | What::Vfork(child) | What::Share(child) | What::Thread(child) => {
+            Some(child)
+        }
+        _ => None,
+    }
+}
+
 /// A thread.
 #[derive(Clone, Debug)]
 pub(super) struct Thread {

@@ -6,8 +6,9 @@
 //! INV-PLAN-2: a lane of a child comes with its fork, and so on up to the first thread.
 
 use super::answer::ImportError;
+use super::beside::{Beside, beside};
 use super::gap::{Gap, Left};
-use super::log::{Log, Op, Taker, What};
+use super::log::{Log, Op, Taker, What, makes};
 use super::space::{Kind, Range};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +50,8 @@ pub(super) struct Plan {
     pub(super) first: usize,
     /// For each thread that has a lane, its calls by their numbers.
     pub(super) lanes: BTreeMap<usize, Vec<usize>>,
+    /// Who may store in the middle of their calls.
+    pub(super) beside: Beside,
     /// Threads of other programs.
     pub(super) outside: BTreeSet<usize>,
     pub(super) left: Left,
@@ -79,7 +82,13 @@ pub(super) fn plan(log: &Log) -> Result<Plan, ImportError> {
     if areas.iter().any(|area| area.kind == Kind::Huge) {
         left.add("huge pages: taken as small ones", 1, Gap::Untold);
     }
-    Ok(Plan { seeds, areas, first, lanes, outside, left })
+    let mut beside = beside(log, &lanes);
+    if let Some((thread, _)) = beside.other.take_if(|_| lanes.len() >= MOST_LANES) {
+        let pid = log.threads[thread].pid;
+        let why = format!("what thread {pid} stores meanwhile: there are four lanes without it");
+        left.add(&why, 1, Gap::Untold);
+    }
+    Ok(Plan { seeds, areas, first, lanes, beside, outside, left })
 }
 
 /// The thread from which the others of the program come.
@@ -95,16 +104,6 @@ fn first(log: &Log, root: usize, seeds: &[usize]) -> usize {
         at = parent;
     }
     at
-}
-
-/// The thread that a call made.
-pub(super) fn makes(op: &Op) -> Option<usize> {
-    match op.what {
-        What::Fork(child) | What::Vfork(child) | What::Share(child) | What::Thread(child) => {
-            Some(child)
-        }
-        _ => None,
-    }
 }
 
 /// Where a seed was taken, and where it was released.
@@ -413,9 +412,12 @@ fn limit(
                 && !lanes[thread].iter().any(|at| makes(&log.ops[*at]).is_some())
         });
         let Some(spare) = spare else { break };
-        lanes.remove(&spare);
+        let gone = lanes.remove(&spare).unwrap_or_default();
         let pid = log.threads[spare].pid;
-        left.add(&format!("thread {pid}: there are four lanes without it"), 1, Gap::Dropped);
+        let lines: Vec<String> = gone.iter().map(|at| log.ops[*at].line.to_string()).collect();
+        let lines = lines.join(", ");
+        let why = format!("thread {pid} (line {lines}): there are four lanes without it");
+        left.add(&why, 1, Gap::Dropped);
         for steps in lanes.values_mut() {
             steps.retain(|at| !matches!(log.ops[*at].what, What::Vfork(child) if child == spare));
         }

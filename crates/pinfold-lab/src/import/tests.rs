@@ -110,10 +110,14 @@ fn a_recording_becomes_lanes_with_what_is_certain() {
         "fork C",
         "advise A[0] dontneed",
         "direct-read A[2].0 from F[0].0",
-        "words 2",
+        "words 3",
+        "write A[1].2 \"w6\"",
+        "P:A[1].2 sees \"w6\"",
     ] {
         assert!(steps.contains(&wanted), "`{wanted}` in\n{}", made.text);
     }
+    // What is dropped is not there at the end.
+    assert!(!made.text.contains("P:A[0].2 sees"), "{}", made.text);
     // A call that failed has done nothing.
     assert!(!made.text.contains("unmap"), "{}", made.text);
     assert_eq!(read(RECORDED).expect("a recording").kernel(), Some("5.10.0"));

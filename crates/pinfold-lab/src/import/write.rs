@@ -7,8 +7,8 @@
 mod steps;
 
 use super::answer::{ImportError, Imported, Takes};
-use super::log::{Log, Op, Seed, Taker, What};
-use super::plan::{Area, Plan, makes};
+use super::log::{Log, Op, Seed, Taker, What, makes};
+use super::plan::{Area, Plan};
 use super::space::{Kind, PAGE, Range};
 use crate::scenario;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,8 @@ struct Writer<'a> {
     gone: BTreeMap<(String, String), Option<String>>,
     /// Pages that a lane's process may not write after a call, as far as the lane knows.
     barred: BTreeMap<usize, BTreeSet<String>>,
+    /// Who stores in the middle of which calls, to which pages.
+    between: BTreeMap<usize, Vec<(usize, Vec<String>)>>,
     /// The call that is written.
     now: usize,
     /// Pages of a process that its children find zeroed.
@@ -77,6 +79,7 @@ pub(super) fn write(
         over: BTreeSet::new(),
         gone: BTreeMap::new(),
         barred: BTreeMap::new(),
+        between: BTreeMap::new(),
         now: 0,
         wiped: BTreeSet::new(),
         words: 0,
@@ -89,6 +92,7 @@ pub(super) fn write(
     };
     writer.name();
     writer.bar();
+    writer.meet();
     writer.whole(name);
     let Writer { text, absent, .. } = writer;
     let parsed = scenario::parse(&text).map_err(|errors| ImportError::Unwritable {
@@ -213,6 +217,9 @@ impl Writer<'_> {
         for (thread, steps) in lanes {
             self.lane(thread, &steps);
         }
+        if let Some(thread) = self.other() {
+            self.lane_beside(thread);
+        }
         self.claims();
         self.end();
     }
@@ -224,8 +231,9 @@ impl Writer<'_> {
         };
         self.files = self.plan.seeds.iter().filter(direct).copied().collect();
         self.line("machine");
-        if self.plan.areas.iter().flat_map(|area| &area.pages).any(|page| page.partial) {
-            self.line("words 2");
+        match self.own_word() + usize::from(!self.between.is_empty()) {
+            1 => {}
+            words => self.line(&format!("words {words}")),
         }
         let pages = self.plan.areas.iter().map(|area| area.pages.len()).sum::<usize>();
         if pages > 2 {
@@ -235,7 +243,8 @@ impl Writer<'_> {
         if calls().any(|what| matches!(what, What::Pageout(_))) {
             self.line(&format!("swap {pages}"));
         }
-        for cpu in 0..self.plan.lanes.len().max(2) {
+        let lanes = self.plan.lanes.len() + usize::from(self.other().is_some());
+        for cpu in 0..lanes.max(2) {
             self.line(&format!("cpu cpu{cpu} node 0"));
         }
         if !self.files.is_empty() {
@@ -272,7 +281,9 @@ impl Writer<'_> {
     /// The calls of the first thread, and how many of them come before there is anything else.
     fn prefix(&self) -> (Vec<usize>, usize) {
         let steps = self.plan.lanes.get(&self.plan.first).cloned().unwrap_or_default();
-        let starts = |at: &usize| makes(&self.log.ops[*at]).is_some();
+        // Nobody is beside what runs before the lanes.
+        let met: BTreeSet<usize> = self.between.values().flatten().map(|(at, _)| *at).collect();
+        let starts = |at: &usize| makes(&self.log.ops[*at]).is_some() || met.contains(at);
         // Lanes of other programs are there from the start.
         let alone = self.plan.outside.is_empty();
         let count = steps.iter().position(starts).filter(|_| alone).unwrap_or(0);
@@ -331,6 +342,17 @@ impl Writer<'_> {
             self.line(&format!("await start-{name}"));
         }
         let mut empty = true;
+        let calls = self.between.get(&thread).cloned().unwrap_or_default();
+        // Who changes the memory is there once this one has made it.
+        let makers: Vec<usize> = (steps.iter().copied())
+            .filter(|at| {
+                let made = makes(&log.ops[*at]);
+                made.is_some_and(|made| calls.iter().any(|(call, _)| log.ops[*call].thread == made))
+            })
+            .collect();
+        if makers.is_empty() {
+            empty &= !self.beside(thread);
+        }
         for at in &steps {
             let ends = matches!(log.ops[*at].what, What::Exit | What::Exec);
             if ends && self.is_waited_for(thread) {
@@ -339,6 +361,9 @@ impl Writer<'_> {
             empty = false;
             self.now = *at;
             self.step(thread, &log_op(log, *at), "");
+            if makers.last() == Some(at) {
+                self.beside(thread);
+            }
         }
         let ended =
             steps.last().is_some_and(|at| matches!(log.ops[*at].what, What::Exit | What::Exec));
@@ -349,6 +374,21 @@ impl Writer<'_> {
             let page = self.plan.areas.first().map_or("A", |area| self.area_name(area));
             self.line(&format!("read {page}[0]"));
         }
+    }
+
+    /// The thread without a lane that stores while others change the memory.
+    fn other(&self) -> Option<usize> {
+        let (thread, _) = self.plan.beside.other.as_ref()?;
+        self.between.contains_key(thread).then_some(*thread)
+    }
+
+    /// A lane for what threads do that have none: they store while others change the memory.
+    fn lane_beside(&mut self, thread: usize) {
+        let (pid, process) = (self.log.threads[thread].pid, self.process(thread));
+        let number = self.plan.lanes.len();
+        self.comment(&format!("thread {pid}, which does nothing else here"));
+        self.line(&format!("lane beside: {process} on cpu{number}"));
+        self.beside(thread);
     }
 
     /// Whether the call that made a thread is a step of a lane, so that it has to say so.

@@ -178,3 +178,73 @@ fn clear_refs_is_a_step_of_the_process_that_it_is_of() {
     let twice = after(&(opened("self", "\"4\"") + "10 write(7, \"4\", 1) = 1\n"));
     assert_eq!(twice.text.matches("\n  clear-refs").count(), 1, "{}", twice.text);
 }
+
+/// A thread that is there while another one changes the memory may store before, in and after that,
+/// whatever the times say.
+#[test]
+fn a_thread_may_store_in_the_middle_of_a_call_of_another_one() {
+    let thread = "10 clone3({flags=CLONE_VM|CLONE_THREAD|CLONE_CHILD_CLEARTID, child_tid=0x7f10}, 88) = 11\n";
+    let fork = "10 1.5 fork() = 12 <0.000312>\n";
+    let forked = after(&format!("{thread}{fork}"));
+    let found = steps(&forked);
+    let at = found.iter().position(|step| step.starts_with("lane beside: P on cpu1"));
+    let at = at.unwrap_or_else(|| panic!("{}", forked.text));
+    // A word of its own, so that what is stored there is claimed, too.
+    assert_eq!(found[at + 1], "write A[0].1 \"w2\"", "{}", forked.text);
+    assert!(found.contains(&"words 2") && found.contains(&"P:A[0].1 sees \"w2\""));
+    assert!(forked.text.contains("# assumed: thread 11 may store while line 7 is under way"));
+    // Who came later, has ended or is another process is not there.
+    let joined = "10 futex(0x7f10, FUTEX_WAIT_BITSET, 11, NULL, FUTEX_BITSET_MATCH_ANY) = 0\n";
+    let other = "10 clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD) = 11\n";
+    for alone in [format!("{fork}{thread}"), format!("{thread}{joined}{fork}")] {
+        assert!(!after(&alone).text.contains("lane beside"), "{alone}");
+    }
+    assert!(!after(&format!("{other}{fork}")).text.contains("lane beside"));
+}
+
+/// What a store meets in the middle of each change, and what is the program's own error.
+#[test]
+fn a_store_in_the_middle_goes_where_it_may() {
+    let thread = "10 clone3({flags=CLONE_VM|CLONE_THREAD|CLONE_CHILD_CLEARTID, child_tid=0x7f10}, 88) = 11\n";
+    let beside = |more: &str| after(&format!("{thread}{more}"));
+    let flipped = beside(&(protected("PROT_READ") + &protected("PROT_READ|PROT_WRITE")));
+    let store = "write A[0].1 \"w2\" may fail no-access";
+    assert!(steps(&flipped).contains(&store), "{}", flipped.text);
+    for (advice, claimed) in [
+        ("MADV_PAGEOUT", true),
+        ("MADV_COLD", true),
+        ("MADV_FREE", false),
+        ("MADV_DONTNEED", false),
+    ] {
+        let made = beside(&advised(advice));
+        assert!(steps(&made).contains(&"write A[0].1 \"w2\""), "{advice}\n{}", made.text);
+        assert_eq!(made.text.contains("P:A[0].1 sees"), claimed, "{advice}\n{}", made.text);
+    }
+    for error in ["10 munmap(0x7f0000000000, 4096) = 0\n", &protected("PROT_NONE")] {
+        assert!(!beside(error).text.contains("A[0].1"), "{error}");
+    }
+}
+
+/// Who has calls of its own stores in its own lane, once whoever changes the memory is there.
+#[test]
+fn a_thread_with_a_lane_stores_there() {
+    let thread = "10 clone3({flags=CLONE_VM|CLONE_THREAD|CLONE_CHILD_CLEARTID, child_tid=0x7f10}, 88) = 11\n";
+    let made = after(&format!("{thread}11 fork() = 12\n"));
+    let store = next(&made, "lane main: P on cpu0");
+    assert_eq!(store, Some("write A[0].1 \"w1\""), "{}", made.text);
+    assert!(!made.text.contains("lane beside"));
+}
+
+/// Where four lanes have calls of their own, the fifth is left out by its name.
+#[test]
+fn a_lane_too_many_is_named() {
+    let mut text = String::new();
+    for thread in 11..15 {
+        text += "10 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD, child_tid=0x7f10}, 88) = ";
+        text += &format!("{thread}\n{thread} madvise(0x7f0000000000, 4096, MADV_COLD) = 0\n");
+    }
+    let made = after(&text);
+    let left = "thread 14 (line 13): there are four lanes without it";
+    assert_eq!(made.left, [left], "{}", made.text);
+    assert_eq!((made.text.matches("\nlane ").count(), made.gap), (4, Gap::Dropped));
+}

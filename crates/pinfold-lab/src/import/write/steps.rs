@@ -1,8 +1,7 @@
 //! The calls of a plan as steps, and the stores that are assumed around them.
 
 use super::super::answer::Takes;
-use super::super::log::{Op, Taker, What};
-use super::super::plan::makes;
+use super::super::log::{Op, Taker, What, makes};
 use super::super::space::{Range, writable};
 use super::Writer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,6 +98,104 @@ impl Writer<'_> {
             };
             self.assume(thread, prefix, why, fresh);
         }
+    }
+
+    /// The word of a page that only those store to who do so in the middle of calls: behind that of
+    /// a use, and that of what lies beside it.
+    pub(super) fn own_word(&self) -> usize {
+        let mut pages = self.plan.areas.iter().flat_map(|area| &area.pages);
+        1 + usize::from(pages.any(|page| page.partial))
+    }
+
+    /// Finds who stores in the middle of which calls, to which pages: each once, where it may be
+    /// written afterwards, too.
+    pub(super) fn meet(&mut self) {
+        let (log, plan) = (self.log, self.plan);
+        let other = plan.beside.other.iter().map(|(thread, calls)| (thread, calls));
+        for (thread, calls) in plan.beside.lanes.iter().chain(other) {
+            let mut stored = BTreeSet::new();
+            for at in calls {
+                let op = &log.ops[*at];
+                let range = match &op.what {
+                    What::Protect(range, _) | What::Advise(range, _) | What::Pageout(range) => {
+                        Some(range)
+                    }
+                    _ => None,
+                };
+                let mut pages = self.stored_by(*thread, op.line, range);
+                pages.retain(|page| {
+                    let barred = self.barred.get(at).is_some_and(|pages| pages.contains(page));
+                    !barred && stored.insert(page.clone())
+                });
+                if !pages.is_empty() {
+                    self.between.entry(*thread).or_default().push((*at, pages));
+                }
+            }
+        }
+    }
+
+    /// The stores of a thread that may come in the middle of calls of another one. Returns whether
+    /// there are any.
+    pub(super) fn beside(&mut self, thread: usize) -> bool {
+        let (log, word) = (self.log, self.own_word());
+        let Some(calls) = self.between.get(&thread).cloned() else { return false };
+        for (at, pages) in calls {
+            let (pid, line) = (log.threads[thread].pid, log.ops[at].line);
+            let why = format!("thread {pid} may store while line {line} is under way");
+            self.now = at;
+            let stores = pages.iter().map(|page| (page.clone(), word)).collect();
+            self.assume(thread, "", &why, stores);
+            for page in pages {
+                let dropped = self.is_dropped(&page);
+                let key = (self.process(thread), format!("{page}.{word}"));
+                self.last.entry(key).and_modify(|last| last.2 |= dropped);
+            }
+        }
+        true
+    }
+
+    /// Whether a call drops what was stored to a page: then there is nothing to claim of it.
+    fn is_dropped(&self, page: &str) -> bool {
+        let drops = |at: &usize| match &self.log.ops[*at].what {
+            What::Advise(range, "dontneed" | "free") => {
+                self.pages(range).iter().any(|(own, _)| own == page)
+            }
+            _ => false,
+        };
+        self.plan.lanes.values().flatten().any(drops)
+    }
+
+    /// Whether a call takes a page elsewhere: who stores to its old place has an error of his own.
+    fn is_moved(&self, page: &str) -> bool {
+        let moves = |at: &usize| match &self.log.ops[*at].what {
+            What::Move(range) => self.pages(range).iter().any(|(own, _)| own == page),
+            _ => false,
+        };
+        self.plan.lanes.values().flatten().any(moves)
+    }
+
+    /// The pages of `range`, or all, to which a thread may store at a call of another one: what is
+    /// held, but for what it sends or takes only later, and what has a part that direct I/O of
+    /// others uses.
+    fn stored_by(&self, thread: usize, line: u64, range: Option<&Range>) -> Vec<String> {
+        let log = self.log;
+        let mut found = Vec::new();
+        for number in &self.plan.seeds {
+            let seed = &log.seeds[*number];
+            let (own, taker) = (self.process(thread) == self.owner(seed), self.taker(*number));
+            let held = own && seed.taker.stays() && !seed.taker.sends();
+            let later = taker == thread && seed.line > line;
+            let beside = own && !seed.taker.stays() && taker != thread;
+            let changed = range.map(|range| self.pages(range));
+            for page in self.seed_pages(seed) {
+                let meets = changed.as_ref().is_none_or(|changed| changed.contains(&page));
+                let stored = held && !later || beside && page.1;
+                if meets && stored && !self.is_moved(&page.0) {
+                    found.push(page.0);
+                }
+            }
+        }
+        found
     }
 
     /// Finds which pages a lane's process may not write after each of its calls: by the last word
