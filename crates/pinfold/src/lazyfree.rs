@@ -114,8 +114,8 @@ enum Kept {
 impl<P: Platform> Memory<P> {
     /// Whether a page's contents may go: for certain only to who has its lock (INV-LAZY-2).
     pub(crate) fn is_lazy(&self, pfn: Pfn) -> bool {
-        let lazy = Flags::LAZY_FREE | Flags::ANON;
-        self.frames().flags_of(pfn, lazy | Flags::SWAP_CACHE) == lazy
+        let flags = self.frames().flags(pfn);
+        flags.contains(Flags::LAZY_FREE | Flags::ANON) && !flags.contains(Flags::SWAP_CACHE)
     }
 
     /// Frees a page whose contents may go, unless it was stored to, or is in use; whether it did.

@@ -105,8 +105,7 @@ impl<P: Platform> Memory<P> {
         // An embedder's run is no anonymous memory, and nothing maps it.
         let Some(folio) = self.frames().large(pfn) else {
             let page = self.frames().page(pfn);
-            let kind = page.flags_of(Flags::MERGED | Flags::ANON);
-            return self.small_state(pfn, kind, page.counts());
+            return self.small_state(pfn, page.flags(), page.counts());
         };
         self.large_state(pfn, folio)
     }

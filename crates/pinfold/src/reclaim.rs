@@ -151,8 +151,8 @@ impl<'m, P: Platform> Chosen<'m, P> {
             Reclaimer::Advice => mem.may_be_shared(pfn),
             Reclaimer::Pressure => false,
         };
-        let wanted = Flags::ANON.union(Flags::FILE);
-        if !passed_over && !mem.frames().flags_of(pfn, wanted).is_empty() {
+        let flags = mem.frames().flags(pfn);
+        if !passed_over && (flags.contains(Flags::ANON) || flags.contains(Flags::FILE)) {
             self.isolate(mem, pfn);
         }
     }
@@ -328,7 +328,7 @@ impl<P: Platform> Memory<P> {
         if self.is_lazy(pfn) {
             return None;
         }
-        let flags = self.frames().flags_of(pfn, Flags::WRITEBACK | Flags::SWAP_CACHE);
+        let flags = self.frames().flags(pfn);
         if flags.contains(Flags::WRITEBACK) || self.frames().locks(pfn).read_once() != 0 {
             return None;
         }
@@ -455,7 +455,7 @@ impl<P: Platform> Memory<P> {
         (slot, keeper): (Slot, Keeper),
     ) -> bool {
         let pfn = leaving.page.head();
-        if self.frames().flags_of(pfn, Flags::DIRTY).is_empty() {
+        if !self.frames().flags(pfn).contains(Flags::DIRTY) {
             return true;
         }
         self.begin_writeback(pfn);

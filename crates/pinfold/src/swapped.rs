@@ -211,7 +211,7 @@ impl<P: Platform> Memory<P> {
     /// Whether the page is in the swap cache.
     #[inline]
     pub(crate) fn is_swap_cached(&self, pfn: Pfn) -> bool {
-        !self.frames().flags_of(pfn, Flags::SWAP_CACHE).is_empty()
+        self.frames().flags(pfn).contains(Flags::SWAP_CACHE)
     }
 
     /// A page in the swap cache has lost a mapping to others than reclaim. What its entry knew of
@@ -230,7 +230,7 @@ impl<P: Platform> Memory<P> {
 
     /// What the rules look at.
     pub(crate) fn swap_state(&self, pfn: Pfn) -> SwapCache {
-        let flags = self.frames().flags_of(pfn, Flags::SWAP_CACHE | Flags::WRITEBACK);
+        let flags = self.frames().flags(pfn);
         if !flags.contains(Flags::SWAP_CACHE) {
             return SwapCache::Absent;
         }
@@ -251,7 +251,7 @@ impl<P: Platform> Memory<P> {
     /// Takes a page, whose lock is held, out of the swap cache, unless swap entries name its slot
     /// or it is being written (facts 7.2). Its slot is free then.
     pub(crate) fn leave_swap(&self, pfn: Pfn) {
-        let flags = self.frames().flags_of(pfn, Flags::SWAP_CACHE | Flags::WRITEBACK);
+        let flags = self.frames().flags(pfn);
         if !flags.contains(Flags::SWAP_CACHE) || flags.contains(Flags::WRITEBACK) {
             return;
         }
@@ -271,7 +271,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn leave_swap_by(&self, entry: Swap, pfn: Pfn) -> bool {
         let slot = Slot::of(entry);
         let mut slots = self.swap_table().slots(slot.device);
-        if !self.frames().flags_of(pfn, Flags::WRITEBACK).is_empty()
+        if self.frames().flags(pfn).contains(Flags::WRITEBACK)
             || slots.page(slot.number) != Some(pfn)
             || !slots.is_sole_user(slot.number)
         {

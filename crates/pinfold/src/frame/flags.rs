@@ -1,7 +1,6 @@
 //! What a frame is, apart from its counts.
 
 use crate::addr::NodeId;
-use crate::sync::Class;
 
 bitflags::bitflags! {
     /// A frame's flags. The node, the zone and a folio's order lie in the upper half of the same
@@ -46,12 +45,6 @@ bitflags::bitflags! {
         /// Of the pool of huge pages: on a folio's head, or, of one that is free there, on all its
         /// frames. Above the order in the word.
         const HUGETLB = 1 << 20;
-    }
-}
-
-impl Class for Flags {
-    fn number(&self) -> u64 {
-        self.bits().into()
     }
 }
 

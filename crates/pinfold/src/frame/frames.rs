@@ -145,12 +145,6 @@ impl Frames {
         Flags::from_bits_truncate(self.frame(pfn).flags.read_once())
     }
 
-    /// Those of these flags that a frame has; the caller learns of no others.
-    #[inline]
-    pub(crate) fn flags_of(&self, pfn: Pfn, wanted: Flags) -> Flags {
-        self.frame(pfn).flags_of(wanted)
-    }
-
     /// The word that counts the locked entries of a page's folio.
     #[inline]
     pub(crate) fn locks(&self, pfn: Pfn) -> &AtomicU32 {

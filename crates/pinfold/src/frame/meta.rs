@@ -132,19 +132,13 @@ impl Frame {
     /// Whether the frame is part of a large folio. It can change while nobody holds a reference.
     #[inline]
     pub(super) fn is_large(&self) -> bool {
-        !self.flags_of(Flags::LARGE).is_empty()
-    }
-
-    /// Those of these flags that it has; the caller learns of no others.
-    #[inline]
-    pub(super) fn flags_of(&self, wanted: Flags) -> Flags {
-        self.flags.read_once_as(|bits| Flags::from_bits_truncate(bits) & wanted)
+        self.flags.read_once() & Flags::LARGE.bits() != 0
     }
 
     /// The head, if this is a tail.
     #[inline]
     pub(super) fn head(&self) -> Option<Pfn> {
-        let tail = self.flags_of(Flags::TAIL) == Flags::TAIL;
+        let tail = self.flags.read_once() & Flags::TAIL.bits() != 0;
         tail.then(|| Pfn(self.index.read_once()))
     }
 

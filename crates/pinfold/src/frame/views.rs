@@ -60,12 +60,6 @@ impl<'a> Page<'a> {
         Flags::from_bits_truncate(self.frame.flags.read_once())
     }
 
-    /// Those of these flags that it has; the caller learns of no others.
-    #[inline]
-    pub(crate) fn flags_of(self, wanted: Flags) -> Flags {
-        self.frame.flags_of(wanted)
-    }
-
     /// The current counts of this frame: of a tail, nothing but the mark.
     #[inline]
     pub(crate) fn counts(self) -> Counts {

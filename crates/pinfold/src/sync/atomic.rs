@@ -421,12 +421,6 @@ impl AtomicU64 {
 
 /// What flags are made of.
 impl AtomicU32 {
-    /// Reads without ordering; the caller learns what `look` makes of the value.
-    #[inline]
-    pub(crate) fn read_once_as<C: Class>(&self, look: impl Fn(u32) -> C) -> C {
-        seen_as(|| self.read_once(), look)
-    }
-
     /// Reads those of these bits that never change. Not a step of an exploration.
     #[inline]
     pub(crate) fn fixed(&self, bits: u32) -> u32 {
