@@ -2,8 +2,11 @@
 //! out, reads, writes and moves them (facts 7.2). INV-CACHED-1 to INV-CACHED-4.
 //!
 //! What these rest on, the locks and the references that are taken away in one step, no switch
-//! takes away: there are no twins. Left out by hand: the look at the mark behind the freeze is
-//! missed by the device, the freeze itself by the lock-free pin, and the file's list by the fault.
+//! takes away: there are no twins. Left out by hand: the step that takes the references away is
+//! missed by the lock-free pin, the look at the mark behind it by the device, both looks by stores,
+//! writeback and writes, too, the flush by six of them, and that the file's list forgets the page
+//! by the fault and the hole. The mark that an entry carries to the page is not: the page has it
+//! from before the entry has (INV-BACK-3).
 
 use super::Protocol;
 use pinfold_lab::Model;
