@@ -61,7 +61,7 @@ use crate::table::{Next, Part};
 mod balance;
 pub(crate) mod run;
 
-use balance::Share;
+use balance::{Scan, Share};
 
 /// How often an operation is tried again that comes no further. Linux: 16.
 const RETRIES: u32 = 16;
@@ -144,18 +144,6 @@ struct Aim {
     node: NodeId,
     zones: Zones,
     who: Who,
-}
-
-/// One kind's part in a reclaim.
-struct Scan {
-    kind: Kind,
-    /// Whether a page has come back as in use since the last reclaim.
-    activated: bool,
-    /// Whether a look at all that are not in use has found none of the zones.
-    starved: bool,
-    /// Whether those in use are asked whatever the others are, as nothing has left (Linux:
-    /// `force_deactivate`).
-    forced: bool,
 }
 
 /// What a pass over the lists of a kind has done, or over those of all.

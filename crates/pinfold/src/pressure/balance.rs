@@ -12,7 +12,6 @@
 //!
 //! [`Tuning::swappiness`]: crate::Tuning::swappiness
 
-use super::Scan;
 use crate::addr::NodeId;
 use crate::frame::{Kind, List};
 use crate::memory::Memory;
@@ -20,6 +19,18 @@ use crate::platform::Platform;
 
 /// What `swappiness` has at most, and what both kinds' weights are together.
 const MOST: u64 = 200;
+
+/// One kind's part in a reclaim.
+pub(super) struct Scan {
+    pub(super) kind: Kind,
+    /// Whether a page has come back as in use since the last reclaim.
+    pub(super) activated: bool,
+    /// Whether a look at all that are not in use has found none of the zones.
+    pub(super) starved: bool,
+    /// Whether those in use are asked whatever the others are, as nothing has left (Linux:
+    /// `force_deactivate`).
+    pub(super) forced: bool,
+}
 
 /// A part of a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
