@@ -54,10 +54,10 @@ pub struct Tuning {
     pub pmd_mapping: PmdMapping,
     /// What a read maps where a write would take such a folio.
     pub huge_zero: HugeZero,
-    /// Whether reclaim may choose among all private pages, and how many of them gather in a CPU's
-    /// batch before they go to the lists that it chooses from: at most [`MOST_BATCHED`]. Zero:
-    /// there are no lists, and memory is taken only from those who offer it. For at most 2^32
-    /// frames. Linux: 15, and 31 since 6.9.
+    /// Whether reclaim may choose among all private pages and all of files, and how many of them
+    /// gather in a CPU's batch before they go to the lists that it chooses from: at most
+    /// [`MOST_BATCHED`]. Zero: there are no lists, and memory is taken only from those who offer
+    /// it. For at most 2^32 frames. Linux: 15, and 31 since 6.9.
     ///
     /// [`MOST_BATCHED`]: crate::MOST_BATCHED
     pub lru_batch: u32,

@@ -13,10 +13,10 @@
 //! the list once; but of those in use a page of a file that was used by an entry that may execute
 //! it stays among them. (What only [`crate::File::read`] and write use is told by them:
 //! [`Memory::mark_accessed`].) The last of those in use come, too, when a page has come back as in
-//! use since the last reclaim of the node ([`crate::workingset`]), and when a look at all of the
-//! others has found none of the zones that are short. And one that comes back soon may begin as in
-//! use ([`crate::workingset`]). One that is locked in memory is on no list ([`crate::mlock`]).
-//! (Kernels since 5.9, where new pages begin as not in use.)
+//! use since the last reclaim of the node ([`crate::workingset`]), when a look at all of the others
+//! has found none of the zones that are short, and at last when nothing has left. And one that
+//! comes back soon may begin as in use ([`crate::workingset`]). One that is locked in memory is on
+//! no list ([`crate::mlock`]). (Kernels since 5.9, where new pages begin as not in use.)
 //!
 //! Reclaim serves faults, forks, new address spaces, remaps, accesses to files and what a monitor
 //! resolves or protects, before they begin and when they find no frame, and populating, copies for
@@ -61,7 +61,7 @@ use crate::table::{Next, Part};
 mod balance;
 pub(crate) mod run;
 
-use balance::Share;
+use balance::{Scan, Share};
 
 /// How often an operation is tried again that comes no further. Linux: 16.
 const RETRIES: u32 = 16;
@@ -146,15 +146,6 @@ struct Aim {
     who: Who,
 }
 
-/// One kind's part in a reclaim.
-struct Scan {
-    kind: Kind,
-    /// Whether a page has come back as in use since the last reclaim.
-    activated: bool,
-    /// Whether a look at all that are not in use has found none of the zones.
-    starved: bool,
-}
-
 /// What a pass over the lists of a kind has done, or over those of all.
 #[derive(Clone, Copy, Default)]
 struct Pass {
@@ -208,8 +199,9 @@ struct Round {
 impl<P: Platform> Memory<P> {
     /// Takes so many pages of private memory and of files that lie on `node` out of memory, which
     /// are not in use as far as can be told, as [`crate::AddressSpace::page_out`] does with those
-    /// of a range: private ones to the swap devices, those of files if they are clean. Fewer where
-    /// no more can leave; more where a large folio is split.
+    /// of a range: private ones to the swap devices, those of files if they are clean. None only
+    /// where none can leave, fewer where no more can as far as can be told; more where a large
+    /// folio is split.
     ///
     /// What is dirty is for [`crate::File::sync`]: [`crate::Stats::nr_vmscan_immediate_reclaim`]
     /// counts how often reclaim has met such a page.
@@ -437,12 +429,13 @@ impl<P: Platform> Memory<P> {
             if pass.again {
                 continue;
             }
-            if pass.changed == 0 && !pass.partly {
-                break;
-            }
-            if pass.changed == 0 || pass.freed == 0 {
-                let Some(next) = priority.checked_sub(1) else { break };
-                priority = next;
+            let (stuck, last) = (pass.changed == 0 && !pass.partly, priority == 0);
+            if stuck || last && pass.freed == 0 {
+                if done.freed > 0 || !self.force(aim.node, &mut scans) {
+                    break;
+                }
+            } else if pass.freed == 0 {
+                priority -= 1;
             }
         }
         self.frames().see_activated(aim.node);
@@ -461,7 +454,8 @@ impl<P: Platform> Memory<P> {
         let (active, mut inactive) = (of(List::Active), of(List::Inactive));
         let most = |len: u64| share.of((len >> priority).max(BATCH as u64));
         let mut changed = 0;
-        if inactive < active || (scan.activated || scan.starved) && active > 0 {
+        let asked = scan.activated || scan.starved || scan.forced;
+        if inactive < active || asked && active > 0 {
             changed += self.shrink_active(aim, scan.kind, most(active).min(active));
             inactive = of(List::Inactive);
         }
@@ -480,9 +474,10 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// Has the last pages of those in use come to the other list; how many.
+    /// Has the last pages of those in use come to the other list. How many another look may find
+    /// otherwise: those, and the ones that stay, as what was noted of them is forgotten.
     fn shrink_active(&self, aim: &Aim, kind: Kind, most: u64) -> u64 {
-        let (mut left, mut moved) = (most, 0);
+        let (mut left, mut changed) = (most, 0);
         while left > 0 {
             let chosen = self.choose(aim, (kind, List::Active), (left, BATCH));
             let looked = chosen.looked;
@@ -492,6 +487,7 @@ impl<P: Platform> Memory<P> {
                 if self.take_use(&page).executes && page.is_of_object() {
                     self.frames().add_cost(aim.node, kind, 1);
                     page.put_back_to(List::Active);
+                    changed += 1;
                     continue;
                 }
                 pages += page.pages();
@@ -501,12 +497,12 @@ impl<P: Platform> Memory<P> {
             self.counters().pgrefill.add(looked.at);
             self.count_passed(&looked);
             self.counters().pgdeactivate.add(pages);
-            moved += pages;
+            changed += pages;
             if looked.all() == 0 {
                 break;
             }
         }
-        moved
+        changed
     }
 
     /// Takes pages out of memory, at most so many, after a look at no more than the other number.

@@ -36,7 +36,7 @@ use core::ops::{AddAssign, Range};
 
 use crate::addr::{Mm, Pfn, VirtRange, Vpn};
 use crate::event::EventKind;
-use crate::frame::{Flags, Put, Sizes};
+use crate::frame::{Flags, Kind, Put, Sizes};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
 use crate::page::PageLock;
@@ -473,6 +473,7 @@ impl<P: Platform> Memory<P> {
         self.frames().end_writeback(pfn);
         if written.is_ok() {
             self.counters().pswpout.add(1);
+            self.cost_io(pfn, Kind::Anon);
             self.tell_frame(EventKind::SwappedOut(pfn));
         }
         leaving.lock = self.try_lock_page(pfn);

@@ -8,7 +8,8 @@
 //! the slot has for a page in memory, so it costs nothing, and is gone when the slot is freed or
 //! its page is there again; a device that is taken away takes its own along. The shadow of a file's
 //! page is in the page's place in its file, until a page is there again or the place is taken out:
-//! it keeps the part of the tree that has the place. (Linux has a shrinker for nodes of nothing but
+//! it keeps the part of the tree that has the place, until there is no heap for another page of the
+//! file, which takes that of all its shadows. (Linux has a shrinker for nodes of nothing but
 //! shadows.) When the page is read again, a *refault*, the node's age less the one of the shadow is
 //! its *distance*: so many more would have had to be not in use for the page to have stayed. If the
 //! lists that it competes with have as many, then they may be the wrong pages: it comes to the list
@@ -41,9 +42,9 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::swap::Shadow;
 
-/// What a page that is read or written adds to the cost of its kind; one that is looked at in vain
-/// adds 1. Linux: SWAP_CLUSTER_MAX.
-pub(crate) const COST_OF_IO: u64 = 32;
+/// What a page adds to the cost of its kind that is written, or read again and was in use before;
+/// one that is looked at in vain adds 1. Linux: SWAP_CLUSTER_MAX.
+const COST_OF_IO: u64 = 32;
 
 impl<P: Platform> Memory<P> {
     /// What is to be remembered of a page that leaves memory, of which nobody has a reference any
@@ -85,7 +86,6 @@ impl<P: Platform> Memory<P> {
             ),
         };
         refault.add(1);
-        frames.add_cost(frames.node(pfn), kind, COST_OF_IO);
         if shadow.distance(frames.age(shadow.node())) > self.rivals(shadow, kind) {
             return;
         }
@@ -95,6 +95,15 @@ impl<P: Platform> Memory<P> {
         activate.add(1);
         if shadow.used() == Used::Before {
             restore.add(1);
+            self.cost_io(pfn, kind);
+        }
+    }
+
+    /// A page of a kind was written, or read again: what reclaim has cost where there are lists.
+    pub(crate) fn cost_io(&self, pfn: Pfn, kind: Kind) {
+        let frames = self.frames();
+        if frames.has_lists() {
+            frames.add_cost(frames.node(pfn), kind, COST_OF_IO);
         }
     }
 

@@ -76,8 +76,9 @@ impl<P: Platform> AddressSpace<P> {
 
     /// Moves the pages of `range` to `node`, as compaction does: anonymous pages that have more
     /// references than mappings, pinned ones for instance, are passed over before an entry is
-    /// touched, and count neither as moved nor as failed (facts 12.7a). It waits for locks, and not
-    /// for writeback ([`MigrateMode::SyncLight`]).
+    /// touched, and count neither as moved nor as failed (facts 12.7a); so are pages that are not
+    /// on their list, as they wait in a CPU's batch ([`crate::Tuning::lru_batch`]) or are somebody
+    /// else's just now. It waits for locks, and not for writeback ([`MigrateMode::SyncLight`]).
     pub fn compact(&self, range: VirtRange, node: NodeId) -> Moved {
         self.compact_as(range, node, MigrateMode::SyncLight)
     }

@@ -9,15 +9,16 @@ use crate::swap::SwapId;
 
 impl<P: Platform> AddressSpace<P> {
     /// Takes the private pages of `range` that are in memory to the swap devices
-    /// ([`crate::Memory::swap_on`]): MADV_PAGEOUT, or what a system does that is short of memory.
-    /// Holes, pages of files and of shared memory are passed over, and so are, for
-    /// [`Reclaimer::Advice`], pages that others may map. Waits for the devices; the address space's
-    /// lock is not held meanwhile.
+    /// ([`crate::Memory::swap_on`]), and those of files that are clean out of memory:
+    /// MADV_PAGEOUT, or what a system does that is short of memory. Holes and pages of shared
+    /// memory without a file are passed over, and so are, for [`Reclaimer::Advice`], pages that
+    /// others may map. Waits for the devices; the address space's lock is not held meanwhile.
     ///
     /// A page that is pinned or locked in memory stays, and so does one that others hold a
-    /// reference on, or that there is no slot for. Under the rules of up to 5.18 the entries of a
-    /// page may become swap entries although a device has it pinned: see the rules `swap-pinned`
-    /// and `swap-in-reuse`.
+    /// reference on, or that there is no slot for. One of a file that is dirty loses its entries,
+    /// and stays in its file until that is written back ([`crate::File::sync`]). Under the rules of
+    /// up to 5.18 the entries of a page may become swap entries although a device has it pinned:
+    /// see the rules `swap-pinned` and `swap-in-reuse`.
     pub fn page_out(&self, range: VirtRange, who: Reclaimer) -> Reclaimed {
         self.inner.page_out(range, who)
     }

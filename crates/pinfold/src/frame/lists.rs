@@ -1,7 +1,7 @@
 //! What is done to the lists that reclaim chooses from, and to the batches before them: the
 //! protocol of `lru`.
 
-use super::flags::{HOME_MASK, node_of, zone_of};
+use super::flags::{Flags, HOME_MASK, node_of, zone_of};
 use super::frames::Frames;
 use super::lru::{
     ACTIVE, APART, Batched, Drained, Entered, FILE, Kind, List, Lru, ON, REFERENCED, Refaults,
@@ -336,8 +336,8 @@ impl Frames {
         }
     }
 
-    /// What is wrong with the lists while nothing else runs, if anything is: INV-LRU-1, INV-LRU-3,
-    /// INV-LRU-4.
+    /// What is wrong with the lists while nothing else runs, if anything is: INV-LRU-1, and
+    /// INV-LRU-3 to INV-LRU-5.
     pub(crate) fn wrong_with_lists(&self) -> Option<(Pfn, &'static str)> {
         let lru = self.lru.as_ref()?;
         let (mut on, mut apart) = (0, 0);
@@ -392,6 +392,13 @@ impl Frames {
         }
         let freed = |pfn: &Pfn| self.peek_counts(*pfn).refs() == 0;
         let mut kept = self.all().filter(|pfn| lru.marks(*pfn).peek() != 0);
-        kept.find(freed).map(|pfn| (pfn, "is free and has marks of a page"))
+        if let Some(pfn) = kept.find(freed) {
+            return Some((pfn, "is free and has marks of a page"));
+        }
+        // One whose contents may go has the other flag.
+        let own = (Flags::FILE | Flags::LAZY_FREE).bits();
+        let is_private = |pfn: &Pfn| self.frame(*pfn).flags.peek() & own == 0;
+        let mut of_files = self.all().filter(|pfn| lru.marks(*pfn).peek() & FILE != 0);
+        of_files.find(is_private).map(|pfn| (pfn, "is private and is among pages of files"))
     }
 }

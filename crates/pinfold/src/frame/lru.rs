@@ -37,6 +37,8 @@
 //! - INV-LRU-3: a free frame has no marks.
 //! - INV-LRU-4: when nothing runs, the pages that are apart are those with the mark that count
 //!   locked entries.
+//! - INV-LRU-5: when nothing runs, a page with the mark [`FILE`] is one of a file, or a private one
+//!   whose contents may go.
 
 use alloc::vec::Vec;
 

@@ -260,3 +260,32 @@ fn a_page_that_is_held_over_a_swap_out_is_not_merged() {
     assert_eq!((load(&space, 4), load(&space, 5)), (Ok(7), Ok(7)));
     Audit::of(&mem).space(&space).check();
 }
+
+/// INV-LRU-1: it was among the pages of files, as its contents could have gone.
+#[test]
+fn a_page_that_was_freed_lazily_and_merged_is_private_again() {
+    for text in crate::rules::PRESETS {
+        let tuning = Tuning { lru_batch: 1, ..Tuning::default() };
+        let mem: Mem<Small> = machine(rules(text), &[40], tuning);
+        let space = space(&mem);
+        let range = map(&space, 4, 2, Prot::READ_WRITE);
+        for page in 4..6 {
+            store(&space, page, 7).unwrap();
+        }
+        space.advise(range, Advice::Merge).unwrap();
+        for page in 4..6 {
+            space.advise(pages(page, 1), Advice::Free).unwrap();
+        }
+        assert_eq!(mem.list_sizes(NodeId(0)).inactive_file, 2, "{text}");
+        let merger = Merger::new(&mem);
+        merger.add(&space).unwrap();
+        let merged: u64 = (0..3).map(|_| merger.scan(10).unwrap().merged).sum();
+        assert_eq!(merged, 1, "{text}");
+        Audit::of(&mem).space(&space).check();
+        space.advise(pages(5, 1), Advice::DontNeed).unwrap();
+        store(&space, 4, 9).unwrap();
+        mem.lru_add_drain();
+        assert_eq!(mem.list_sizes(NodeId(0)).inactive_file, 0, "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}

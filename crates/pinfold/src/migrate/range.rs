@@ -22,6 +22,7 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
 use crate::rmap::Hold;
+use crate::rules::Lru;
 use crate::rules::migrate::batches_flushes;
 use crate::space::{Looked, Space};
 
@@ -110,6 +111,8 @@ impl<'m, P: Platform> Search<'m, P> {
                     _ => self.found.push(page),
                 }
             }
+            None if self.to.1 == Mover::Compaction
+                && mem.lru_of(head.unwrap_or(pfn)) == Lru::Off => {}
             None => self.moved.failed += pages,
         }
     }

@@ -8,7 +8,8 @@
 //! under its lock like anybody else; what is left for later owners is an empty list.
 //!
 //! Where a page was that reclaim has taken out there is its *shadow* ([`crate::workingset`]), until
-//! a page is put there again or the place is taken out as a page would be.
+//! a page is put there again or the place is taken out as a page would be; or until there is no
+//! memory for another place of the list, which takes that of all its shadows.
 
 use core::ops::Range;
 
@@ -56,12 +57,26 @@ impl List {
         self.places.get(index)?.page()
     }
 
-    /// Puts a page into its place, if there is none; what was left there of one before.
+    /// Puts a page into its place, if there is none; what was left there of one before. If there
+    /// is no memory for the place, the list's shadows make room.
     ///
     /// # Errors
     /// When the heap is exhausted.
     pub(super) fn put(&mut self, index: u64, page: impl FnOnce() -> Pfn) -> Result<Put, NoMemory> {
-        let place = self.places.slot(index)?;
+        self.try_put(index, page).or_else(|page| self.put_again(index, page))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_again(&mut self, index: u64, page: impl FnOnce() -> Pfn) -> Result<Put, NoMemory> {
+        self.places.prune(&mut |place| place.page().is_some());
+        self.try_put(index, page).map_err(|_| NoMemory)
+    }
+
+    /// As [`List::put`], as long as there is memory; else `page` is the caller's again.
+    #[inline]
+    fn try_put<F: FnOnce() -> Pfn>(&mut self, index: u64, page: F) -> Result<Put, F> {
+        let Ok(place) = self.places.slot(index) else { return Err(page) };
         let before = match place {
             Some(Place::Page(_)) => return Ok(Put::Occupied),
             Some(Place::Shadow(shadow)) => Some(*shadow),
@@ -108,18 +123,23 @@ impl List {
 
     /// Another page takes the place of the one with this index, which is there.
     pub(crate) fn replace(&mut self, index: u64, to: Pfn) {
-        self.set(index, Some(Place::Page(to)));
+        self.set(index, Place::Page(to));
     }
 
     /// The page with this index, which is there, leaves memory: this is left of it.
     pub(crate) fn evict(&mut self, index: u64, shadow: Option<Shadow>) {
-        self.set(index, shadow.map(Place::Shadow));
+        match shadow {
+            Some(shadow) => self.set(index, Place::Shadow(shadow)),
+            None => {
+                self.places.take(index);
+            }
+        }
     }
 
-    fn set(&mut self, index: u64, to: Option<Place>) {
+    fn set(&mut self, index: u64, to: Place) {
         // The place is there, so no memory is needed.
         if let Ok(place) = self.places.slot(index) {
-            *place = to;
+            *place = Some(to);
         }
     }
 }

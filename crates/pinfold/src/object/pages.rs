@@ -144,6 +144,21 @@ impl<T> Pages<T> {
         self.root.take_in(self.levels - 1, 0, &range, take);
     }
 
+    /// Takes the page with this index out, if it exists, and gives the nodes that it alone needed
+    /// to the heap.
+    pub(crate) fn take(&mut self, index: u64) -> Option<T> {
+        if !self.reaches(index) {
+            return None;
+        }
+        self.root.take(self.levels - 1, index)
+    }
+
+    /// Forgets the pages that `keep` does not agree to, and gives all nodes without pages to the
+    /// heap.
+    pub(crate) fn prune(&mut self, keep: &mut impl FnMut(&T) -> bool) {
+        self.root.prune(keep);
+    }
+
     /// Forgets all pages.
     pub(crate) fn clear(&mut self) {
         self.root = Node::default();
@@ -181,6 +196,44 @@ impl<T> Node<T> {
             }
         }
         true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kids.is_empty() && self.pages.is_empty()
+    }
+
+    /// As [`Pages::take`].
+    fn take(&mut self, above: u32, index: u64) -> Option<T> {
+        if above == 0 {
+            let page = self.pages.get_mut(place(index, 0))?.take();
+            if self.pages.iter().all(Option::is_none) {
+                self.pages = Vec::new();
+            }
+            return page;
+        }
+        let page = self.kids.get_mut(place(index, above))?.take(above - 1, index);
+        if self.kids.iter().all(Self::is_empty) {
+            self.kids = Vec::new();
+        }
+        page
+    }
+
+    /// As [`Pages::prune`]; whether there are pages left.
+    fn prune(&mut self, keep: &mut impl FnMut(&T) -> bool) -> bool {
+        let mut left = false;
+        for page in &mut self.pages {
+            if page.as_ref().is_some_and(|page| !keep(page)) {
+                *page = None;
+            }
+            left |= page.is_some();
+        }
+        for kid in &mut self.kids {
+            left |= kid.prune(keep);
+        }
+        if !left {
+            *self = Self::default();
+        }
+        left
     }
 
     /// As [`Pages::take_in`].
@@ -271,5 +324,35 @@ mod tests {
                 assert_eq!(pages.get(index).is_some(), !range.contains(&index), "{range:?}");
             }
         }
+    }
+
+    #[test]
+    fn nodes_go_with_their_last_page() {
+        let all = [0_u64, 1, 64, 5000, 1 << 33];
+        let filled = || {
+            let mut pages = Pages::new();
+            for index in all {
+                *pages.slot(index).unwrap() = Some(Pfn(index));
+            }
+            pages
+        };
+        let mut pages = filled();
+        for index in all {
+            assert_eq!(pages.take(index), Some(Pfn(index)));
+            assert_eq!(pages.take(index), None);
+            assert_eq!(pages.get(1).is_some(), index < 1);
+        }
+        assert!(pages.root.is_empty() && pages.take(1 << 40).is_none());
+        let mut pages = filled();
+        pages.prune(&mut |pfn| pfn.0 == 64);
+        let mut seen = Vec::new();
+        pages.each(&mut |pfn| seen.push(pfn.0));
+        assert_eq!(seen, [64]);
+        let kept = |node: &Node<Pfn>| node.kids.iter().filter(|kid| !kid.is_empty()).count();
+        assert_eq!(kept(&pages.root), 1);
+        pages.prune(&mut |_| false);
+        assert!(pages.root.is_empty());
+        *pages.slot(5000).unwrap() = Some(Pfn(1));
+        assert_eq!(pages.get(5000), Some(&Pfn(1)));
     }
 }

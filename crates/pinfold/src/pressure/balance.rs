@@ -3,14 +3,15 @@
 //! Protocol: without a swap device only the lists of files are looked at. While many of those are
 //! not in use, and none has come back as in use, they leave alone, as long as some do. At last,
 //! when all pages are looked at, both kinds give what they have; before, each gives by the inverse
-//! of what it has *cost* lately: a page looked at in vain, or written or read again, costs its
-//! kind, and both costs fade as they come to a quarter of what is on the lists.
-//! [`Tuning::swappiness`] leans that to one side. Nothing waits for a right answer: the numbers are
-//! read without a lock, and only say where to look first.
+//! of what it has *cost* lately: a page looked at in vain, written, or read again that was in use
+//! before, costs its kind, and both costs fade as they come to a quarter of what is on the lists.
+//! What both have cost counts for either, so that none is taken to cost more than twice the other.
+//! [`Tuning::swappiness`] leans that to one side; at 0 private ones give nothing until the last, or
+//! where there are no others. Nothing waits for a right answer: the numbers are read without a
+//! lock, and only say where to look first.
 //!
 //! [`Tuning::swappiness`]: crate::Tuning::swappiness
 
-use super::Scan;
 use crate::addr::NodeId;
 use crate::frame::{Kind, List};
 use crate::memory::Memory;
@@ -18,6 +19,18 @@ use crate::platform::Platform;
 
 /// What `swappiness` has at most, and what both kinds' weights are together.
 const MOST: u64 = 200;
+
+/// One kind's part in a reclaim.
+pub(super) struct Scan {
+    pub(super) kind: Kind,
+    /// Whether a page has come back as in use since the last reclaim.
+    pub(super) activated: bool,
+    /// Whether a look at all that are not in use has found none of the zones.
+    pub(super) starved: bool,
+    /// Whether those in use are asked whatever the others are, as nothing has left (Linux:
+    /// `force_deactivate`).
+    pub(super) forced: bool,
+}
 
 /// A part of a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +57,7 @@ impl Share {
 
     /// Whether it may be more later.
     pub(super) fn leaves_out(self) -> bool {
-        self == Self::NONE
+        self.part == 0 && self != Self::ENDS
     }
 }
 
@@ -55,7 +68,24 @@ impl<P: Platform> Memory<P> {
             kind,
             activated: self.frames().has_activated(node, kind),
             starved: false,
+            forced: false,
         })
+    }
+
+    /// Nothing has left: those in use of each kind are asked from now on; whether there are such,
+    /// and they were not asked so yet.
+    pub(super) fn force(&self, node: NodeId, scans: &mut [Scan; 2]) -> bool {
+        let mut more = false;
+        for scan in scans.iter_mut().filter(|scan| !scan.forced && self.may_leave(scan.kind)) {
+            scan.forced = true;
+            more |= self.frames().listed(node, (scan.kind, List::Active)) > 0;
+        }
+        more
+    }
+
+    /// Whether pages of a kind are looked at at all.
+    fn may_leave(&self, kind: Kind) -> bool {
+        kind == Kind::File || self.has_swap()
     }
 
     /// How much each kind gives.
@@ -68,7 +98,7 @@ impl<P: Platform> Memory<P> {
         let of = |kind, list| self.frames().listed(node, (kind, list));
         let sizes = Kind::ALL.map(|kind| (of(kind, List::Active), of(kind, List::Inactive)));
         let [anon, file] = sizes.map(|(active, inactive)| active + inactive);
-        if !self.has_swap() {
+        if !self.may_leave(Kind::Anon) {
             return [Share::ENDS, Share::ALL];
         }
         if anon == 0 || file == 0 || priority == 0 {
@@ -84,8 +114,8 @@ impl<P: Platform> Memory<P> {
             return [Share::NONE, Share::ALL];
         }
         let costs = self.frames().costs(node, (anon + file) / 4);
-        let total = costs[0] + costs[1] + 1;
-        let weight = |weight: u64, cost: u64| weight * total / (cost + 1);
+        let total = costs[0] + costs[1];
+        let weight = |weight: u64, cost: u64| weight * (2 * total + 1) / (total + cost + 1);
         let (anon, file) = (weight(swappiness, costs[0]), weight(MOST - swappiness, costs[1]));
         let whole = (anon + file).max(1);
         [anon, file].map(|part| Share { part, whole })

@@ -1,5 +1,6 @@
 //! Lists, batches, second chances, and what happens when frames are short.
 
+use crate::frame::{Kind, List, Sizes};
 use crate::testing::{
     Audit, Disk, Marks, Mem, Space, load, machine, machine_of, map, map_shared, pages, rules,
     space, store,
@@ -477,4 +478,39 @@ fn locked_pages_stay_when_memory_is_short_and_may_move() {
     assert_eq!([16, 17, 18, 19].map(in_memory), [false; 4]);
     assert_eq!([16, 19].map(|page| load(&space, page)), [Ok(16), Ok(19)]);
     Audit::of(&mem).space(&space).check();
+}
+
+#[test]
+fn a_pinned_page_does_not_hide_an_idle_one_among_those_in_use() {
+    let (mem, space, _, _) = world_of("pinfold", listing(1), (64, 16, 2));
+    for page in 16..18 {
+        store(&space, page, page).unwrap();
+    }
+    let pins = space.pin(pages(16, 1), Access::Read, Term::Long).unwrap();
+    forget_use(&space, 16, 2);
+    let idle = space.entry(VirtAddr::of_page(17)).counted().unwrap();
+    mem.isolate(idle, Sizes::Small).unwrap().put_back_to(List::Active);
+    assert_eq!(mem.list_sizes(NODE), sizes(1, 1));
+    assert_eq!(mem.reclaim(NODE, 1).freed, 1);
+    assert_eq!(load(&space, 17), Ok(17));
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+/// Facts 7.2: neither costs more than twice the other.
+#[test]
+fn the_dearer_kind_gives_at_least_half_of_what_the_other_does() {
+    let tuning = Tuning { swappiness: 100, ..listing(1) };
+    let (mem, space, _, _) = world_of("pinfold", tuning, (64, 16, 20));
+    for page in 16..36 {
+        store(&space, page, page).unwrap();
+    }
+    let file = Disk::default().file(&mem, 20);
+    for index in 0..20 {
+        file.read(index, |_| ()).unwrap();
+    }
+    mem.frames().add_cost(NODE, Kind::File, 1 << 10);
+    let scans = mem.scans(NODE);
+    let [anon, file_share] = mem.shares(NODE, &scans, (4, false)).map(|share| share.of(300));
+    assert!(anon > file_share && 2 * file_share >= anon, "{anon} and {file_share}");
+    Audit::of(&mem).space(&space).file(&file).check();
 }

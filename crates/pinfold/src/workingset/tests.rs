@@ -3,6 +3,7 @@
 use crate::frame::{List, Sizes, Used};
 use crate::swap::Shadow;
 use crate::testing::{Audit, Disk, Mem, Space, load, machine, map, pages, rules, space, store};
+use crate::workingset::COST_OF_IO;
 use crate::{
     Access, Advice, Entry, FaultError, ListSizes, NodeId, Pfn, Prot, Reclaimer, Stats, StoreError,
     SwapError, SwapId, SwapWrites, Tuning, VirtAddr, X86_64, lab,
@@ -121,8 +122,11 @@ fn what_was_in_use_before_is_remembered() {
     for page in (FIRST..FIRST + 4).filter(|page| *page != gone) {
         keep_in_use(&mem, &space, page);
     }
+    let anon = || mem.frames().costs(NODE, u64::MAX)[0];
+    let before = anon();
     load(&space, gone).unwrap();
     assert_eq!(refaults(&mem), (1, 1, 1));
+    assert_eq!(anon(), before + COST_OF_IO, "it was taken from those in use");
     // It still is when the page leaves from the list of those in use, in its next life.
     out(&space, gone);
     load(&space, gone).unwrap();
@@ -438,4 +442,19 @@ fn life(steps: &[Step]) -> (u64, u64) {
     let audit = Audit::of(&mem).space(&space);
     children.iter().fold(audit, |audit, child| audit.space(child)).check();
     foretold
+}
+
+/// Facts 7.2: what is written costs its kind, and what comes back only if it was in use.
+#[test]
+fn what_is_written_costs_and_what_was_used_but_once_comes_back_for_nothing() {
+    let (mem, space, _, _) = world(1, 64);
+    let anon = || mem.frames().costs(NODE, u64::MAX)[0];
+    store(&space, FIRST, 1).unwrap();
+    out(&space, FIRST);
+    assert_eq!(anon(), COST_OF_IO);
+    load(&space, FIRST).unwrap();
+    assert_eq!((refaults(&mem).0, anon()), (1, COST_OF_IO));
+    out(&space, FIRST);
+    assert_eq!(anon(), COST_OF_IO, "it was clean");
+    Audit::of(&mem).space(&space).check();
 }

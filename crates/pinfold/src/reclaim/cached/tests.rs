@@ -1,13 +1,14 @@
 //! Which pages of files leave, what keeps them, and how they come back.
 
+use crate::heap::{Deny, with_heap};
 use crate::testing::{
     Audit, Disk, Mem, Rig, Space, device_read, device_write, load, machine, map, map_file, pages,
-    rules, space, store,
+    rules, set_apart, space, store,
 };
 use crate::{
-    Access, Advice, EventKind, FaultError, File, FileError, FileSharing, ListSizes, NodeId, Prot,
-    Reclaimed, Reclaimer, Store, StoreError, SwapWrites, Term, Tuning, VirtAddr, Watermarks,
-    X86_64,
+    Access, Advice, EventKind, FaultError, File, FileError, FileSharing, ListSizes, Moved, NodeId,
+    Prot, Reclaimed, Reclaimer, Store, StoreError, SwapWrites, Term, Tuning, VirtAddr, Watermarks,
+    X86_64, Zone,
 };
 use std::boxed::Box;
 use std::vec::Vec;
@@ -180,7 +181,7 @@ fn what_is_used_goes_through_its_list_once_more_and_what_is_executed_is_in_use()
     assert_eq!(mem.stats().pgscan_direct, 2, "and stayed for one round");
     space.protect(pages(17, 1), Prot::READ | Prot::EXEC).unwrap();
     load(&space, 17).unwrap();
-    // At once in use, and there for as long as it is used; not any longer.
+    // At once in use, and not for longer than it is used.
     assert_eq!((mem.stats().pgactivate, mem.reclaim(NODE, 1).freed), (0, 1));
     assert_eq!(mem.stats().pgactivate, 1);
     Audit::of(&mem).space(&space).file(&file).check();
@@ -327,4 +328,115 @@ fn zones_and_marks_are_obeyed() {
     let stats = mem.stats();
     assert_eq!(stats.pgsteal_kswapd + stats.pgsteal_direct, stats.pgsteal_file);
     Audit::of(&mem).file(&file).check();
+}
+
+#[test]
+fn what_stays_does_not_hide_what_could_leave() {
+    let (mem, space, _, file) = world("pinfold", 2, FileSharing::Shared);
+    (0..2).for_each(|_| touch(&mem, &file, 0));
+    write(&mem, &file, 1, 5);
+    assert_eq!(files(&mem), (1, 1));
+    assert_eq!(mem.reclaim(NODE, 1).freed, 1, "of those in use, as the other one is dirty");
+    assert_eq!(read(&mem, &file, 1), Ok(5));
+    Audit::of(&mem).space(&space).file(&file).check();
+}
+
+#[test]
+fn what_is_executed_stays_for_one_round() {
+    let (mem, space, _, file) = world("pinfold", 3, FileSharing::Private);
+    space.protect(pages(16, 2), Prot::READ | Prot::EXEC).unwrap();
+    for index in 0..2 {
+        (0..2).for_each(|_| touch(&mem, &file, index));
+        load(&space, 16 + index).unwrap();
+    }
+    write(&mem, &file, 2, 5);
+    assert_eq!(files(&mem), (2, 1));
+    assert_eq!(mem.reclaim(NODE, 1).freed, 1);
+    assert_eq!(read(&mem, &file, 2), Ok(5));
+    Audit::of(&mem).space(&space).file(&file).check();
+}
+
+#[test]
+fn files_leave_where_private_pages_are_to_but_cannot() {
+    let tuning = Tuning { swappiness: 200, ..listing(1) };
+    let mem = machine(rules("pinfold"), &[160], tuning);
+    mem.swap_on(Box::new(Disk::default()), 1, SwapWrites::Any).unwrap();
+    let space = space(&mem);
+    let file = Disk::default().file(&mem, 20);
+    map(&space, 16, 21, Prot::READ_WRITE);
+    for page in 16..37 {
+        store(&space, page, page).unwrap();
+    }
+    assert_eq!(out(&space, 36), ONE, "the device is full");
+    space.advise(pages(16, 20), Advice::Cold).unwrap();
+    (0..20).for_each(|index| touch(&mem, &file, index));
+    assert_eq!(mem.reclaim(NODE, 4).freed, 4);
+    Audit::of(&mem).space(&space).file(&file).check();
+}
+
+/// One that a batch has is not isolated, and is none that could not move.
+#[test]
+fn compaction_passes_over_what_waits_in_a_batch() {
+    let mem: Mem<X86_64> = machine(rules("pinfold"), &[48, 48], listing(15));
+    let (disk, space) = (Disk::default(), space(&mem));
+    let file = disk.file(&mem, 1);
+    map_file(&space, 16, file.run(0..1), FileSharing::Shared);
+    load(&space, 16).unwrap();
+    let moved = |moved, failed| Moved { moved, failed };
+    assert_eq!(space.compact(pages(16, 1), NodeId(1)), moved(0, 0));
+    mem.lru_add_drain();
+    assert_eq!(space.compact(pages(16, 1), NodeId(1)), moved(1, 0));
+    Audit::of(&mem).space(&space).file(&file).check();
+}
+
+/// What is left of pages that have gone takes heap, until there is none for a page.
+#[test]
+fn shadows_make_room_for_a_page_where_there_is_no_heap() {
+    let (mem, space, _, file) = world("pinfold", 200, FileSharing::Shared);
+    [0, 100].into_iter().for_each(|index| touch(&mem, &file, index));
+    assert_eq!(mem.reclaim(NODE, 2).freed, 2);
+    let (read, denied) = with_heap(Deny::After(0), || read(&mem, &file, 150));
+    assert_eq!((read, denied), (Ok(0), 1));
+    touch(&mem, &file, 0);
+    assert_eq!(mem.stats().workingset_refault_file, 0, "its shadow has gone");
+    Audit::of(&mem).space(&space).file(&file).check();
+}
+
+#[test]
+fn what_is_executed_stays_among_those_in_use_and_others_come_from_there() {
+    let (mem, space, _, file) = world("pinfold", 3, FileSharing::Private);
+    space.protect(pages(17, 1), Prot::READ | Prot::EXEC).unwrap();
+    for index in [1, 2, 1, 2, 0] {
+        touch(&mem, &file, index);
+    }
+    load(&space, 17).unwrap();
+    assert_eq!(files(&mem), (2, 1));
+    assert_eq!((mem.reclaim(NODE, 1).freed, files(&mem)), (1, (1, 1)));
+    assert_eq!((mem.reclaim(NODE, 1).freed, files(&mem)), (1, (1, 0)));
+    assert!(space.entry(VirtAddr::of_page(17)).counted().is_some());
+    assert_eq!(mem.stats().pgdeactivate, 1);
+    Audit::of(&mem).space(&space).file(&file).check();
+}
+
+#[test]
+fn pages_of_other_zones_are_passed_over_and_those_in_use_asked_instead() {
+    let (mem, space) = set_apart::<X86_64>((64, 24), "pinfold", listing(1));
+    let file = Disk::default().file(&mem, 40);
+    let (mut below, mut above) = (0, 0);
+    for index in 0..40 {
+        match file.read(index, |pfn| pfn.0).unwrap() < 64 {
+            true => {
+                touch(&mem, &file, index);
+                below += 1;
+            }
+            false => above += 1,
+        }
+    }
+    assert_eq!(files(&mem), (below, above));
+    assert!(above >= below && below > 4, "{below} and {above}");
+    assert_eq!(mem.reclaim_zone(NODE, Zone::Any, 4).freed, 4);
+    assert_eq!(files(&mem).0 + files(&mem).1, 36);
+    let stats = mem.stats();
+    assert!(stats.pgskip_movable >= above && stats.pgskip_normal == 0, "{stats:?}");
+    Audit::of(&mem).space(&space).file(&file).check();
 }
