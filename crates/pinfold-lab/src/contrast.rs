@@ -4,7 +4,8 @@
 //! written. Of a step counts what the memory manager reports of it, a rule's decision by what it
 //! tested and found, so neither what a lane loads and stores nor when another interrupts it.
 //!
-//! - INV-CONTRAST-1: nothing is told that is not in one of the two, and nothing that is in both.
+//! - INV-CONTRAST-1: nothing is told that is not in one of the two, and nothing that is in both;
+//!   nor of a step that one of them does not come to.
 //! - INV-CONTRAST-2: of the steps that differ the one comes first whose difference the switch in
 //!   question has decided, and of several the one that comes first in the execution explained.
 
@@ -81,7 +82,8 @@ impl Contrast {
         let mut differing: Vec<Differing> = Vec::new();
         for step in &own {
             let same = |one: &&Step<'_>| (one.lane, one.place) == (step.lane, step.place);
-            let known = other.iter().find(same).map_or(&[][..], |other| &other.told);
+            // What was never come to there, as it broke before, decides nothing in another way.
+            let Some(known) = other.iter().find(same).map(|other| &other.told) else { continue };
             let both = step.told.iter().zip(known);
             let common = both.take_while(|(one, other)| one.text == other.text).count();
             let (one, other) = (step.told.get(common), known.get(common));

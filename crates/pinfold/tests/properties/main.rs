@@ -90,7 +90,7 @@ fn sequences<F: Hardware>(
         );
         assert!(reclaimed > u64::from(cases) / 16, "{reclaimed} of {cases} sequences");
         assert!(culled > 0, "no page was locked");
-        assert!(filed > 0, "no page of a file was reclaimed");
+        assert!(!many || filed > 0, "no page of a file was reclaimed");
     }
     let asked_for = ahead.get();
     assert!(!many || checks.folios.advised != 0 || asked_for > 0, "of none read ahead");
