@@ -5,7 +5,7 @@
 //! ([`Tuning::lru_batch`]): those of files, and private ones if there is a swap device. How much
 //! each kind gives is in `pressure/balance.rs`. Of either the last ones of the list of those not in
 //! use are isolated, and their entries asked for what the hardware has noted
-//! ([`Memory::take_use`]): a page used by one entry stays, at the front, and one that was used so
+//! (`pressure/used.rs`): a page used by one entry stays, at the front, and one that was used so
 //! before, or by several, goes to the list of those in use; so does a page of a file that was used
 //! by an entry that may execute it. The others leave as [`crate::reclaim`] says. When that list is
 //! the shorter one, the last of those in use come to it, whether used or not, and what the hardware
@@ -52,16 +52,14 @@ use crate::frame::{Kind, List, Looked, Watermarks, Zone, ZoneKind, Zones};
 use crate::memory::Memory;
 use crate::migrate::Isolated;
 use crate::platform::Platform;
-use crate::pte::Pte;
 use crate::reclaim::{BATCH, Reclaimed};
-use crate::rmap::Walk;
-use crate::rmap_walk::OfObject;
-use crate::table::{Next, Part};
 
 mod balance;
 pub(crate) mod run;
+mod used;
 
 use balance::{Scan, Share};
+use used::Fate;
 
 /// How often an operation is tried again that comes no further. Linux: 16.
 const RETRIES: u32 = 16;
@@ -166,21 +164,6 @@ impl core::ops::AddAssign for Pass {
         self.changed += more.changed;
         self.again |= more.again;
         self.partly |= more.partly;
-    }
-}
-
-/// Which entries have been used that map a page.
-#[derive(Clone, Copy, Default)]
-struct Use {
-    entries: u64,
-    /// Whether one of them may execute it.
-    executes: bool,
-}
-
-impl Use {
-    fn note(&mut self, executes: bool) {
-        self.entries += 1;
-        self.executes |= executes;
     }
 }
 
@@ -589,114 +572,6 @@ impl<P: Platform> Memory<P> {
         );
         chosen
     }
-
-    /// What is to become of a page of the list of those not in use.
-    fn fate(&self, page: &Isolated<'_, P>) -> Fate {
-        let used = self.take_use(page);
-        if used.entries == 0 {
-            self.frames().clear_referenced(page.head());
-            return Fate::Leaves;
-        }
-        let again = self.frames().mark_referenced(page.head()) || used.entries > 1;
-        match again || used.executes && page.is_of_object() {
-            true => Fate::InUse,
-            false => Fate::Stays,
-        }
-    }
-
-    /// Has a page leave before others: one in use comes to the list of the others, one that is
-    /// there already leaves next.
-    pub(crate) fn cool(&self, page: Isolated<'_, P>) {
-        self.take_use(&page);
-        self.frames().clear_referenced(page.head());
-        match self.frames().list_of(page.head()) {
-            List::Active => {
-                self.counters().pgdeactivate.add(page.pages());
-                page.put_back_to(List::Inactive);
-            }
-            List::Inactive => page.put_back_last(List::Inactive),
-        }
-    }
-
-    /// Which entries have been used that map a page, or a part of it, since this was asked last.
-    /// What CPUs have cached is not flushed: they go on for a while without the hardware's noting
-    /// it, as in Linux.
-    fn take_use(&self, page: &Isolated<'_, P>) -> Use {
-        match page.is_of_object() {
-            true => self.take_use_of_listed(page.head()),
-            false => self.take_use_of_private((page.head(), page.pages())),
-        }
-    }
-
-    /// The same of a page of an object. Where its lock is held it counts as used, as in Linux.
-    fn take_use_of_listed(&self, pfn: Pfn) -> Use {
-        let mut used = Use::default();
-        let Some(_locked) = self.try_lock_page(pfn) else {
-            used.note(false);
-            return used;
-        };
-        let Some(at) = self.listed_at(pfn) else { return used };
-        if !self.frames().folio(pfn).is_mapped() {
-            return used;
-        }
-        let who = OfObject { mappers: &at.cache.mappers, index: at.index };
-        self.visit_entries(&who, |_, page, leaf| {
-            let cursor = leaf.lock();
-            let pte = cursor.get(page);
-            if is_used(pte, pfn) {
-                cursor.grant(page, pte, pte.old());
-                used.note(pte.is_exec());
-            }
-            Walk::On
-        });
-        used
-    }
-
-    fn take_use_of_private(&self, (head, pages): (Pfn, u64)) -> Use {
-        let mut used = Use::default();
-        let walked: Result<(), core::convert::Infallible> =
-            self.walk_folio((head, pages), |_, run, part| {
-                match part {
-                    Part::Table(leaf) => {
-                        let cursor = leaf.lock();
-                        let pfns = (head.0 + run.skipped..).map(Pfn);
-                        for (page, pfn) in crate::addr::each_page(run.pages).zip(pfns) {
-                            let pte = cursor.get(page);
-                            if is_used(pte, pfn) {
-                                cursor.grant(page, pte, pte.old());
-                                used.note(pte.is_exec());
-                            }
-                        }
-                    }
-                    Part::Huge(huge) => {
-                        let cursor = huge.lock();
-                        let Some(pte) = cursor.get() else { return Ok(Next::Again) };
-                        if is_used(pte, head) {
-                            cursor.grant(pte, pte.old());
-                            used.note(pte.is_exec());
-                        }
-                    }
-                }
-                Ok(Next::On)
-            });
-        let Ok(()) = walked;
-        used
-    }
-}
-
-fn is_used<F: crate::pte::Format>(pte: Pte<F>, pfn: Pfn) -> bool {
-    pte.maps_counted(pfn) && pte.is_accessed()
-}
-
-/// What is to become of a page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    /// It is to leave memory.
-    Leaves,
-    /// It was used, once: it goes through the list once more.
-    Stays,
-    /// It is in use.
-    InUse,
 }
 
 /// Pages off a list, with the references that keep them.
