@@ -24,6 +24,8 @@ operation                              done  each second      refused       fail
 load [..]
 ...
 last look at a page [..]
+load of a file [..]
+...
 
 words       [..] words held against what their writer wrote, 0 wrong
 pages       [..]
