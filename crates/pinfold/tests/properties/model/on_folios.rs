@@ -115,7 +115,9 @@ impl<F: Format> World<F> {
                 assert!(whole && folio.head == head && folio.pages == size, "{folio:?}");
                 assert!(done == 0 || held == 0, "{held} hold pages that were left");
                 let mapped = before[0].is_mapped() && before[0].pfn() == head;
-                assert_eq!(done == 0, mapped, "one entry mapped it already");
+                assert!(done > 0 || mapped, "one entry mapped it already");
+                // Reclaim that made room may have freed the very frames.
+                assert!(done == 0 || !mapped || self.checks.listed > 0, "nothing was to be done");
                 assert!(done <= 1, "there is one table");
                 return;
             }
