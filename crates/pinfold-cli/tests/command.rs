@@ -441,7 +441,7 @@ fn every_shipped_incident_does_what_its_history_says() {
 }
 
 #[test]
-#[ignore = "2,352 searches under the weak model: six minutes on two cores that others use"]
+#[ignore = "2,541 searches under the weak model: six minutes on two cores that others use"]
 fn every_incident_does_the_same_on_a_weakly_ordered_machine() {
     as_expected("scenarios/verdicts-weak.txt", &[]);
 }
