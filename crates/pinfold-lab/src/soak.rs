@@ -122,6 +122,7 @@ pub fn run(
     mut observe: impl FnMut(&SoakBeat) -> ControlFlow<()>,
 ) -> Result<SoakReport, SoakError> {
     plan.check()?;
+    harm::has_room(plan)?;
     let world = Arc::new(World::new(plan)?);
     let (processes, logs) = world.settle()?;
     let stage = Stage { world, processes, logs, clock: Instant::now() };

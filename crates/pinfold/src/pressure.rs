@@ -400,7 +400,13 @@ impl<P: Platform> Memory<P> {
         while done.freed < goal {
             let shares = self.shares(aim.node, &scans, (priority, files_alone));
             let mut pass = Pass::default();
-            for (scan, share) in scans.iter_mut().zip(shares) {
+            // The kind that is to give more comes first: the other may have no part of a small goal.
+            let more = |share: &Share| core::cmp::Reverse(share.of(1 << 16));
+            let mut both = scans.each_mut().map(Some);
+            let mut turns = [(0, shares[0]), (1, shares[1])];
+            turns.sort_unstable_by_key(|(_, share)| more(share));
+            for (at, share) in turns {
+                let Some(scan) = both[at].take() else { continue };
                 let wanted = share.of(goal.saturating_sub(done.freed + pass.freed));
                 pass += match wanted {
                     0 => Pass { partly: share.leaves_out(), ..Pass::default() },

@@ -2,8 +2,9 @@
 //! step, and a thread that is there meanwhile may store before it, in it or after it, whatever the
 //! times of the recording say (INV-IMPORT-1).
 //!
-//! A thread that does nothing else here has a lane for it if there is room for one more; one such
-//! lane stands for all. A thread that has a lane stores there, before its first call, or after the
+//! A thread that does nothing else here has a lane for it if there is room for one more; that lane
+//! stands for all who may store in the middle of no other calls, and the rest is named as left out.
+//! A thread that has a lane stores there, before its first call, or after the
 //! one that made whoever changes the memory.
 
 use super::log::{Log, Op, What, makes};
@@ -14,8 +15,10 @@ use std::collections::BTreeMap;
 pub(super) struct Beside {
     /// Threads with lanes, each with the calls by their numbers.
     pub(super) lanes: BTreeMap<usize, Vec<usize>>,
-    /// A thread that has none, and stands for all of those.
+    /// A thread that has none, and stands for those that may store in the middle of the same calls.
     pub(super) other: Option<(usize, Vec<usize>)>,
+    /// Those for which it does not stand.
+    pub(super) untold: Vec<usize>,
 }
 
 /// Finds them among the threads of the processes that have these lanes.
@@ -35,7 +38,11 @@ pub(super) fn beside(log: &Log, lanes: &BTreeMap<usize, Vec<usize>>) -> Beside {
             }
         }
     }
-    found.other = others.into_iter().max_by_key(|(_, calls)| calls.len());
+    found.other = others.iter().max_by_key(|(_, calls)| calls.len()).map(|(thread, calls)| {
+        let stood_for = |other: &&usize| others[*other].iter().all(|call| calls.contains(call));
+        found.untold = others.keys().filter(|other| !stood_for(other)).copied().collect();
+        (*thread, calls.clone())
+    });
     found
 }
 

@@ -88,6 +88,11 @@ pub(super) fn plan(log: &Log) -> Result<Plan, ImportError> {
         let why = format!("what thread {pid} stores meanwhile: there are four lanes without it");
         left.add(&why, 1, Gap::Untold);
     }
+    for thread in &beside.untold {
+        let pid = log.threads[*thread].pid;
+        let why = format!("what thread {pid} stores meanwhile: one such thread has a lane");
+        left.add(&why, 1, Gap::Untold);
+    }
     Ok(Plan { seeds, areas, first, lanes, beside, outside, left })
 }
 

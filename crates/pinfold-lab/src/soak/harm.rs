@@ -5,7 +5,7 @@
 //! once: no release is named here. What strikes is kept from buffers, so that what is found is bug
 //! 215616, and the report says so; or it is let in, if the plan wants to see it.
 
-use super::plan::{Activity, SoakPlan};
+use super::plan::{Activity, MOST_FRAMES, OtherHarms, SoakError, SoakPlan};
 use crate::story::in_force;
 use pinfold::rules::cow::{CowStep, CowVerdict, pte_cow_locked, pte_cow_precheck};
 use pinfold::rules::fork::{
@@ -126,7 +126,8 @@ fn forks_race(rules: &Rules) -> bool {
 fn leaves_entries(plan: &SoakPlan) -> bool {
     let rules = &plan.rules;
     let hinted = plan.goes_on(Activity::Balancing) && !is_skipped(rules);
-    let moved = plan.goes_on(Activity::Compaction) && !lost_by_migration(rules);
+    let met = plan.goes_on(Activity::Balancing) || plan.goes_on(Activity::Forks);
+    let moved = plan.goes_on(Activity::Compaction) && met && !lost_by_migration(rules);
     !migrate::remembers_mark(rules.migration_kind) && (hinted || moved)
 }
 
@@ -134,6 +135,20 @@ fn leaves_entries(plan: &SoakPlan) -> bool {
 fn leaves_swapped(plan: &SoakPlan) -> bool {
     let rules = &plan.rules;
     plan.goes_on(Activity::Swap) && !remembers_mark(rules.swap_in_reuse) && !lost_by_swap(rules)
+}
+
+/// Whether the machine is short of no frame where pageout is kept from buffers: whoever finds none
+/// takes pages out, too, and keeps away from nothing.
+///
+/// # Errors
+/// The frames that it takes.
+pub(super) fn has_room(plan: &SoakPlan) -> Result<(), SoakError> {
+    let least = SoakPlan::enough(plan.processes, plan.nodes);
+    let apart = |harm: Harm| plan.others == OtherHarms::KeptApart && harm.strikes(plan);
+    match [Harm::PageOut, Harm::PageOutBesidePin].into_iter().any(apart) {
+        true if plan.frames < least => Err(SoakError::Frames { least, most: MOST_FRAMES }),
+        _ => Ok(()),
+    }
 }
 
 impl Harm {
@@ -191,7 +206,11 @@ impl Harm {
             Self::ForkMeetsSwap => copied() && leaves_swapped(plan),
             Self::PageOut => on(Activity::Swap) && lost_by_swap(rules) && !kept,
             Self::PageOutBesidePin => on(Activity::Swap) && lost_by_swap(rules) && kept,
-            Self::Move => on(Activity::Compaction) && lost_by_migration(rules),
+            // Who has its entry back as it was writes as before.
+            Self::Move => {
+                let met = on(Activity::Balancing) || on(Activity::Forks);
+                on(Activity::Compaction) && met && lost_by_migration(rules)
+            }
             Self::ScanBesidePin => {
                 on(Activity::Balancing) && lost_by_migration(rules) && is_skipped(rules)
             }
@@ -262,11 +281,11 @@ impl Harm {
             Self::Fork => "rdma-fork",
             Self::ForkBesidePin => "fork-races-fast-pin",
             Self::ForkMeetsMigration => "fork-meets-migration",
-            Self::ForkMeetsSwap => return None,
+            // That of merging, ksm-pin, pins for reading, which nobody does here.
+            Self::ForkMeetsSwap | Self::Merge => return None,
             Self::PageOut | Self::PageOutBesidePin => "swap-out-races-pin",
             Self::Move => "bug-215616-move-pages",
             Self::ScanBesidePin => "numa-scan-races-pin",
-            Self::Merge => "ksm-pin",
         })
     }
 }

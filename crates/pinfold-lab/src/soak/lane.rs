@@ -392,6 +392,14 @@ pub(super) fn look_at_all(shared: &Shared) {
             let mut held = locked(&slot.buffer);
             for (page, written) in (0..).zip(held.numbers) {
                 let place = Place { process: number, buffer, page };
+                let pins = held.held.as_ref().map(|(pins, _)| pins.pages());
+                let device = pins.and_then(|pages| pages.get(page as usize)).copied();
+                // What its device has not been told to read yet is to be there, too.
+                let seen = device.map_or(Ok(()), |pfn| place.check(world.board(), pfn, written));
+                if let Err(wrong) = seen {
+                    let finding = ("the last look", place, written);
+                    world.corrupted((process, logs), finding, device, wrong);
+                }
                 let check = |frame| place.check(world.board(), frame, written);
                 let at = (process.at(place), Cause::Load);
                 let look = || world.access(&process.space, at, check);
@@ -399,7 +407,7 @@ pub(super) fn look_at_all(shared: &Shared) {
                     Ok(Ok(())) => desk.checked(1),
                     Ok(Err(wrong)) => {
                         let finding = ("the last look", place, written);
-                        world.corrupted((process, logs), finding, None, wrong);
+                        world.corrupted((process, logs), finding, device, wrong);
                     }
                     Err(why) => world.unexpected(format!(
                         "page {page} of buffer {buffer} of process {number} is lost: {why}"

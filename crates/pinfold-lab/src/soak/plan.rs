@@ -26,7 +26,7 @@ const MOST: u32 = 64;
 const MOST_NODES: u8 = 8;
 
 /// The most frames: 4 GiB.
-const MOST_FRAMES: u64 = 1 << 20;
+pub(super) const MOST_FRAMES: u64 = 1 << 20;
 
 /// Frames that each process takes with a child and their tables, and that the machine has for
 /// itself.

@@ -73,8 +73,6 @@ fn harms_are_those_of_the_verdicts() {
                 "fork-races-fast-pin" => &[Harm::Fork][..],
                 "fork-meets-migration" => &[Harm::Fork, Harm::Move],
                 "numa-scan-races-pin" => &[Harm::ForkMeetsMigration],
-                // There the page is pinned for reading, which it is not here.
-                "ksm-pin" if *cell == "BAD" => continue,
                 _ => &[],
             };
             let one = |harm: &Harm| harm.scenario() == Some(scenario) || more.contains(harm);
@@ -97,7 +95,8 @@ fn harms_of_mixed_rules_are_found_too() {
     assert_eq!(mixed, [Harm::Move, Harm::ScanBesidePin], "the mark is lost");
 }
 
-/// What is kept apart would strike, each by itself, and is explained as what it is.
+/// What is kept apart would strike, and is explained as what it is: of all harms the two that no
+/// moment beside a pin is needed for.
 #[test]
 fn what_is_kept_apart_strikes_where_it_is_let_in() {
     let only = |load: Activity| Activity::ALL.into_iter().filter(|each| *each != load).collect();
@@ -209,6 +208,10 @@ fn a_plan_that_cannot_be_is_refused_with_the_remedy() {
     refused(SoakPlan { nodes: 9, ..plan("pinfold") }, "1 to 8 nodes");
     refused(SoakPlan { frames: 100, ..plan("pinfold") }, "take fewer processes");
     refused(SoakPlan { time: Duration::ZERO, ..plan("pinfold") }, "seconds");
+    // Who is short of frames would take pinned buffers out.
+    let enough = plan("5.10").frames;
+    let short = SoakPlan { frames: enough - 1, ..plan("5.10") };
+    assert!(matches!(run(&short, |_| ControlFlow::Break(())), Err(SoakError::Frames { .. })));
 }
 
 #[test]

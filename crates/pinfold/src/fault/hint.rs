@@ -8,8 +8,7 @@
 //! table and the area become accessible with the one that was used. A page of a file that is not
 //! written back yet stays, and so does one of an executable mapping that others map, too, as that
 //! of a library whose other part can be written (one that is only read the scanner passes over,
-//! facts 4.1). That 3.8 to 3.12 left every page where it was that several map, private ones, too,
-//! is not modelled: what they skip, `numa-skip`, only the scan asks.
+//! facts 4.1). Up to 3.12 every page stays that several map, private ones, too (`shared_stays`).
 //!
 //! Where pages remember their last hinting fault ([`crate::Tuning::hint_filter`]), the rule
 //! `numa-filter` says first if the page may follow at all (`filter`). Linux asks further, which
@@ -186,7 +185,8 @@ impl<P: Platform> Space<P> {
     /// several, or of a file that is dirty.
     fn stays(&self, area: &Area<P>, pfn: Pfn) -> bool {
         let frames = self.mem().frames();
-        let shared = || frames.counts_as(pfn, |counts| is_of_several(counts.maps()));
+        // Of a large folio the page's own mappings: its head counts those of all pages.
+        let shared = || self.mem().judge_page(pfn, |page| is_of_several(page.maps));
         match shared_stays(self.mem().rule()) {
             SharedStays::All if shared() => return true,
             SharedStays::All | SharedStays::Code => {}

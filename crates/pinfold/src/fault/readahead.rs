@@ -70,9 +70,9 @@ impl<P: Platform> Space<P> {
 
     /// A page that was read ahead in an area is asked for.
     #[cold]
-    pub(super) fn asked_ahead(&self, area: &Area<P>) {
+    pub(super) fn asked_ahead(&self, area: &Area<P>, page: Vpn) {
         let word = self.last_window(area);
-        word.write_once(Last::from_bits(word.read_once()).hit().bits());
+        word.write_once(Last::from_bits(word.read_once()).hit(page).bits());
     }
 
     /// What is remembered of an area's last window.

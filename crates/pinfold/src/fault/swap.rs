@@ -57,7 +57,7 @@ impl<P: Platform> Space<P> {
             Found::Page(pfn, Asked::Fault) => (pfn, self.lock_swapped(request.page, pfn)),
             Found::Page(pfn, Asked::Ahead) => {
                 mem.counters().swap_ra_hit.add(1);
-                self.asked_ahead(request.area);
+                self.asked_ahead(request.area, request.page);
                 (pfn, self.lock_swapped(request.page, pfn))
             }
             Found::Device if leaf.read(request.page) != orig => {

@@ -220,9 +220,16 @@ impl Frames {
     }
 
     /// Whether a frame is of memory that contiguous requests take back
-    /// ([`crate::FrameSetup::cma`]): such a frame is of the memory for what can move, too.
+    /// ([`crate::FrameSetup::cma`]): such a frame is of the memory for what can move, too. One that
+    /// was taken out for good and is there again by [`Frames::add`] is not.
     pub fn is_cma(&self, pfn: Pfn) -> bool {
-        self.cma.iter().any(|span| (span.first.0..span.end()).contains(&pfn.0))
+        self.meets_cma(pfn, 1)
+    }
+
+    /// Whether one of some frames that follow each other is of that memory.
+    pub(crate) fn meets_cma(&self, first: Pfn, frames: u64) -> bool {
+        let meets = |span: &NodeSpan| first.0 < span.end() && span.first.0 < first.0 + frames;
+        self.cma.iter().any(meets) && self.is_movable(first)
     }
 
     /// From the first frame of the table to the last, holes included, as if all were of the first

@@ -75,6 +75,8 @@ impl Frames {
         let last = last.ok_or(MemoryMapError::Outside(span.first))?;
         let holds = |region: &NodeSpan, pfn| (region.first.0..region.end()).contains(&pfn);
         let region = self.cma.iter().find(|region| holds(region, span.first.0));
+        // What came back by `add` is ordinary memory.
+        let region = region.filter(|_| self.is_movable(span.first));
         let region = region.ok_or(MemoryMapError::NotCma(span.first))?;
         if holds(region, last) { Ok(()) } else { Err(MemoryMapError::NotCma(Pfn(last))) }
     }

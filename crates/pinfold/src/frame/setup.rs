@@ -83,7 +83,8 @@ impl<'a> FrameSetup<'a> {
     }
 
     /// Puts the metadata into `region`, which has at least [`FrameSetup::metadata_len`] elements:
-    /// nothing is allocated from the heap then.
+    /// nothing is allocated from the heap then, but for the list of the spans of
+    /// [`FrameSetup::cma`].
     pub fn metadata(mut self, region: &'static mut [MaybeUninit<FrameMeta>]) -> Self {
         self.region = Some(region);
         self

@@ -206,13 +206,18 @@ impl<T> Node<T> {
     fn take(&mut self, above: u32, index: u64) -> Option<T> {
         if above == 0 {
             let page = self.pages.get_mut(place(index, 0))?.take();
-            if self.pages.iter().all(Option::is_none) {
+            // Who goes through a file leaves one of the ends for last.
+            let ends = [self.pages.last(), self.pages.first()];
+            let has_more = ends.into_iter().flatten().any(Option::is_some);
+            if !has_more && self.pages.iter().all(Option::is_none) {
                 self.pages = Vec::new();
             }
             return page;
         }
         let page = self.kids.get_mut(place(index, above))?.take(above - 1, index);
-        if self.kids.iter().all(Self::is_empty) {
+        // Most kids have pages left, and then there is nothing to ask of the others.
+        let emptied = self.kids.get(place(index, above)).is_some_and(Self::is_empty);
+        if emptied && self.kids.iter().all(Self::is_empty) {
             self.kids = Vec::new();
         }
         page

@@ -116,11 +116,13 @@ impl<P: Platform> Memory<P> {
     #[cold]
     pub(super) fn must_move(&self, pfn: Pfn) -> bool {
         let frames = self.frames();
+        let head = frames.head_of(pfn);
         let apart = match leaves_movable(self.rule()) {
             true => frames.is_movable(pfn),
-            false => frames.is_cma(pfn),
+            // A pin keeps the whole folio, which may reach into a region with other pages.
+            false => frames.meets_cma(head, 1 << frames.order(head)),
         };
-        apart && !frames.flags(frames.head_of(pfn)).is_fixed()
+        apart && !frames.flags(head).is_fixed()
     }
 
     /// Isolates those of some pages, which the caller has pinned, that must move.

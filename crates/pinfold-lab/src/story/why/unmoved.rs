@@ -7,7 +7,7 @@ use pinfold::{EventKind, Pfn};
 
 use super::Teller;
 use crate::journal::What;
-use crate::scenario::{Action, Duration, Name, Part};
+use crate::scenario::{Action, Duration, Memory, Name, Part};
 use crate::story::ledger::Step;
 
 impl Teller<'_> {
@@ -24,7 +24,8 @@ impl Teller<'_> {
             let why = "where nothing may be pinned for long: it was to be moved out first";
             self.say(step.begins, format!("{cite} found {pfn} {why} ({tag})."));
         }
-        if let Action::Offline { .. } = &*step.action {
+        // Of all memory of a node the page may lie in what no pin has to leave.
+        if let Action::Offline { what: Memory::Movable | Memory::Cma, .. } = &*step.action {
             self.left_where_it_lay(pfn, at);
         }
         let takers = self.takers_under_way(step, pfn, at);

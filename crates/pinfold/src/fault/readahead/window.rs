@@ -11,7 +11,8 @@ use crate::addr::Vpn;
 /// What is remembered of the last window of an area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Last {
-    /// The page of its fault: as many low bits of the number as there is room for.
+    /// The page of its fault, or the last that was asked for of those that were read ahead: as many
+    /// low bits of the number as there is room for.
     page: u64,
     /// How many pages it had; zero, if there was none.
     window: u64,
@@ -36,6 +37,10 @@ const fn mask(bits: u32) -> u64 {
     (1 << bits) - 1
 }
 
+const fn low(page: Vpn) -> u64 {
+    page.0 & mask(u64::BITS - HIT_BITS - WINDOW_BITS)
+}
+
 impl Last {
     /// What a word says; of one that was never written, that there was none.
     pub(super) const fn from_bits(bits: u64) -> Self {
@@ -51,18 +56,18 @@ impl Last {
         self.page << (HIT_BITS + WINDOW_BITS) | self.window << HIT_BITS | self.hits
     }
 
-    /// A page that was read ahead is asked for.
+    /// A page that was read ahead is asked for: who goes on from there goes on from it.
     #[must_use]
-    pub(super) const fn hit(self) -> Self {
+    pub(super) const fn hit(self, page: Vpn) -> Self {
         let hits = if self.hits < mask(HIT_BITS) { self.hits + 1 } else { self.hits };
-        Self { hits, ..self }
+        Self { page: low(page), hits, ..self }
     }
 
     /// The window of a fault that reads a page, of at most 2^`order` pages, and what is remembered
     /// of it.
     pub(super) fn next(self, page: Vpn, order: u32) -> (Range<Vpn>, Self) {
         let most = if order < WINDOW_BITS { (1 << order).min(MOST) } else { MOST };
-        let low = page.0 & mask(u64::BITS - HIT_BITS - WINDOW_BITS);
+        let low = low(page);
         let was = self.window > 0;
         let (after, before) = (was && low == self.page + 1, was && low + 1 == self.page);
         let wanted = match self.hits {
@@ -92,7 +97,7 @@ mod tests {
         let mut last = Last::from_bits(0);
         let window = |page: &u64| {
             let (window, next) = last.next(Vpn(*page), order);
-            last = (0..hits).fold(Last::from_bits(next.bits()), |last, _| last.hit());
+            last = (0..hits).fold(Last::from_bits(next.bits()), |last, _| last.hit(Vpn(*page)));
             (window.start.0, window.end.0 - window.start.0)
         };
         pages.iter().map(window).collect()
@@ -112,6 +117,26 @@ mod tests {
         assert_eq!(windows(&[100, 101, 102], 0, 3), [(97, 8), (101, 4), (102, 2)]);
         assert_eq!(windows(&[100, 99, 98], 0, 3), [(97, 8), (96, 4), (97, 2)]);
         assert_eq!(windows(&[2, 1, 0], 0, 3), [(0, 8), (0, 4), (0, 2)]);
+    }
+
+    /// Each fault of a walk asks for all that was read ahead for it, on the side to which it goes.
+    #[test]
+    fn the_window_of_a_walk_opens_and_lies_before_it() {
+        let walk = |goes_on: bool| {
+            let (mut last, mut at, mut seen) = (Last::from_bits(0), 1_000_u64, std::vec![]);
+            for _ in 0..4 {
+                let (window, next) = last.next(Vpn(at), 5);
+                last = Last::from_bits(next.bits());
+                seen.push(window.end.0 - window.start.0);
+                while window.contains(&Vpn(at)) {
+                    at = if goes_on { at + 1 } else { at - 1 };
+                    last = if window.contains(&Vpn(at)) { last.hit(Vpn(at)) } else { last };
+                }
+            }
+            seen
+        };
+        assert_eq!(walk(true), [8, 8, 16, 32]);
+        assert_eq!(walk(false), [8, 8, 16, 32]);
     }
 
     /// INV-WINDOW-1, and that a word says what it was made of.

@@ -9,8 +9,8 @@ use crate::testing::{
     set_apart, space, store,
 };
 use crate::{
-    FaultError, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, OfflineError, Pfn, PinError,
-    Prot, Tuning, VirtAddr, X86_64,
+    Advice, FaultError, FrameSetup, Memory, MemoryMapError, NodeId, NodeSpan, OfflineError, Pfn,
+    PinError, Prot, Small, Tuning, VirtAddr, X86_64,
 };
 
 use super::stops;
@@ -91,6 +91,59 @@ fn since_5_1_a_long_term_pin_leaves_what_contiguous_requests_take() {
             assert_eq!(refused, Err(not), "{text}");
         }
     }
+}
+
+/// A request takes from one region: what lies behind it is another, or none.
+#[test]
+fn a_contiguous_request_keeps_to_one_region() {
+    let span = |first, frames| NodeSpan { node: NodeId(0), first: Pfn(first), frames };
+    let (fixed, movable) = ([span(0, 16)], [span(32, 8)]);
+    let cma = [span(16, 8), span(24, 8)];
+    let setup = FrameSetup::new(&fixed).movable(&movable);
+    let mem =
+        machine_of::<X86_64>(Marks::Hardware, setup.cma(&cma), rules("pinfold"), Tuning::default());
+    let take = |first, frames| Memory::take_contiguous(&mem, &span(first, frames), |_, _| {});
+    let not = |pfn| Err(OfflineError::Span(MemoryMapError::NotCma(Pfn(pfn))));
+    assert_eq!(take(20, 8), not(27));
+    assert_eq!(take(28, 8), not(35));
+    assert_eq!(take(15, 2), not(15));
+    assert!(take(20, 4).is_ok() && take(24, 8).is_ok());
+}
+
+/// Memory that is there again by `add` is no region any more: a pin stays in it, and no request
+/// takes it in one piece.
+#[test]
+fn memory_that_was_added_again_is_no_region() {
+    let (mem, space) = world_of_cma("5.12");
+    let region = NodeSpan { node: NodeId(0), first: Pfn(FIXED), frames: 24 };
+    Memory::take_contiguous(&mem, &region, |_, _| {}).unwrap();
+    // SAFETY: nobody uses the frames, which were taken out just now.
+    unsafe { mem.frames().add(&region) }.unwrap();
+    let taken = Memory::take_contiguous(&mem, &region, |_, _| {});
+    assert_eq!(taken, Err(OfflineError::Span(MemoryMapError::NotCma(Pfn(FIXED)))));
+    (16..40).for_each(|page| _ = store(&space, page, page));
+    let pins = space.pin(pages(16, 24), Access::Write, Term::Long).unwrap();
+    assert!(strays(pins.pages()) > 0, "most of the memory is there");
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
+}
+
+/// A folio that reaches into a region leaves it whole, whichever of its pages is pinned.
+#[test]
+fn a_folio_that_reaches_into_a_region_leaves_it() {
+    let span = |first, frames| NodeSpan { node: NodeId(0), first: Pfn(first), frames };
+    let (movable, cma) = ([span(32, 2)], [span(34, 2)]);
+    let fixed = [span(0, 32)];
+    let setup = FrameSetup::new(&fixed).movable(&movable).cma(&cma);
+    let tuning = Tuning { folios_advised: 1 << 2, ..Tuning::default() };
+    let mem = machine_of::<Small>(Marks::Hardware, setup, rules("5.12"), tuning);
+    let space = space(&mem);
+    space.advise(map(&space, 4, 4, Prot::READ_WRITE), Advice::HugePage).unwrap();
+    let first = store(&space, 4, 4).unwrap();
+    assert_eq!(first, Pfn(32), "the folio takes all that can move");
+    let pins = space.pin(pages(4, 1), Access::Write, Term::Long).unwrap();
+    assert!(!(32..36).contains(&pins.pages()[0].0));
+    assert!(Memory::take_contiguous(&mem, &cma[0], |_, _| {}).is_ok());
+    Audit::of(&mem).space(&space).pins(pins.pages()).check();
 }
 
 /// Up to 5.12 a page that does not move is pinned where it lies; since 5.13 the request fails.

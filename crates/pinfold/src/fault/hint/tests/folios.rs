@@ -204,3 +204,18 @@ fn a_scan_asks_of_a_page_of_a_folio_whether_it_is_pinned_and_of_a_huge_entry_sin
         Audit::of(&mem).space(&space).pins(pins.pages()).check();
     }
 }
+
+/// Of a folio that one process alone maps no page is of several, though its head counts an entry
+/// for each of them.
+#[test]
+fn a_folio_that_one_process_maps_follows_up_to_3_12_too() {
+    for text in ["3.8", "3.12"] {
+        let (mem, space) = world(text, PmdMapping::On);
+        let old = frame(&space, 4);
+        assert_eq!(space.numa_scan(pages(4, 4)), 4, "{text}");
+        mem.platform().host.run_on(THERE);
+        load(&space, 5).unwrap();
+        assert_ne!(frame(&space, 4), old, "{text}");
+        Audit::of(&mem).space(&space).check();
+    }
+}
