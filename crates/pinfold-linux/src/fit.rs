@@ -340,8 +340,8 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
     }
 }
 
-/// What keeps pages from being moved by their entries as here: Linux moves merged pages and those of
-/// the pool, too.
+/// What keeps pages from being moved by their entries as here: Linux moves merged pages and those
+/// of the pool, too.
 fn unfit_to_move(plan: &Resolved, whose: Whose, features: &Features) -> Option<String> {
     let merges = plan.steps().any(|step| matches!(step.act, Act::Ksm(_)));
     if merges || has_pool(plan) {

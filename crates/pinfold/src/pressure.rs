@@ -400,7 +400,7 @@ impl<P: Platform> Memory<P> {
         while done.freed < goal {
             let shares = self.shares(aim.node, &scans, (priority, files_alone));
             let mut pass = Pass::default();
-            // The kind that is to give more comes first: the other may have no part of a small goal.
+            // The kind that is to give more comes first: a small goal may be all its own.
             let more = |share: &Share| core::cmp::Reverse(share.of(1 << 16));
             let mut both = scans.each_mut().map(Some);
             let mut turns = [(0, shares[0]), (1, shares[1])];
