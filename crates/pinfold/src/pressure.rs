@@ -401,12 +401,9 @@ impl<P: Platform> Memory<P> {
             let shares = self.shares(aim.node, &scans, (priority, files_alone));
             let mut pass = Pass::default();
             // The kind that is to give more comes first: a small goal may be all its own.
-            let more = |share: &Share| core::cmp::Reverse(share.of(1 << 16));
-            let mut both = scans.each_mut().map(Some);
-            let mut turns = [(0, shares[0]), (1, shares[1])];
-            turns.sort_unstable_by_key(|(_, share)| more(share));
-            for (at, share) in turns {
-                let Some(scan) = both[at].take() else { continue };
+            let first = usize::from(shares[1].of(1 << 16) > shares[0].of(1 << 16));
+            for at in [first, 1 - first] {
+                let (scan, share) = (&mut scans[at], shares[at]);
                 let wanted = share.of(goal.saturating_sub(done.freed + pass.freed));
                 pass += match wanted {
                     0 => Pass { partly: share.leaves_out(), ..Pass::default() },
