@@ -195,18 +195,6 @@ fn shows_stored(plan: &Resolved, step: &ResolvedStep, take: Take) -> bool {
     }
 }
 
-/// Whether an area may show what is in memory alone and is not the process's own.
-fn shows_memory(plan: &Resolved, step: &ResolvedStep, area: usize) -> bool {
-    let map = step.process.and_then(|process| plan.map_of(process, area));
-    match map.map(|map| map.act) {
-        Some(Act::Map { of: Some(shown), .. }) => {
-            plan.files.get(shown.file).is_some_and(|file| !is_stored(file))
-        }
-        Some(Act::Map { sharing, .. }) => sharing == Sharing::Shared,
-        _ => false,
-    }
-}
-
 /// Why a step cannot be carried out, if so.
 fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<String> {
     let told = |why: &str| Some(why.to_owned());
@@ -273,9 +261,6 @@ fn lacks(plan: &Resolved, step: &ResolvedStep, features: &Features) -> Option<St
         Act::Follow(..) | Act::Unfollow(_) => told(
             "no system call makes a device that follows: that takes RDMA, or a virtual machine",
         ),
-        Act::Pageout(pages) if shows_memory(plan, step, pages.area) => {
-            told("Linux takes shared memory to swap, too, and files in memory")
-        }
         Act::Pageout(_) => None,
         Act::Swapoff => (plan.swap == 0).then(|| "the machine has no `swap`".to_owned()),
         Act::Reclaim(..) => told("a node is reclaimed for everybody, by a kernel that is short"),

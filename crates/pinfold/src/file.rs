@@ -11,6 +11,7 @@ use crate::memory::Memory;
 use crate::object::{Behind, Closed, Object, PageError, Shown};
 use crate::platform::Platform;
 use crate::store::Store;
+use crate::swap::SwapId;
 use crate::sync::Shared;
 use crate::writeback::Unwritten;
 use crate::zap::Which;
@@ -20,7 +21,8 @@ pub(crate) const MOST_PAGES: u64 = 1 << 51;
 
 /// A file, or memory with a name. Its pages are in memory from the first access until they are
 /// taken out, or, if a store keeps them and they are clean, until memory is short
-/// ([`Memory::reclaim`]): what is dirty stays until [`File::sync`]. Address spaces show them by
+/// ([`Memory::reclaim`]): what is dirty stays until [`File::sync`]. Pages that no store keeps go to
+/// a swap device then, if there is one ([`Memory::swap_on`]). Address spaces show them by
 /// [`crate::AddressSpace::map_file`].
 ///
 /// Clones name the same file. It lives as long as one of them or a mapping does. Then its pages go,
@@ -133,6 +135,18 @@ impl<P: Platform> File<P> {
             }
             mem.wait_page_without(pfn, shown);
         }
+    }
+
+    /// Brings the pages back that are on a swap device, which only those of memory without a store
+    /// can be: what swapoff does with them, mapped or not, before [`Memory::swap_off`]. How many
+    /// came back.
+    ///
+    /// # Errors
+    /// With the first page that does not come: when frames or heap are exhausted, the payer is at
+    /// its limit, or the device fails. What came back before stays in memory.
+    pub fn swap_in(&self, device: SwapId) -> Result<u64, FileError> {
+        let payer = self.payer.as_ref().map(Group::id);
+        self.object.swap_in(device, payer).map_err(|(index, error)| error.of(index))
     }
 
     /// Writes all dirty pages back (fsync). Returns how many there were.

@@ -13,6 +13,7 @@ use crate::file::File;
 use crate::frame::{Counts, Flags, Frames};
 use crate::group::{Group, GroupStats};
 use crate::memory::Memory;
+use crate::object::Object;
 use crate::platform::Platform;
 use crate::pte::{Entry, Swap};
 use crate::rmap::Walk;
@@ -313,6 +314,42 @@ pub fn account_file<P: Platform>(file: &File<P>, mut visit: impl FnMut(Pfn, Hold
     let object = file.object();
     let id = core::ptr::from_ref(&**object) as usize;
     object.each_page(|pfn| visit(pfn, Holder::Object(id)));
+}
+
+/// A slot of a swap device that a page of shared memory has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ListedSlot {
+    /// The object, as [`account`] names it.
+    pub object: usize,
+    /// The number of the page in it.
+    pub index: u64,
+    /// The device's number, as swap entries name it.
+    pub device: u8,
+    /// The slot's.
+    pub slot: u64,
+}
+
+/// Calls `visit` for every page on a swap device of the shared memory that the address space maps:
+/// once for each area. Its lock and the objects' page lists are held for reading during the call.
+pub fn listed_slots<P: Platform>(space: &AddressSpace<P>, mut visit: impl FnMut(ListedSlot)) {
+    let map = space.space().read_map();
+    for view in map.iter().filter_map(|area| area.backing.view()) {
+        object_slots(&view.object, &mut visit);
+    }
+}
+
+/// Calls `visit` for every page of a file that is on a swap device. The file's page list is held
+/// during the call.
+pub fn file_slots<P: Platform>(file: &File<P>, mut visit: impl FnMut(ListedSlot)) {
+    object_slots(file.object(), &mut visit);
+}
+
+fn object_slots<P: Platform>(object: &Object<P>, visit: &mut impl FnMut(ListedSlot)) {
+    let id = core::ptr::from_ref(object) as usize;
+    object.each_swapped(|index, slot| {
+        let (device, slot) = (slot.device.number(), slot.number);
+        visit(ListedSlot { object: id, index, device, slot });
+    });
 }
 
 /// The frame of page `index` of a file, if it is in memory. The file's page list is held during the

@@ -35,6 +35,7 @@ use crate::platform::{Invalidate, Platform};
 use crate::pte::{Entry, Pte};
 use crate::rules::swap::counts_references;
 use crate::space::Space;
+use crate::swap::Slot;
 use crate::sync::smp_mb;
 use crate::table::{Cursor, Next, Part};
 use crate::tlb::FlushBatch;
@@ -76,7 +77,7 @@ impl<P: Platform> Space<P> {
             Entry::Swap(entry) => {
                 cursor.set(page, Pte::NONE);
                 mem.tell(self.id(), page, EventKind::SwapZapped(entry));
-                return mem.forget_slot(entry);
+                return mem.forget_slot(Slot::of(entry));
             }
             Entry::None | Entry::Marker | Entry::Migration(_) => return,
         };

@@ -9,8 +9,9 @@ use crate::rules::Lru;
 use crate::swap::Shadow;
 
 impl<P: Platform> Memory<P> {
-    /// A private page, which nothing but entries of the caller's knows, is to come to its list: by
-    /// way of the CPU's batch, or at once if it is a large folio.
+    /// A private page, which nothing but entries of the caller's knows, or one of shared memory,
+    /// whose object's list he has locked, is to come to its list: by way of the CPU's batch, or at
+    /// once if it is a large folio.
     #[inline]
     pub(crate) fn lru_add(&self, head: Pfn) {
         if self.frames().has_lists() {
@@ -65,7 +66,7 @@ impl<P: Platform> Memory<P> {
         }
     }
 
-    /// A page of a file is accessed by read or write, not by an entry (Linux:
+    /// A page of an object is accessed by read or write, not by an entry (Linux:
     /// `folio_mark_accessed`): the second time it comes to the list of those in use. The caller
     /// keeps the page in its object.
     #[inline]
@@ -79,7 +80,7 @@ impl<P: Platform> Memory<P> {
     #[inline(never)]
     fn note_access(&self, pfn: Pfn) {
         let frames = self.frames();
-        if !frames.flags(pfn).contains(Flags::FILE) || !frames.mark_accessed(pfn) {
+        if !frames.mark_accessed(pfn) {
             return;
         }
         if frames.unlist(pfn) {

@@ -152,6 +152,11 @@ impl<P: Platform> Isolated<'_, P> {
         self.contents == Contents::Listed
     }
 
+    /// Whether it is a page of a file that has a store.
+    pub(crate) fn is_of_file(&self) -> bool {
+        self.is_of_object() && self.mem.frames().flags(self.head).contains(Flags::FILE)
+    }
+
     /// How many it has.
     pub(crate) fn pages(&self) -> u64 {
         self.pages
@@ -318,23 +323,15 @@ impl<P: Platform> Memory<P> {
         };
         match isolation {
             Isolation::Refused | Isolation::Tail => None,
-            Isolation::Listed => {
-                let back = match self.frames().flags(head).contains(Flags::FILE) {
-                    true if !self.lru_isolate(head) => return self.not_isolated(head),
-                    true => Back::AsNew,
-                    // It is on no list that reclaim looks at.
-                    false => Back::Nowhere,
-                };
-                self.get(head, 1);
-                Some(Isolated { mem: self, head, pages: 1, contents: Contents::Listed, back })
-            }
-            Isolation::Taken(_) if !self.lru_isolate(head) => self.not_isolated(head),
-            Isolation::Taken(pages) => {
-                self.get(head, 1);
-                let (contents, back) = (Contents::Private, Back::AsNew);
-                Some(Isolated { mem: self, head, pages, contents, back })
-            }
+            _ if !self.lru_isolate(head) => self.not_isolated(head),
+            Isolation::Listed => Some(self.isolated(head, 1, Contents::Listed)),
+            Isolation::Taken(pages) => Some(self.isolated(head, pages, Contents::Private)),
         }
+    }
+
+    fn isolated(&self, head: Pfn, pages: u64, contents: Contents) -> Isolated<'_, P> {
+        self.get(head, 1);
+        Isolated { mem: self, head, pages, contents, back: Back::AsNew }
     }
 
     /// A folio with the mark is not on its list.
@@ -559,13 +556,7 @@ impl<P: Platform> Memory<P> {
             self.requeue(folio);
         }
         if moves {
-            let listed = match taken.mapped {
-                MappedBy::Family(_) => true,
-                MappedBy::Object(_) => self.frames().flags(to).contains(Flags::FILE),
-            };
-            if listed {
-                self.lru_add_for(to, from);
-            }
+            self.lru_add_for(to, from);
             self.tell_frame(EventKind::Migrated { from, to });
         }
         if let Some(slot) = slot {

@@ -13,7 +13,9 @@
 //! an entry then. He tries the list, since he has the page's lock, or takes the list first.
 //!
 //! A page of a file is put into the list empty. Who finds it so locks it, asks the store, and marks
-//! it (`UPTODATE`); where the store fails it stays as it is, for the next one to try.
+//! it (`UPTODATE`); where the store fails it stays as it is, for the next one to try. A page that
+//! has nothing behind it may leave for a swap device, and come back from there
+//! ([`crate::reclaim`]'s `shared`, and `swapped`); while it is on its way out nobody maps it.
 //!
 //! Invariants:
 //! - INV-OBJECT-1: a page with the flag `CACHED` is in the list of its object, which its frame
@@ -27,6 +29,7 @@ mod cache;
 mod intervals;
 mod mappers;
 mod pages;
+mod swapped;
 
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -41,7 +44,7 @@ use crate::platform::Platform;
 use crate::store::Store;
 use crate::sync::{ReadGuard, Shared, WriteGuard};
 
-use cache::{Cache, Put};
+use cache::{Cache, Has, Put};
 
 pub(crate) use cache::{List, Listed};
 pub(crate) use mappers::{Mapper, Mappers};
@@ -111,7 +114,7 @@ impl<P: Platform> Shown<'_, P> {
     /// The neighbour with this index, if it could be mapped at once.
     pub(crate) fn neighbour(&self, mem: &Memory<P>, index: u64) -> Option<Pfn> {
         let pfn = *self.list.get(index).filter(|_| index < self.list.count)?;
-        mem.frames().is_uptodate(pfn).then_some(pfn)
+        mem.frames().may_be_shown(pfn).then_some(pfn)
     }
 }
 
@@ -159,8 +162,8 @@ impl<P: Platform> Object<P> {
         self.cache.list.read(self.mem.platform()).count
     }
 
-    /// Shows page `index`, which is made or read if it is not there yet; `payer` is charged for one
-    /// that is made.
+    /// Shows page `index`, which is made or read if it is not there yet; `payer` is charged for a
+    /// frame that this takes. Waits for one that is on its way to a swap device.
     pub(crate) fn show(
         &self,
         index: u64,
@@ -171,12 +174,19 @@ impl<P: Platform> Object<P> {
             if index >= list.count {
                 return Err(PageError::PastEnd);
             }
-            let Some(pfn) = list.get(index).copied() else {
-                drop(list);
-                self.add(index, payer)?;
-                continue;
+            let pfn = match list.at(index) {
+                Some(Has::Page(pfn)) => pfn,
+                Some(Has::Swapped(slot)) => {
+                    self.bring_back(index, (slot, list), payer)?;
+                    continue;
+                }
+                None => {
+                    drop(list);
+                    self.add(index, payer)?;
+                    continue;
+                }
             };
-            if self.mem.frames().is_uptodate(pfn) {
+            if self.mem.frames().may_be_shown(pfn) {
                 return Ok(Shown { list, pfn });
             }
             self.mem.get(pfn, 1);
@@ -218,16 +228,23 @@ impl<P: Platform> Object<P> {
             return Err(PageError::PastEnd);
         }
         let Put::Done(pfn, shadow) = list.put(index, || fresh.keep())? else { return Ok(false) };
-        self.mem.frames().set_owner(pfn, (self.cache.word(), index));
-        self.mem.frames().cache(pfn);
-        self.mem.cached(pfn);
-        if self.is_tracked() {
-            self.mem.lru_add_file(pfn, shadow);
+        self.enlist(index, pfn);
+        match self.is_tracked() {
+            true => self.mem.lru_add_file(pfn, shadow),
+            false => self.mem.lru_add(pfn),
         }
         Ok(true)
     }
 
-    /// Fills a page, on which the caller has a reference, if nobody else has done so.
+    /// A page that was just put into the list, which the caller has locked, names it: INV-OBJECT-1.
+    fn enlist(&self, index: u64, pfn: Pfn) {
+        self.mem.frames().set_owner(pfn, (self.cache.word(), index));
+        self.mem.frames().cache(pfn);
+        self.mem.cached(pfn);
+    }
+
+    /// Fills a page, on which the caller has a reference, if nobody else has done so: or waits for
+    /// who has its lock.
     fn read(&self, index: u64, pfn: Pfn) -> Result<(), StoreError> {
         let _locked = self.mem.lock_page(pfn);
         let flags = self.mem.frames().flags(pfn);
@@ -266,9 +283,14 @@ impl<P: Platform> Object<P> {
         count
     }
 
-    /// Page `index`, if it exists; see [`crate::lab::shared_page`].
+    /// Page `index`, if it is in memory; see [`crate::lab::shared_page`].
     pub(crate) fn find(&self, index: u64) -> Option<Pfn> {
         self.cache.list.read(self.mem.platform()).get(index).copied()
+    }
+
+    /// Whether there is a page `index`, in memory or on a swap device.
+    pub(crate) fn has(&self, index: u64) -> bool {
+        self.cache.list.read(self.mem.platform()).at(index).is_some()
     }
 
     /// Keeps everybody away from the list.
@@ -324,13 +346,16 @@ impl<'o, P: Platform> Closed<'o, P> {
     /// The same; `gone` is called with each page before the list's reference goes.
     fn end_pages(&mut self, range: Range<u64>, gone: impl Fn(Pfn)) {
         let mem = self.object.mem();
-        self.list.take_in(range, &mut |pfn| {
-            {
-                let _locked = mem.lock_page(pfn);
-                mem.uncache(pfn);
+        self.list.take_in(range, &mut |has| match has {
+            Has::Page(pfn) => {
+                {
+                    let _locked = mem.lock_page(pfn);
+                    mem.uncache(pfn);
+                }
+                gone(pfn);
+                mem.put(pfn, 1);
             }
-            gone(pfn);
-            mem.put(pfn, 1);
+            Has::Swapped(slot) => mem.forget_slot(slot),
         });
     }
 }

@@ -470,7 +470,7 @@ impl<P: Platform> Memory<P> {
             left = left.saturating_sub(looked.all());
             let mut pages = 0;
             for page in chosen.pages() {
-                if self.take_use(&page).executes && page.is_of_object() {
+                if self.take_use(&page).executes && page.is_of_file() {
                     self.frames().add_cost(aim.node, kind, 1);
                     page.put_back_to(List::Active);
                     changed += 1;

@@ -19,9 +19,9 @@
 //! A page that is locked in memory, pinned (rule `swap-pinned`), under writeback, or that there is
 //! no slot for stays as it is. One that others refer to when its entries are out stays in the swap
 //! cache, and is not written. A large folio is split first, as by kernels without THP_SWAP. Pages
-//! of files leave as `reclaim/cached.rs` says, in the same batch and by the same flush; those of
-//! shared memory without a file are passed over. One whose owner does not need the contents is
-//! dropped in place of all that ([`crate::lazyfree`]).
+//! of files leave as `reclaim/cached.rs` says, those of shared memory without a file as
+//! `reclaim/shared.rs` does, in the same batch and by the same flush. One whose owner does not need
+//! the contents is dropped in place of all that ([`crate::lazyfree`]).
 //!
 //! Invariants:
 //! - INV-RECLAIM-1: nothing is written or freed before the flush of its entries.
@@ -31,6 +31,7 @@
 //!   pinned and marked keeps its entry.
 
 mod cached;
+mod shared;
 
 use core::ops::{AddAssign, Range};
 
@@ -52,6 +53,10 @@ use crate::swapped::Transfer;
 use crate::table::Cursor;
 use crate::taken::{Flush, Mark, Remembers};
 use crate::tlb::DeferredFlush;
+
+/// The references of what keeps a page that is on its way out, its object or the swap cache, and of
+/// the isolation.
+const REFERENCES: u32 = 2;
 
 /// The most pages that leave together. Linux: SWAP_CLUSTER_MAX.
 pub(crate) const BATCH: usize = 32;
@@ -108,6 +113,8 @@ enum To {
     Slot(Slot, Keeper),
     /// In its file, which the page names as long as its lock is held.
     File,
+    /// On a swap device, which its object names then: its slot, with a hold.
+    Shared(Slot),
 }
 
 impl<'m, P: Platform> Chosen<'m, P> {
@@ -152,7 +159,7 @@ impl<'m, P: Platform> Chosen<'m, P> {
             Reclaimer::Pressure => false,
         };
         let flags = mem.frames().flags(pfn);
-        if !passed_over && (flags.contains(Flags::ANON) || flags.contains(Flags::FILE)) {
+        if !passed_over && (flags.contains(Flags::ANON) || flags.is_cached()) {
             self.isolate(mem, pfn);
         }
     }
@@ -172,7 +179,7 @@ impl<'m, P: Platform> Chosen<'m, P> {
 }
 
 impl<P: Platform> Space<P> {
-    /// Takes private pages, and those of files, of a range out of memory.
+    /// Takes the pages of a range out of memory.
     pub(crate) fn page_out(&self, range: VirtRange, who: Reclaimer) -> Reclaimed {
         let mut done = Reclaimed::default();
         self.each_batch(range, who, |chosen| {
@@ -295,7 +302,7 @@ impl<P: Platform> Memory<P> {
             let pfn = leaving.page.head();
             match leaving.to {
                 To::Slot(slot, _) => self.swap_entries(pfn, slot, &mut deferred),
-                To::File => self.drop_entries(pfn, &mut deferred),
+                To::File | To::Shared(_) => self.drop_entries(pfn, &mut deferred),
             }
         }
         // INV-RECLAIM-1.
@@ -304,6 +311,7 @@ impl<P: Platform> Memory<P> {
             let left = match page.to {
                 To::Slot(slot, keeper) => self.finish(page, (slot, keeper)),
                 To::File => self.finish_cached(page.lock, page.page),
+                To::Shared(slot) => self.finish_shared(page.lock, page.page, slot),
             };
             match left {
                 Left::Freed => done.freed += 1,
@@ -313,10 +321,15 @@ impl<P: Platform> Memory<P> {
         done
     }
 
-    /// Locks a page, and puts a private one into the swap cache; none, if it stays as it is.
+    /// Locks a page, puts a private one into the swap cache, and gives a shared one a slot; none,
+    /// if it stays as it is.
     #[inline]
     fn make_ready<'m>(&'m self, page: Isolated<'m, P>) -> Option<Leaving<'m, P>> {
-        if page.is_of_object() { self.prepare_cached(page) } else { self.prepare(page) }
+        match (page.is_of_object(), page.is_of_file()) {
+            (_, true) => self.prepare_cached(page),
+            (true, false) => self.prepare_shared(page),
+            (false, false) => self.prepare(page),
+        }
     }
 
     /// Locks a private page and puts it into the swap cache; none, if it stays as it is.
@@ -438,13 +451,11 @@ impl<P: Platform> Memory<P> {
             self.tell_frame(EventKind::SwapPinned(pfn));
             return false;
         }
-        // The swap cache's, and the isolation's.
-        let (refs, expected) = (counts.refs(), 2);
-        if refs != expected {
-            self.tell_frame(EventKind::SwapBusy { pfn, refs, expected });
-            return false;
+        let refs = counts.refs();
+        if refs != REFERENCES {
+            self.tell_frame(EventKind::SwapBusy { pfn, refs, expected: REFERENCES });
         }
-        true
+        refs == REFERENCES
     }
 
     /// Writes a page, if it is dirty and not all zeros, without its lock, which is taken again if
@@ -466,18 +477,24 @@ impl<P: Platform> Memory<P> {
             return true;
         }
         drop(leaving.lock.take());
-        let written = self.transfer(slot, Transfer::Write, pfn);
-        if written.is_err() {
+        let written = self.write_to(pfn, slot);
+        if !written {
             self.mark_dirty(pfn);
         }
         self.frames().end_writeback(pfn);
-        if written.is_ok() {
+        leaving.lock = self.try_lock_page(pfn);
+        written
+    }
+
+    /// Has a slot's device take a page; whether it did.
+    fn write_to(&self, pfn: Pfn, slot: Slot) -> bool {
+        let written = self.transfer(slot, Transfer::Write, pfn).is_ok();
+        if written {
             self.counters().pswpout.add(1);
             self.cost_io(pfn, Kind::Anon);
             self.tell_frame(EventKind::SwappedOut(pfn));
         }
-        leaving.lock = self.try_lock_page(pfn);
-        written.is_ok()
+        written
     }
 }
 

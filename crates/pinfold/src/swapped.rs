@@ -18,6 +18,7 @@ use crate::swap::{
     Table,
 };
 
+mod listed;
 mod off;
 
 /// Where the page of a slot is.
@@ -129,7 +130,8 @@ impl<P: Platform> Memory<P> {
 }
 
 impl Slot {
-    fn of(entry: Swap) -> Self {
+    /// The one that a swap entry names.
+    pub(crate) fn of(entry: Swap) -> Self {
         Self { device: SwapId::numbered(entry.device), number: entry.slot }
     }
 }
@@ -151,9 +153,8 @@ impl<P: Platform> Memory<P> {
     }
 
     /// A swap entry that was taken out, or is about to be, under its table's lock, names its slot
-    /// no longer.
-    pub(crate) fn forget_slot(&self, entry: Swap) {
-        let slot = Slot::of(entry);
+    /// no longer; or a place of shared memory, under its list's.
+    pub(crate) fn forget_slot(&self, slot: Slot) {
         self.give_up(slot, |slots| slots.drop_user(slot.number));
     }
 
@@ -512,8 +513,8 @@ impl<P: Platform> Memory<P> {
 
     /// Puts a frame that is yet to be filled, and that the caller has locked, into the swap cache,
     /// if none is there: what its slot knew. Otherwise the page that is, with a reference.
-    pub(crate) fn enter_read(&self, pfn: Pfn, entry: Swap, asked: Asked) -> Result<Known, Pfn> {
-        let (slot, table) = (Slot::of(entry), self.swap_table());
+    pub(crate) fn enter_read(&self, pfn: Pfn, slot: Slot, asked: Asked) -> Result<Known, Pfn> {
+        let table = self.swap_table();
         let mut slots = table.slots(slot.device);
         if let Some(other) = slots.page(slot.number) {
             self.get(other, 1);
@@ -536,12 +537,12 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn read_swapped(
         &self,
         pfn: Pfn,
-        entry: Swap,
+        slot: Slot,
         keeper: Keeper,
     ) -> Result<(), StoreError> {
         match keeper {
             Keeper::Device => {
-                self.transfer(Slot::of(entry), Transfer::Read, pfn)?;
+                self.transfer(slot, Transfer::Read, pfn)?;
                 self.counters().pswpin.add(1);
                 self.tell_frame(EventKind::SwappedIn(pfn));
             }
@@ -556,8 +557,7 @@ impl<P: Platform> Memory<P> {
 
     /// Takes a frame that could not be filled out of the swap cache, whose slot has this shadow
     /// again.
-    pub(crate) fn unread(&self, pfn: Pfn, entry: Swap, shadow: Option<Shadow>) {
-        let slot = Slot::of(entry);
+    pub(crate) fn unread(&self, pfn: Pfn, slot: Slot, shadow: Option<Shadow>) {
         let mut slots = self.swap_table().slots(slot.device);
         let left = slots.leave(slot.number, shadow);
         self.frames().leave_swap_cache(pfn);

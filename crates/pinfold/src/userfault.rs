@@ -413,7 +413,9 @@ impl<P: Platform> Space<P> {
         self.resolve_for_monitor(page, protect, |request, leaf| {
             let view = request.area.backing.view().ok_or(UffdError::NotRegistered(at))?;
             let index = view.index(page);
-            view.object.find(index).ok_or(UffdError::Absent(at))?;
+            if !view.object.has(index) {
+                return Err(UffdError::Absent(at));
+            }
             let shown = view.object.show(index, self.payer());
             let shown = shown.map_err(|error| UffdError::Fault(error.at(at)))?;
             self.put_monitors(request, leaf, shown.pfn, protect)
@@ -451,7 +453,7 @@ impl<P: Platform> Space<P> {
         let (at, index) = (request.page.start(), view.index(request.page));
         let failed = |error: PageError| UffdError::Fault(error.at(at));
         // Of a page that is mapped the object has one.
-        if !leaf.read(request.page).is_vacant() || view.object.find(index).is_some() {
+        if !leaf.read(request.page).is_vacant() || view.object.has(index) {
             return Err(UffdError::Exists(at));
         }
         if !view.object.add_as(index, self.payer(), fill).map_err(failed)? {

@@ -25,7 +25,7 @@
 //! That decides about lists alone. References and mappings of the page are the same either way, so
 //! no rule of a release sees it and there is no switch for it: reclaim here is that of kernels
 //! since 5.9 ([`crate::pressure`]) under all rules, and this came in 5.9, too. Where there are no
-//! lists there are no shadows. Shared memory without a file is on no list, and does not count.
+//! lists there are no shadows. Shared memory without a file is among the private pages.
 //!
 //! Invariants:
 //! - INV-REFAULT-1: a page that leaves memory gets its shadow under the slots' lock, or that of its

@@ -103,14 +103,27 @@ impl World {
         Ok(())
     }
 
-    /// Whether as many swap entries name each slot as it counts, and none holds it.
+    /// Whether as many swap entries and pages of shared memory name each slot as it counts, and
+    /// none holds it.
     fn counts_slots(&self) -> Found {
         let mut entries: BTreeMap<(u8, u64), u64> = BTreeMap::new();
+        let mut listed = BTreeSet::new();
         let state = self.state.borrow();
         for space in state.homes().filter_map(|(.., space)| space) {
             lab::swapped(space, |_, entry| {
                 *entries.entry((entry.device, entry.slot)).or_default() += 1;
             });
+            lab::listed_slots(space, |slot| {
+                listed.insert(slot);
+            });
+        }
+        for named in &*state.files {
+            lab::file_slots(&named.file, |slot| {
+                listed.insert(slot);
+            });
+        }
+        for slot in listed {
+            *entries.entry((slot.device, slot.slot)).or_default() += 1;
         }
         let mut wrong = None;
         lab::swap_slots(&self.memory, |slot| {
@@ -120,8 +133,7 @@ impl World {
                     Some(format!("{slot:?} is named by {}", counted(named, "entry", "entries")));
             }
         });
-        let free =
-            entries.keys().next().map(|slot| format!("swap entries name free slot {slot:?}"));
+        let free = entries.keys().next().map(|slot| format!("something names free slot {slot:?}"));
         wrong.or(free).map_or(Ok(()), |what| Err(what.into()))
     }
 

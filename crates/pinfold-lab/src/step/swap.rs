@@ -18,8 +18,8 @@ impl World {
         self.tell(|| format!("{freed} freed, {kept} kept"))
     }
 
-    /// Brings the pages of all processes back, one after the other, and takes the device out of
-    /// use; once more, if a fork or a swap-out meanwhile has left something there, which nothing
+    /// Brings the pages of all processes and files back, one after the other, and takes the device
+    /// out of use; once more, if a fork or a swap-out meanwhile has left something there, which nothing
     /// does any more once that was tried.
     pub(super) fn swap_off(&self) -> Done {
         let Some(device) = self.swap else {
@@ -31,6 +31,11 @@ impl World {
                 self.state.borrow().homes().filter_map(|(.., space)| space.cloned()).collect();
             for space in spaces {
                 back += space.swap_in(device).inspect_err(|_| self.memory.swap_again(device))?;
+            }
+            let files: Vec<_> =
+                self.state.borrow().files.iter().map(|named| named.file.clone()).collect();
+            for file in files {
+                back += file.swap_in(device).inspect_err(|_| self.memory.swap_again(device))?;
             }
             round += 1;
             match self.memory.swap_off(device) {

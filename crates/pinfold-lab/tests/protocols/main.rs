@@ -29,6 +29,7 @@ mod moves;
 mod pins;
 mod reclaimed;
 mod remaps;
+mod shared_out;
 mod sizes;
 mod soft_dirty;
 mod swapping;

@@ -8,11 +8,11 @@ use crate::reclaim::{Reclaimed, Reclaimer};
 use crate::swap::SwapId;
 
 impl<P: Platform> AddressSpace<P> {
-    /// Takes the private pages of `range` that are in memory to the swap devices
-    /// ([`crate::Memory::swap_on`]), and those of files that are clean out of memory:
-    /// MADV_PAGEOUT, or what a system does that is short of memory. Holes and pages of shared
-    /// memory without a file are passed over, and so are, for [`Reclaimer::Advice`], pages that
-    /// others may map. Waits for the devices; the address space's lock is not held meanwhile.
+    /// Takes the pages of `range` that are mapped to the swap devices
+    /// ([`crate::Memory::swap_on`]), private ones and those of shared memory, and those of files
+    /// that are clean out of memory: MADV_PAGEOUT, or what a system does that is short of memory.
+    /// Holes are passed over, and so are, for [`Reclaimer::Advice`], pages that others may map.
+    /// Waits for the devices; the address space's lock is not held meanwhile.
     ///
     /// A page that is pinned or locked in memory stays, and so does one that others hold a
     /// reference on, or that there is no slot for. One of a file that is dirty loses its entries,
@@ -24,7 +24,9 @@ impl<P: Platform> AddressSpace<P> {
     }
 
     /// Brings the pages back that are on a swap device, as far as there are frames for them: what
-    /// swapoff does with each process before [`crate::Memory::swap_off`]. How many came back.
+    /// swapoff does with each process before [`crate::Memory::swap_off`]. Of shared memory that is
+    /// mapped here all pages come, also those that no area shows; of memory with a name that is
+    /// not mapped, by [`crate::File::swap_in`]. How many came back.
     ///
     /// # Errors
     /// When frames are exhausted, the payer is at its limit, or the device fails. What came back

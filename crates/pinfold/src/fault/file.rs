@@ -72,9 +72,9 @@ impl<P: Platform> Space<P> {
     /// that is not there as missing, of one that is as minor.
     #[cold]
     fn told_shown(&self, request: &Request<'_, P>, view: &View<P>) -> Result<(), FaultError> {
-        let watched = match view.object.find(view.index(request.page)) {
-            Some(_) => (UffdMode::MINOR, UffdReason::Minor),
-            None => (UffdMode::MISSING, UffdReason::Missing),
+        let watched = match view.object.has(view.index(request.page)) {
+            true => (UffdMode::MINOR, UffdReason::Minor),
+            false => (UffdMode::MISSING, UffdReason::Missing),
         };
         if request.area.uffd.has(watched.0) { Err(request.told(watched.1)) } else { Ok(()) }
     }

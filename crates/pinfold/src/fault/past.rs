@@ -27,6 +27,7 @@ use crate::platform::Platform;
 use crate::pte::{Pte, Swap};
 use crate::rules::swap::swap_in_fresh;
 use crate::space::Space;
+use crate::swap::Slot;
 use crate::swapped::Past;
 use crate::table::Leaf;
 
@@ -56,7 +57,7 @@ impl<P: Platform> Space<P> {
         let (mem, page) = (self.mem(), request.page);
         let fresh = self.new_swapped(request, Effort::Splits)?;
         let locked = self.lock_swapped(page, fresh.pfn());
-        if let Err(error) = mem.read_swapped(fresh.pfn(), entry, known.keeper) {
+        if let Err(error) = mem.read_swapped(fresh.pfn(), Slot::of(entry), known.keeper) {
             drop(locked);
             let unchanged = leaf.read(page) == orig;
             return match unchanged {
@@ -95,7 +96,7 @@ impl<P: Platform> Space<P> {
         let pte = self.in_area(area, self.restored(request, (pfn, entry), verdict));
         cursor.set(page, pte);
         area.held_anon.set();
-        mem.forget_slot(entry);
+        mem.forget_slot(Slot::of(entry));
         drop(cursor);
         mem.tell(self.id(), page, mapped_event(pfn, verdict));
         Fault::SwappedIn

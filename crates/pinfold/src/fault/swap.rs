@@ -27,7 +27,7 @@ use crate::rules::swap::{
 };
 use crate::rules::{Exclusive, Lru, PageState, SwapInReuse};
 use crate::space::Space;
-use crate::swap::{Asked, SwapId};
+use crate::swap::{Asked, Slot, SwapId};
 use crate::swapped::{Found, Known};
 use crate::table::{Leaf, Next, Part};
 
@@ -121,9 +121,9 @@ impl<P: Platform> Space<P> {
         entry: Swap,
         asked: Asked,
     ) -> Filled<'s, P> {
-        let (mem, pfn) = (self.mem(), fresh.pfn());
+        let (mem, pfn, slot) = (self.mem(), fresh.pfn(), Slot::of(entry));
         let locked = self.lock_swapped(page, pfn);
-        let Known { shadow, keeper } = match mem.enter_read(pfn, entry, asked) {
+        let Known { shadow, keeper } = match mem.enter_read(pfn, slot, asked) {
             Ok(known) => known,
             Err(other) => {
                 drop(locked);
@@ -131,7 +131,7 @@ impl<P: Platform> Space<P> {
                 return Filled::Other(other);
             }
         };
-        match mem.read_swapped(pfn, entry, keeper) {
+        match mem.read_swapped(pfn, slot, keeper) {
             Ok(()) => {
                 let pfn = fresh.keep();
                 if let Some(shadow) = shadow {
@@ -141,7 +141,7 @@ impl<P: Platform> Space<P> {
                 Filled::Read(pfn, locked)
             }
             Err(error) => {
-                mem.unread(pfn, entry, shadow);
+                mem.unread(pfn, slot, shadow);
                 drop(locked);
                 mem.put(fresh.keep(), 1);
                 Filled::Failed(error)
@@ -214,7 +214,7 @@ impl<P: Platform> Space<P> {
         cursor.set(page, pte);
         area.held_anon.set();
         if shares == Shares::Entry {
-            mem.forget_slot(entry);
+            mem.forget_slot(Slot::of(entry));
         }
         drop(cursor);
         if frees != FreesCache::BeforeAsking && (short || wanted == SwapInFor::Write) {
@@ -264,10 +264,18 @@ impl<P: Platform> Space<P> {
         if granted && grants_write(self.mem().rule(), wanted) { pte.writable() } else { pte }
     }
 
-    /// Brings the pages of this address space back that are on a device; how many.
+    /// Brings the pages of this address space back that are on a device, and all those of the
+    /// shared memory that it maps; how many.
     pub(crate) fn swap_in_all(&self, id: SwapId) -> Result<u64, FaultError> {
         let (map, all) = (self.read_map(), Vpn(0)..self.end_page());
-        self.swap_in_pages(&map, all, |entry| entry.device == id.number())
+        let mut done = self.swap_in_pages(&map, all, |entry| entry.device == id.number())?;
+        for area in map.iter() {
+            if let Some(view) = area.backing.view() {
+                let back = view.object.swap_in(id, self.payer());
+                done += back.map_err(|(index, error)| error.at(view.page(index).start()))?;
+            }
+        }
+        Ok(done)
     }
 
     /// Brings those of a run of pages back whose swap entries are wanted; how many.

@@ -13,8 +13,8 @@ bitflags::bitflags! {
         const WAITERS = 1 << 1;
         /// The contents are newer than any backing store.
         const DIRTY = 1 << 2;
-        /// A page of anonymous memory in the swap cache: set and cleared under the lock of its swap
-        /// device.
+        /// A page in the swap cache: of anonymous memory, or one of shared memory that is being
+        /// read. Set and cleared under the lock of its swap device.
         const SWAP_CACHE = 1 << 3;
         /// Anonymous memory.
         const ANON = 1 << 4;
@@ -39,8 +39,8 @@ bitflags::bitflags! {
         const CACHED = 1 << 13;
         /// A group of memory is charged for it; set before the page is in use.
         const CHARGED = 1 << 14;
-        /// A page that is being written to its store: one of a file, under the page's lock, or one
-        /// in the swap cache.
+        /// A page that is being written to its store, one of an object under the page's lock; or
+        /// one in the swap cache.
         const WRITEBACK = 1 << 15;
         /// Of the pool of huge pages: on a folio's head, or, of one that is free there, on all its
         /// frames. Above the order in the word.
@@ -70,6 +70,14 @@ impl Flags {
     /// Whether it is a page in the list of an object.
     pub(crate) fn is_cached(self) -> bool {
         self & Self::MERGED == Self::CACHED
+    }
+
+    /// Whether a page of an object may be mapped: its contents are there, and are not on their way
+    /// to a swap device.
+    #[inline]
+    pub(crate) fn may_be_shown(self) -> bool {
+        let leaving = self & Self::FILE.union(Self::WRITEBACK) == Self::WRITEBACK;
+        self.contains(Self::UPTODATE) && !leaving
     }
 
     /// Whether what the frame holds stays where it is: all but pages of objects, and private memory

@@ -298,15 +298,16 @@ impl Frames {
     }
 
     /// Says that the contents of a file's page are there. Full ordering: who sees it
-    /// ([`Frames::is_uptodate`]) sees the contents.
+    /// ([`Frames::may_be_shown`]) sees the contents.
     pub(crate) fn mark_uptodate(&self, pfn: Pfn) {
         self.frame(pfn).flags.fetch_or(Flags::UPTODATE.bits());
     }
 
-    /// Whether the contents of an object's page are there.
+    /// Whether an object's page may be mapped: its contents are there, and are not on their way to
+    /// a swap device.
     #[inline]
-    pub(crate) fn is_uptodate(&self, pfn: Pfn) -> bool {
-        self.frame(pfn).flags.load_acquire() & Flags::UPTODATE.bits() != 0
+    pub(crate) fn may_be_shown(&self, pfn: Pfn) -> bool {
+        Flags::from_bits_retain(self.frame(pfn).flags.load_acquire()).may_be_shown()
     }
 
     /// Says which object, by the word that names it, has a page as which of its pages: before the

@@ -9,7 +9,8 @@
 //!
 //! Where a page was that reclaim has taken out there is its *shadow* ([`crate::workingset`]), until
 //! a page is put there again or the place is taken out as a page would be; or until there is no
-//! memory for another place of the list, which takes that of all its shadows.
+//! memory for another place of the list, which takes that of all its shadows. Where nothing but
+//! swap has the page there is its slot, which has one user for that ([`super::swapped`]).
 
 use core::ops::Range;
 
@@ -17,7 +18,7 @@ use crate::addr::Pfn;
 use crate::error::NoMemory;
 use crate::memory::Memory;
 use crate::platform::Platform;
-use crate::swap::Shadow;
+use crate::swap::{Shadow, Slot, SlotWord, SwapId};
 use crate::sync::{self, CellName, RwSem, Shared};
 
 use super::mappers::Mappers;
@@ -30,6 +31,8 @@ pub(super) enum Place {
     Page(Pfn),
     /// What is left of one that reclaim has taken out.
     Shadow(Shadow),
+    /// One that is on a swap device.
+    Swapped(SlotWord),
 }
 
 impl Place {
@@ -38,9 +41,26 @@ impl Place {
     fn page(&self) -> Option<&Pfn> {
         match self {
             Self::Page(pfn) => Some(pfn),
-            Self::Shadow(_) => None,
+            Self::Shadow(_) | Self::Swapped(_) => None,
         }
     }
+
+    /// The slot.
+    fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Swapped(word) => Some(word.slot()),
+            Self::Page(_) | Self::Shadow(_) => None,
+        }
+    }
+}
+
+/// What the list has of a page that there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Has {
+    /// It is in memory.
+    Page(Pfn),
+    /// It is on a swap device.
+    Swapped(Slot),
 }
 
 /// The list of pages, and the length.
@@ -57,6 +77,16 @@ impl List {
         self.places.get(index)?.page()
     }
 
+    /// What there is of page `index`.
+    #[inline]
+    pub(super) fn at(&self, index: u64) -> Option<Has> {
+        match self.places.get(index)? {
+            Place::Page(pfn) => Some(Has::Page(*pfn)),
+            Place::Swapped(word) => Some(Has::Swapped(word.slot())),
+            Place::Shadow(_) => None,
+        }
+    }
+
     /// Puts a page into its place, if there is none; what was left there of one before. If there
     /// is no memory for the place, the list's shadows make room.
     ///
@@ -69,7 +99,7 @@ impl List {
     #[cold]
     #[inline(never)]
     fn put_again(&mut self, index: u64, page: impl FnOnce() -> Pfn) -> Result<Put, NoMemory> {
-        self.places.prune(&mut |place| place.page().is_some());
+        self.places.prune(&mut |place| !matches!(place, Place::Shadow(_)));
         self.try_put(index, page).map_err(|_| NoMemory)
     }
 
@@ -78,7 +108,7 @@ impl List {
     fn try_put<F: FnOnce() -> Pfn>(&mut self, index: u64, page: F) -> Result<Put, F> {
         let Ok(place) = self.places.slot(index) else { return Err(page) };
         let before = match place {
-            Some(Place::Page(_)) => return Ok(Put::Occupied),
+            Some(Place::Page(_) | Place::Swapped(_)) => return Ok(Put::Occupied),
             Some(Place::Shadow(shadow)) => Some(*shadow),
             None => None,
         };
@@ -98,9 +128,25 @@ impl List {
         place.page().map(|pfn| (index, *pfn))
     }
 
+    /// The first page from `index` on that is on this device.
+    pub(super) fn next_swapped(&self, index: u64, device: SwapId) -> Option<(u64, Slot)> {
+        let mut wanted = |place: &Place| place.slot().is_some_and(|slot| slot.device == device);
+        let (index, place) = self.places.find_in(index..u64::MAX, &mut wanted)?;
+        place.slot().map(|slot| (index, slot))
+    }
+
+    /// Calls `visit` for each page that is on a device, in order.
+    pub(super) fn each_swapped(&self, visit: &mut impl FnMut(u64, Slot)) {
+        self.places.each(&mut |index, place| {
+            if let Some(slot) = place.slot() {
+                visit(index, slot);
+            }
+        });
+    }
+
     /// Calls `visit` for each page, in order.
     pub(super) fn each(&self, visit: &mut impl FnMut(Pfn)) {
-        self.places.each(&mut |place| {
+        self.places.each(&mut |_, place| {
             if let Some(pfn) = place.page() {
                 visit(*pfn);
             }
@@ -108,11 +154,11 @@ impl List {
     }
 
     /// Takes the pages of `range` out, and gives each to `take`, in order.
-    pub(super) fn take_in(&mut self, range: Range<u64>, take: &mut impl FnMut(Pfn)) {
-        self.places.take_in(range, &mut |_, place| {
-            if let Some(pfn) = place.page() {
-                take(*pfn);
-            }
+    pub(super) fn take_in(&mut self, range: Range<u64>, take: &mut impl FnMut(Has)) {
+        self.places.take_in(range, &mut |_, place| match place {
+            Place::Page(pfn) => take(Has::Page(pfn)),
+            Place::Swapped(word) => take(Has::Swapped(word.slot())),
+            Place::Shadow(_) => {}
         });
     }
 
@@ -134,6 +180,11 @@ impl List {
                 self.places.take(index);
             }
         }
+    }
+
+    /// The page with this index, which is there, is in this slot from now on.
+    pub(crate) fn swap_out(&mut self, index: u64, slot: Slot) {
+        self.set(index, Place::Swapped(SlotWord::of(slot)));
     }
 
     fn set(&mut self, index: u64, to: Place) {

@@ -130,10 +130,10 @@ impl<T> Pages<T> {
         found
     }
 
-    /// Calls `visit` for each page, in order.
-    pub(crate) fn each(&self, visit: &mut impl FnMut(&T)) {
-        self.root.each_in(self.levels - 1, 0, &(0..u64::MAX), &mut |_, page| {
-            visit(page);
+    /// Calls `visit` for each page, in order, with its index.
+    pub(crate) fn each(&self, visit: &mut impl FnMut(u64, &T)) {
+        self.root.each_in(self.levels - 1, 0, &(0..u64::MAX), &mut |index, page| {
+            visit(index, page);
             true
         });
     }
@@ -299,7 +299,7 @@ mod tests {
                 assert_eq!(pages.get(*index), Some(&Pfn(*index)), "{index} of {count}");
             }
             let mut seen = Vec::new();
-            pages.each(&mut |pfn| seen.push(pfn.0));
+            pages.each(&mut |_, pfn| seen.push(pfn.0));
             assert!(seen.iter().eq(&wanted), "{count}");
             pages.clear();
             assert_eq!(*pages.slot(0).unwrap(), None);
@@ -351,7 +351,7 @@ mod tests {
         let mut pages = filled();
         pages.prune(&mut |pfn| pfn.0 == 64);
         let mut seen = Vec::new();
-        pages.each(&mut |pfn| seen.push(pfn.0));
+        pages.each(&mut |_, pfn| seen.push(pfn.0));
         assert_eq!(seen, [64]);
         let kept = |node: &Node<Pfn>| node.kids.iter().filter(|kid| !kid.is_empty()).count();
         assert_eq!(kept(&pages.root), 1);

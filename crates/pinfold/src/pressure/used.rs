@@ -49,7 +49,7 @@ impl<P: Platform> Memory<P> {
             return Fate::Leaves;
         }
         let again = self.frames().mark_referenced(page.head()) || used.entries > 1;
-        match again || used.executes && page.is_of_object() {
+        match again || used.executes && page.is_of_file() {
             true => Fate::InUse,
             false => Fate::Stays,
         }

@@ -41,10 +41,7 @@ use crate::table::Cursor;
 use crate::taken::Flush;
 use crate::tlb::DeferredFlush;
 
-use super::{Leaving, Left, To};
-
-/// The references of the list and of the isolation.
-const EXPECTED: u32 = 2;
+use super::{Leaving, Left, REFERENCES, To};
 
 /// Why a page stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -155,14 +152,14 @@ impl<P: Platform> Memory<P> {
             return Err(Stays::Busy);
         };
         let page = self.frames().page(pfn);
-        if let Err(counts) = page.freeze(EXPECTED) {
+        if let Err(counts) = page.freeze(REFERENCES) {
             let refs = counts.refs();
-            self.tell_frame(EventKind::CacheBusy { pfn, refs, expected: EXPECTED });
+            self.tell_frame(EventKind::CacheBusy { pfn, refs, expected: REFERENCES });
             return Err(Stays::Busy);
         }
         // After the references: who has changed the page did so before he dropped his (facts 7.2).
         if page.flags().contains(Flags::DIRTY) {
-            page.thaw(EXPECTED);
+            page.thaw(REFERENCES);
             return Err(self.met_dirty(pfn));
         }
         list.evict(at.index, self.shadow_of(pfn));

@@ -2,20 +2,24 @@
 //! memory has the contents of one (the swap cache; facts 1.8, 7.2).
 //!
 //! Protocol: a device has a spinning lock, below the page tables' locks, over its slots: of each
-//! how many swap entries name it (*users*), how many operations need it to stay (*holds*: a page on
-//! its way out, a read or a write under way), and the page in memory that it is for, if there is
-//! one, or a shadow of the one that left memory for it ([`crate::workingset`]). A page has the flag
-//! `SWAP_CACHE` then and one reference more; where frames have no word to spare, an array beside
-//! them, made with the first device, says which slot it has. What keeps the contents is a
-//! [`Store`], which sleeps, so no spin lock is held for its calls, and for a slot one runs at a
-//! time: whoever calls it has a hold.
+//! how many swap entries, and places of shared memory, name it (*users*), how many operations need
+//! it to stay (*holds*: a page on its way out, a read or a write under way), and the page in memory
+//! that it is for, if there is one, or a shadow of the one that left memory for it
+//! ([`crate::workingset`]). A page has the flag `SWAP_CACHE` then and one reference more; where
+//! frames have no word to spare, an array beside them, made with the first device, says which slot
+//! it has. What keeps the contents is a [`Store`], which sleeps, so no spin lock is held for its
+//! calls, and for a slot one runs at a time: whoever calls it has a hold.
+//!
+//! A page of shared memory is there only while it is read ([`crate::object`]'s `swapped`): it goes
+//! out from the list of its object.
 //!
 //! A page in the swap cache may be mapped, or not. It leaves when
 //! - the last of users, holds and mappings goes: whoever takes it away takes the page out;
 //! - a fault finds it to be its owner's, or swap is short: then it stays mapped, and its slot is
 //!   free;
 //! - reclaim has written it and nobody else refers to it: then it is freed, and its slot stays;
-//! - it moves: then the new page is there in its place.
+//! - it moves: then the new page is there in its place;
+//! - it is one of shared memory, and comes to its list.
 //!
 //! What fills the page, writes it, or takes its entries out holds its lock ([`crate::page`]), but
 //! the write itself does not: a page may be mapped again, and be changed, while a device reads it,
@@ -35,8 +39,8 @@
 //!
 //! Invariants:
 //! - INV-SWAP-1: a page with the flag has one slot, which names it, and the swap cache's reference.
-//! - INV-SWAP-2: when nothing runs, the users of a slot are the swap entries that name it, and none
-//!   is held.
+//! - INV-SWAP-2: when nothing runs, the users of a slot are the swap entries that name it, or it
+//!   has one, the place of shared memory that does; and none is held.
 //! - INV-SWAP-3: a slot is free if and only if it has no user, no hold and no page.
 //! - INV-SWAP-4: a page in the swap cache that is not locked has been filled. It has what its slot
 //!   has, unless it or an entry that maps it is dirty.
@@ -108,8 +112,9 @@ pub enum SwapError {
         /// How many there may be.
         most: u64,
     },
-    /// Swap entries still name slots of the device: [`crate::AddressSpace::swap_in`] brings an
-    /// address space's pages back.
+    /// Swap entries or places of shared memory still name slots of the device:
+    /// [`crate::AddressSpace::swap_in`] brings an address space's pages back, and
+    /// [`crate::File::swap_in`] those of memory with a name.
     InUse {
         /// How many slots.
         slots: u64,
@@ -138,7 +143,11 @@ impl fmt::Display for SwapError {
                 write!(f, "a swap device has 1 to {most} slots: make it smaller or larger")
             }
             Self::InUse { slots } => {
-                write!(f, "{slots} slots are in use: bring the pages of all address spaces back")
+                write!(
+                    f,
+                    "{slots} slots are in use: bring the pages of all address spaces, and of \
+                     memory with a name, back"
+                )
             }
             Self::Leaving => {
                 f.write_str("another call takes the swap device out of use: wait for that one")
@@ -159,6 +168,22 @@ impl core::error::Error for SwapError {}
 impl From<NoMemory> for SwapError {
     fn from(NoMemory: NoMemory) -> Self {
         Self::NoMemory
+    }
+}
+
+/// A slot of a device, in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SlotWord(u64);
+
+impl SlotWord {
+    /// Of this one.
+    pub(crate) const fn of(slot: Slot) -> Self {
+        Self(slot.bits())
+    }
+
+    /// The slot.
+    pub(crate) const fn slot(self) -> Slot {
+        Slot::from_bits(self.0)
     }
 }
 

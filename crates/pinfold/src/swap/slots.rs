@@ -62,7 +62,7 @@ pub(crate) enum Asked {
 /// One slot.
 #[derive(Clone, Copy, Hash, Debug)]
 struct One {
-    /// Swap entries that name it.
+    /// Swap entries that name it, or the place of shared memory that does.
     users: u64,
     /// Operations that need it to stay.
     holds: u32,
@@ -84,7 +84,7 @@ pub(crate) struct Slots {
     all: Vec<One>,
     first_free: u64,
     free: u64,
-    /// Those that swap entries name.
+    /// Those that have users.
     named: u64,
     cached: u64,
     /// Whether a call is under way that takes the device out of use.
@@ -202,7 +202,7 @@ impl Slots {
         self.open = open;
     }
 
-    /// Whether swap entries name any slot.
+    /// Whether swap entries, or places of shared memory, name any slot.
     pub(crate) fn is_named(&self) -> bool {
         self.named > 0
     }
@@ -326,6 +326,16 @@ impl Slots {
         one.users += 1;
         let first = one.users == 1;
         self.named += u64::from(first);
+    }
+
+    /// A place of shared memory names the slot, which the caller holds, whose page is not in the
+    /// swap cache: the slot remembers this of it.
+    pub(crate) fn keep_for_list(&mut self, slot: u64, shadow: Option<Shadow>) {
+        self.add_user(slot);
+        if let Some(shadow) = shadow {
+            let one = self.one(slot);
+            (one.says, one.word) = (Says::Shadow, shadow.bits());
+        }
     }
 
     /// The slot stays, for an operation.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::vec::Vec;
 
-use pinfold::lab::{self, FolioView, Holder};
+use pinfold::lab::{self, FolioView, Holder, ListedSlot};
 use pinfold::rules::large::{Tally, counted_maps, counts_each_page, counts_owners, tally};
 use pinfold::{Entry, File, Flags, Format, Group, PIN_BIAS, Pfn, Pte, SpaceId, VirtAddr};
 
@@ -29,7 +29,9 @@ pub(crate) struct Audit<'m, F: Format> {
     /// References of holds, by page.
     taken: BTreeMap<Pfn, u32>,
     spaces: BTreeSet<(Pfn, SpaceId)>,
-    /// Swap entries, by device and slot.
+    /// Pages of shared memory on swap devices.
+    listed: BTreeSet<ListedSlot>,
+    /// Swap entries and those pages, by device and slot.
     swapped: BTreeMap<(u8, u64), u64>,
 }
 
@@ -46,6 +48,7 @@ impl<'m, F: Format> Audit<'m, F> {
             pinned: BTreeMap::new(),
             taken: BTreeMap::new(),
             spaces: BTreeSet::new(),
+            listed: BTreeSet::new(),
             swapped: BTreeMap::new(),
         };
         audit.owe(mem.zero_page(), 1);
@@ -75,6 +78,7 @@ impl<'m, F: Format> Audit<'m, F> {
                 }
             }
         });
+        lab::listed_slots(space, |slot| self.note_listed(slot));
         self.note_writable(space.root(), F::LEVELS - 1);
         self.check_soft_dirty(space);
         for (page, frame, writable) in followed(space) {
@@ -83,6 +87,13 @@ impl<'m, F: Format> Audit<'m, F> {
             assert!(entry.is_writable() || !writable, "a device may write {page:?}");
         }
         self
+    }
+
+    /// A page of shared memory on a swap device.
+    fn note_listed(&mut self, slot: ListedSlot) {
+        if self.listed.insert(slot) {
+            *self.swapped.entry((slot.device, slot.slot)).or_default() += 1;
+        }
     }
 
     /// INV-SOFT-1.
@@ -104,6 +115,7 @@ impl<'m, F: Format> Audit<'m, F> {
                 self.owe(pfn, 1);
             }
         });
+        lab::file_slots(file, |slot| self.note_listed(slot));
         self
     }
 
@@ -229,8 +241,8 @@ impl<'m, F: Format> Audit<'m, F> {
         assert!(!partly || folio.queued, "{pfn} is mapped in part and does not wait: {folio:?}");
     }
 
-    /// INV-SWAP-1, INV-SWAP-2 and INV-SWAP-5: the users of each slot are the entries that name it,
-    /// and its page has the flag and a reference for it.
+    /// INV-SWAP-1, INV-SWAP-2, INV-SWAP-5 and INV-SHARED-2: the users of each slot are the entries or
+    /// the place that name it, and its page has the flag and a reference for it.
     fn check_swap(&mut self) {
         let (mut cached, mut slots) = (BTreeSet::new(), Vec::new());
         lab::swap_slots(self.mem, |slot| slots.push(slot));

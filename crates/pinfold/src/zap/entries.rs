@@ -15,6 +15,7 @@ use crate::platform::Platform;
 use crate::pte::{Entry, Pte};
 use crate::rules::large::unmap_counts_folio;
 use crate::rules::zap::{Munlock, Removal, Zapped, munlock};
+use crate::swap::Slot;
 use crate::table::{Cursor, Leaf, Withdrawn};
 use crate::tlb::{Gather, LockCount, Room};
 
@@ -261,7 +262,7 @@ impl<'m, P: Platform> Zap<'m, P> {
             Entry::Swap(entry) => {
                 self.vanish(cursor, page, pte);
                 self.mem.tell(self.mm.id, page, EventKind::SwapZapped(entry));
-                self.mem.forget_slot(entry);
+                self.mem.forget_slot(Slot::of(entry));
                 Room::Left
             }
         }
