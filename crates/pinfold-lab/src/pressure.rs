@@ -1,6 +1,6 @@
 //! Memory pressure on real threads: processes that have three times the machine's memory, and a
-//! file that all have mapped, load, store, fork and exit, devices pin their pages, and reclaim
-//! takes these away all the while, to a swap device that may fail now and then.
+//! file and shared memory that all have mapped, load, store, fork and exit, devices pin their
+//! pages, and reclaim takes these away all the while, to a swap device that may fail now and then.
 //!
 //! Nothing is explored: the threads are the system's, and what they do follows from a seed but for
 //! how they are scheduled. Each thread knows what it wrote, and looks at it again, until after the
@@ -193,10 +193,11 @@ impl Ended<Work> {
         crew.start(desk, move || {
             sit_at(world.threads);
             look_at_all(&world, &seats, &own);
-            world.look_at_file(&own);
+            world.look_at_files(&own);
             let exit = || {
                 drop(seats);
                 world.filed.end();
+                world.shared.end();
                 Ok::<_, Trouble>(Left::of(&world.memory, Some(world.swap)))
             };
             if let Ok(left) = own.carry_out(Kind::Exit, exit) {

@@ -67,6 +67,12 @@ kinds! {
     FileRead = "read of a file",
     FileWrite = "write of a file",
     Sync = "writeback of a file",
+    /// Of the shared memory that all processes have mapped: the same, and what its device writes.
+    SharedLoad = "load of shared memory",
+    SharedStore = "store to shared memory",
+    SharedRead = "read of shared memory",
+    SharedWrite = "write of shared memory",
+    SharedPin = "short pin of shared memory",
     /// What `soak` does beside these: a process writes commands for its device.
     Commands = "commands written",
     /// The device reads them.
@@ -124,11 +130,17 @@ impl Row {
 }
 
 /// What one thread has counted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
     rows: [Row; Kind::ALL.len()],
     /// Words that were held against what their writer wrote.
     pub(crate) checked: u64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { rows: [Row::default(); Kind::ALL.len()], checked: 0 }
+    }
 }
 
 impl Tally {

@@ -1,6 +1,8 @@
-//! The file that all processes have mapped: with its pages memory is filled, too, beside theirs.
+//! The file that all processes have mapped, and the shared memory: with their pages memory is
+//! filled, too, beside those of the processes.
 //!
-//! Protocol: it has as many pages as a process, and its store fails as often as the swap device.
+//! Protocol: either has as many pages as a process. The file's store fails as often as the swap
+//! device; what has no store goes to that.
 //! Each thread stores to lanes of its own in each page, through the mapping of any process and by
 //! writing to the file, and looks at them by loads and reads. The threads write some of it back now
 //! and then (`filing.rs`), and whoever reclaims in the background all of it when reclaim has met
@@ -21,11 +23,28 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
-/// The file, and what the threads know of it.
+/// One of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Which {
+    /// The one with a store.
+    File,
+    /// The one without.
+    Shared,
+}
+
+impl Which {
+    pub(super) const BOTH: [Self; 2] = [Self::File, Self::Shared];
+}
+
+/// A file, and what the threads know of it.
 pub(super) struct Filed {
     pub(super) file: File<Board>,
+    /// As people read it.
+    pub(super) name: &'static str,
     /// Its pages.
     pub(super) pages: u64,
+    /// What its first page is called in stamps: no page of a process, or of the other one, is.
+    pub(super) first: u64,
     /// By thread.
     pub(super) known: Box<[Mutex<Known>]>,
     /// How many dirty pages reclaim had met when all was written back last.
@@ -37,15 +56,27 @@ impl Filed {
     ///
     /// # Errors
     /// When the heap is exhausted.
-    pub(super) fn new(plan: &Plan, memory: &Shared<Memory<Board>>) -> Result<Self, PressureError> {
+    pub(super) fn new(
+        which: Which,
+        plan: &Plan,
+        memory: &Shared<Memory<Board>>,
+    ) -> Result<Self, PressureError> {
         let refused = |why: &dyn std::fmt::Display| PressureError::Machine(why.to_string());
         let pages = plan.file_pages();
-        let store = MemoryStore::new(pages).map_err(|why| refused(&why))?;
-        let drive = Drive::new(Medium::Memory(store), plan.fail_every, Gauge::default());
-        let file = File::new(memory, pages, Box::new(drive)).map_err(|why| refused(&why))?;
+        let (name, first, file) = match which {
+            Which::File => {
+                let store = MemoryStore::new(pages).map_err(|why| refused(&why))?;
+                let drive = Drive::new(Medium::Memory(store), plan.fail_every, Gauge::default());
+                ("the file", plan.pages(), File::new(memory, pages, Box::new(drive)))
+            }
+            Which::Shared => {
+                ("the shared memory", plan.pages() + pages, File::in_memory(memory, pages))
+            }
+        };
+        let file = file.map_err(|why| refused(&why))?;
         let nothing = |_| Mutex::new(Known::nothing(pages));
         let known = (0..plan.threads).map(nothing).collect();
-        Ok(Self { file, pages, known, met: AtomicU64::new(0) })
+        Ok(Self { file, name, pages, first, known, met: AtomicU64::new(0) })
     }
 
     /// Maps it at a place of a process.

@@ -17,7 +17,7 @@ const LEAST_FRAMES: u64 = 256;
 /// The most frames: 4 GiB.
 const MOST_FRAMES: u64 = 1 << 20;
 
-const _: () = assert!((OVER + 1) * MOST_FRAMES < MOST_PAGES, "stamps can name all pages");
+const _: () = assert!((OVER + 2) * MOST_FRAMES < MOST_PAGES, "stamps can name all pages");
 
 /// The least frames below 4 GiB, if there are any apart.
 const LEAST_LOW: u64 = 64;
@@ -166,15 +166,16 @@ impl Plan {
         (OVER * frames).div_ceil(u64::from(self.processes.max(1)))
     }
 
-    /// The pages of the file that all processes have mapped: as many as a process has, but no more
-    /// than the machine has frames.
+    /// The pages of the file that all processes have mapped, and of the shared memory: of each as
+    /// many as a process has, but no more than the machine has frames.
     pub fn file_pages(&self) -> u64 {
         self.pages().min(self.frames)
     }
 
-    /// The slots of the swap device: for all processes, and as many for what children change.
+    /// The slots of the swap device: for all processes, and as many for what children change; and
+    /// for the shared memory.
     pub fn slots(&self) -> u64 {
-        2 * self.pages() * u64::from(self.processes)
+        2 * self.pages() * u64::from(self.processes) + self.file_pages()
     }
 
     /// Whether it can be done.
@@ -216,7 +217,7 @@ impl Plan {
     fn tables_on(&self, frames: u64) -> u64 {
         const ABOVE: u64 = 4;
         const PAGES: u64 = 512;
-        let mapped = self.pages_on(frames) + self.pages_on(frames).min(frames);
+        let mapped = self.pages_on(frames) + 2 * self.pages_on(frames).min(frames);
         let each = ABOVE + mapped.div_ceil(PAGES) + 1;
         let spare = u64::from(self.threads) * (CHILDREN as u64 + 1);
         (u64::from(self.processes) + spare) * each

@@ -6,6 +6,7 @@
 use super::board::{Space, locked};
 use super::desk::{Desk, Kind, Trouble};
 use super::dice::Dice;
+use super::files::Which;
 use super::plan::CHILDREN;
 use super::stamp::{By, Known, Lane};
 use super::worker::{Child, Worker};
@@ -16,9 +17,9 @@ use std::sync::{Arc, PoisonError};
 
 /// How often each operation comes, of a hundred thousand. A process lives long enough to have
 /// written all its pages. The last ones only where some memory lies below 4 GiB.
-const WEIGHTS: [(Kind, u64); 21] = [
-    (Kind::Load, 33_800),
-    (Kind::Store, 36_000),
+const WEIGHTS: [(Kind, u64); 26] = [
+    (Kind::Load, 32_300),
+    (Kind::Store, 34_000),
     (Kind::ChildLoad, 6_000),
     (Kind::ChildStore, 6_000),
     (Kind::ShortPin, 6_000),
@@ -36,12 +37,17 @@ const WEIGHTS: [(Kind, u64); 21] = [
     (Kind::FileRead, 1_500),
     (Kind::FileWrite, 800),
     (Kind::Sync, 200),
+    (Kind::SharedLoad, 1_200),
+    (Kind::SharedStore, 1_200),
+    (Kind::SharedRead, 300),
+    (Kind::SharedWrite, 300),
+    (Kind::SharedPin, 500),
     (Kind::TakeLow, 2_000),
     (Kind::GiveLow, 1_900),
 ];
 
 /// How many of these always come.
-const USUAL: usize = 19;
+const USUAL: usize = 24;
 
 /// Pages of a child that are looked at once more before it exits, all of them at the end.
 const LAST_LOOKS: u64 = 16;
@@ -131,8 +137,11 @@ impl Worker {
                 let changed = self.process(|process| process.space.numa_scan(pages(process.area)));
                 something(changed)
             }
-            Kind::FileLoad | Kind::FileRead => self.look_at_file(kind),
-            Kind::FileStore | Kind::FileWrite => self.change_file(kind),
+            Kind::FileLoad | Kind::FileRead => self.look_at(Which::File, kind),
+            Kind::FileStore | Kind::FileWrite => self.change(Which::File, kind),
+            Kind::SharedLoad | Kind::SharedRead => self.look_at(Which::Shared, kind),
+            Kind::SharedStore | Kind::SharedWrite => self.change(Which::Shared, kind),
+            Kind::SharedPin => self.transfer_shared(),
             Kind::Sync => self.sync(),
             Kind::TakeLow => self.take_low(),
             Kind::GiveLow => self.give_low(),

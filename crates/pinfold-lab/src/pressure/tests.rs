@@ -57,7 +57,9 @@ fn every_word_is_what_its_writer_wrote() {
     assert!(gone > 128 && read_again > 0 && read_again <= gone, "{counted:?}");
     let done = |name| report.operations.iter().any(|row| row.operation == name && row.done > 0);
     let often = [Kind::Load, Kind::Fork, Kind::ShortPin, Kind::LongPin, Kind::Unpin];
-    for kind in often.into_iter().chain([Kind::ChildExit, Kind::Migrate, Kind::Scan]) {
+    let shared = [Kind::SharedLoad, Kind::SharedStore, Kind::SharedWrite, Kind::SharedPin];
+    let seldom = [Kind::ChildExit, Kind::Migrate, Kind::Scan];
+    for kind in often.into_iter().chain(seldom).chain(shared) {
         assert!(done(kind.name()), "{}: {:#?}", kind.name(), report.operations);
     }
 }

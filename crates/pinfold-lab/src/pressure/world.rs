@@ -10,7 +10,7 @@ use super::crew::Stop;
 use super::desk::{Desk, Kind, Trouble};
 use super::drive::{Drive, Gauge, Medium};
 use super::ended::{slots_in_use, zones};
-use super::files::Filed;
+use super::files::{Filed, Which};
 use super::plan::{Plan, PressureError, SwapMedium};
 use super::stamp::{By, Known, Lane};
 use pinfold::stores::MemoryStore;
@@ -66,6 +66,8 @@ pub(super) struct Process {
     pub(super) area: VirtRange,
     /// Where the file is.
     pub(super) filed: VirtRange,
+    /// Where the shared memory is.
+    pub(super) shared: VirtRange,
     /// Changes when the process is another one, or has lost pages.
     pub(super) generation: u64,
     /// What each thread knows of it.
@@ -75,6 +77,14 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn at(&self, page: u64) -> VirtAddr {
         at(self.area, page)
+    }
+
+    /// Where one of the two is.
+    pub(super) fn shows(&self, which: Which) -> VirtRange {
+        match which {
+            Which::File => self.filed,
+            Which::Shared => self.shared,
+        }
     }
 }
 
@@ -131,6 +141,7 @@ pub(super) struct World {
     pub(super) zones_at_start: Vec<ZoneInfo>,
     pub(super) swap: SwapId,
     pub(super) filed: Filed,
+    pub(super) shared: Filed,
     /// The most slots that were seen in use.
     most_slots: AtomicU64,
     generations: AtomicU64,
@@ -162,9 +173,11 @@ impl World {
         let drive = Box::new(Drive::new(medium, plan.fail_every, gauge));
         let swap = memory.swap_on(drive, plan.slots(), SwapWrites::Any);
         let swap = swap.map_err(refused)?;
-        let filed = Filed::new(plan, &memory)?;
+        let filed = Filed::new(Which::File, plan, &memory)?;
+        let shared = Filed::new(Which::Shared, plan, &memory)?;
         Ok(Self {
             filed,
+            shared,
             free_at_start: memory.frames().total_free(),
             zones_at_start: zones(&memory),
             most_low: plan.low / 2 / u64::from(plan.threads),
@@ -209,6 +222,14 @@ impl World {
         }
     }
 
+    /// One of the two.
+    pub(super) fn filed_as(&self, which: Which) -> &Filed {
+        match which {
+            Which::File => &self.filed,
+            Which::Shared => &self.shared,
+        }
+    }
+
     pub(super) fn board(&self) -> &Board {
         self.memory.platform()
     }
@@ -225,7 +246,8 @@ impl World {
         let nothing = || Mutex::new(Known::nothing(self.pages));
         let known = (0..self.threads).map(|_| nothing()).collect();
         let filed = self.filed.map(&space, at(area, area.pages()))?;
-        Ok(Process { space, area, filed, generation: self.next_generation(), known })
+        let shared = self.shared.map(&space, at(filed, filed.pages()))?;
+        Ok(Process { space, area, filed, shared, generation: self.next_generation(), known })
     }
 
     /// What is in a lane of a page, by a load of the calling thread's CPU.

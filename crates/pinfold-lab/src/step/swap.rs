@@ -19,8 +19,8 @@ impl World {
     }
 
     /// Brings the pages of all processes and files back, one after the other, and takes the device
-    /// out of use; once more, if a fork or a swap-out meanwhile has left something there, which nothing
-    /// does any more once that was tried.
+    /// out of use; once more, if a fork or a swap-out meanwhile has left something there, which
+    /// nothing does any more once that was tried.
     pub(super) fn swap_off(&self) -> Done {
         let Some(device) = self.swap else {
             return Err(Fault::other("the machine has no `swap`".to_owned()));

@@ -4,9 +4,9 @@
 //! Protocol: the place of such a page names its slot, and is the slot's one user. Who wants the
 //! page takes a hold on the slot, with the list, and lets go of that. The first one puts a new
 //! frame into the swap cache, locked, and fills it; others find it there, and wait for its lock.
-//! Each that has had it then takes the list for writing, with no page's lock, and the first one puts
-//! the page there: it leaves the swap cache, and the slot loses its user, under the slots' lock, so
-//! what fills a frame for the slot from then on is nobody. The slot is free with the last hold.
+//! Each that has had it then takes the list for writing, with no page's lock, and the first one
+//! puts the page there: it leaves the swap cache, and the slot loses its user, under the slots'
+//! lock, and nobody fills a frame for the slot from then on. The slot is free with the last hold.
 //!
 //! Where the device fails the frame leaves the swap cache again under its lock, the place stays as
 //! it is, and the next one tries. Where the place is taken out meanwhile the slot loses its user,

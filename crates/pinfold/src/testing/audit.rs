@@ -241,8 +241,8 @@ impl<'m, F: Format> Audit<'m, F> {
         assert!(!partly || folio.queued, "{pfn} is mapped in part and does not wait: {folio:?}");
     }
 
-    /// INV-SWAP-1, INV-SWAP-2, INV-SWAP-5 and INV-SHARED-2: the users of each slot are the entries or
-    /// the place that name it, and its page has the flag and a reference for it.
+    /// INV-SWAP-1, INV-SWAP-2, INV-SWAP-5 and INV-SHARED-2: the users of each slot are the entries
+    /// or the place that name it, and its page has the flag and a reference for it.
     fn check_swap(&mut self) {
         let (mut cached, mut slots) = (BTreeSet::new(), Vec::new());
         lab::swap_slots(self.mem, |slot| slots.push(slot));
