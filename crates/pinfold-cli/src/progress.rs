@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
-use crate::render::text::{cut, seconds, thousands, width};
+use crate::render::text::{counted, cut, seconds, thousands, width};
 
 /// Nothing is shown before this.
 const QUIET: Duration = Duration::from_millis(500);
@@ -123,7 +123,7 @@ impl Rate {
 pub(crate) fn searched(name: &str, rules: &str, progress: &Progress, rate: Option<f64>) -> String {
     let mut facts = vec![match progress.search.ahead {
         Some(Ahead::Runs { done, of }) => format!("{} of {} runs", thousands(done), thousands(of)),
-        _ => format!("{} executions", thousands(progress.search.executions)),
+        _ => counted(progress.search.executions, "execution", "executions"),
     }];
     facts.extend(rate.map(|rate| format!("{}/s", thousands(rate.round() as u64))));
     let blocked = format!("{} blocked", thousands(progress.search.blocked));

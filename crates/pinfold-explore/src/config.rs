@@ -232,7 +232,7 @@ impl Config {
     /// execution is charged to the budget.
     pub(crate) fn stop_reason(&self, tried: u64, elapsed: Duration) -> Option<String> {
         if self.max_executions.is_some_and(|most| tried >= most) {
-            return Some(format!("stopped after {tried} executions"));
+            return Some(format!("stopped after {}", executions(tried)));
         }
         let interruption = self.interruption(elapsed);
         if interruption.is_some() {
@@ -244,7 +244,7 @@ impl Config {
         let Err(Spent { of }) = self.budget.as_ref().map_or(Ok(()), Budget::take) else {
             return None;
         };
-        Some(format!("stopped after {of} executions"))
+        Some(format!("stopped after {}", executions(of)))
     }
 
     /// Why the search must stop now, if it must.
@@ -255,4 +255,8 @@ impl Config {
         let asked = self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
         asked.then(|| "stopped on request".to_owned())
     }
+}
+/// A number of executions in words.
+fn executions(number: u64) -> String {
+    if number == 1 { "1 execution".to_owned() } else { format!("{number} executions") }
 }

@@ -34,9 +34,20 @@ pub struct Parting {
     /// The step, as a trace shows it.
     pub text: String,
     /// What the execution that is explained does there; nothing if it has nothing more to tell.
-    pub here: Option<String>,
+    pub here: Option<Deed>,
     /// What the other one does.
-    pub there: Option<String>,
+    pub there: Option<Deed>,
+}
+
+/// What an execution does in a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Deed {
+    /// In words: a rule's decision, or what was reported.
+    pub text: String,
+    /// What the counts in it are made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
 }
 
 /// A step, with what was reported of it.
@@ -56,8 +67,15 @@ struct Told<'a> {
     at: usize,
     text: &'a str,
     rule: Option<&'a str>,
+    sum: Option<&'a str>,
     /// Whether WHY is about it.
     cited: bool,
+}
+
+impl Told<'_> {
+    fn deed(&self) -> Deed {
+        Deed { text: self.text.to_owned(), sum: self.sum.map(str::to_owned) }
+    }
 }
 
 /// A step that differs.
@@ -93,8 +111,7 @@ impl Contrast {
             let decided = [one, other].iter().flatten().any(|told| told.rule == Some(switch));
             let step_text = &step.row.text;
             let parting = |one: Option<&Told<'_>>, other: Option<&Told<'_>>| {
-                let text = |told: Option<&Told<'_>>| told.map(|told| told.text.to_owned());
-                let (here, there) = (text(one), text(other));
+                let (here, there) = (one.map(Told::deed), other.map(Told::deed));
                 let step = step.row.step.unwrap_or_default();
                 Parting { step, text: step_text.clone(), here, there }
             };
@@ -148,7 +165,8 @@ fn steps(report: &Report) -> Vec<Step<'_>> {
                     let decision = told.decision.as_ref();
                     let text = decision.map_or(row.text.as_str(), |decision| &decision.text);
                     let rule = decision.map(|decision| decision.rule.as_str());
-                    step.told.push(Told { at, text, rule, cited: row.cited });
+                    let sum = told.sum.as_deref();
+                    step.told.push(Told { at, text, rule, sum, cited: row.cited });
                 }
             }
             RowKind::Switch | RowKind::Claims => {}

@@ -248,6 +248,8 @@ pub(crate) struct Journal {
     pub(crate) sights: Vec<(usize, Sight)>,
     /// The frames that are looked at, as they were last; none before the first look.
     pub(crate) frames: BTreeMap<Pfn, Option<FrameView>>,
+    /// Whether CPUs have batches for the LRU lists, which count references.
+    pub(crate) batches: bool,
     /// Belongs to the world, which owns the memory that it inspects.
     pub(crate) describe: Option<Weak<dyn Describe>>,
 }

@@ -93,7 +93,7 @@ pub use check::{
     CheckOptions, Detail, Ended, Ends, FAILED, JobProgress, Met, Order, Prepared, Progress, check,
     replay_schedule, run,
 };
-pub use contrast::{Contrast, Parting};
+pub use contrast::{Contrast, Deed, Parting};
 pub use pinfold_explore::{
     Ahead, Config, LockForm, Model, Progress as SearchProgress, Search as Strategy,
 };

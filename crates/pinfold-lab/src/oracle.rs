@@ -139,9 +139,13 @@ impl World {
             return Ok(());
         }
         Err(match self.free_at_start.checked_sub(free) {
-            Some(1) => "1 frame is not free at the end".to_owned(),
-            Some(lost) => format!("{lost} frames are not free at the end"),
-            None => format!("{free} frames are free at the end, of {}", self.free_at_start),
+            Some(lost) => {
+                format!("{} not free at the end", counted(lost, "frame is", "frames are"))
+            }
+            None => {
+                let free = counted(free, "frame is", "frames are");
+                format!("{free} free at the end, of {}", self.free_at_start)
+            }
         }
         .into())
     }

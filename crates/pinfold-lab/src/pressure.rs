@@ -35,6 +35,7 @@ mod tests;
 mod worker;
 mod world;
 
+use crate::counted::counted;
 use board::{NODES, locked, sit_at};
 use crew::{Crew, Watched};
 use desk::{Desk, Kind, Tally, Trouble};
@@ -218,8 +219,8 @@ impl Ended<Work> {
         }
         if most < plan.frames {
             doubts.push(format!(
-                "only {most} pages were on swap at a time, less than fit into memory: give it \
-                 more time"
+                "only {} on swap at a time, less than fit into memory: give it more time",
+                counted(most, "page was", "pages were")
             ));
         }
         if plan.fail_every.is_some() && transfers.reads_failed + transfers.writes_failed == 0 {
@@ -238,7 +239,10 @@ impl Ended<Work> {
         let zones =
             zone_rows(&world.zones_at_start, self.left.as_ref().map(|left| &left.zones[..]));
         unexpected.extend(zones.iter().filter_map(lost));
-        let found = (wrongs > 0).then(|| format!("{wrongs} words are not what their writer wrote"));
+        let found = (wrongs > 0).then(|| {
+            let wrongs = counted(wrongs, "word is", "words are");
+            format!("{wrongs} not what their writer wrote")
+        });
         let machine = (&*world.board().bugs(), world.free_at_start);
         let failures = self.failures(found, unexpected, machine);
         let counted = Counted::of(&world.memory.stats());
@@ -295,7 +299,8 @@ impl Ended<Work> {
 fn lost(zone: &ZoneRow) -> Option<String> {
     let ZoneRow { node, zone: name, free_at_start, .. } = zone;
     let free = zone.free_at_end.filter(|free| free != free_at_start)?;
-    Some(format!("{free} frames of {name} of node {node} are free at the end, of {free_at_start}"))
+    let free = counted(free, "frame is", "frames are");
+    Some(format!("{free} free at the end in {name} of node {node}, of {free_at_start}"))
 }
 
 /// All lanes of all pages.

@@ -140,9 +140,11 @@ impl Record {
         self.journal.is_some()
     }
 
-    /// Lets the journal describe pages for as long as `describe` exists.
-    pub(crate) fn open(&mut self, describe: &Arc<dyn Describe>) {
+    /// Lets the journal describe pages for as long as `describe` exists; a CPU's batch for the LRU
+    /// lists has so many pages, and there are none if that is zero.
+    pub(crate) fn open(&mut self, describe: &Arc<dyn Describe>, lru: u32) {
         if let Some(journal) = &mut self.journal {
+            journal.batches = lru > 0;
             journal.describe = Some(Arc::downgrade(describe));
         }
     }

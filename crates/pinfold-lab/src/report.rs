@@ -26,7 +26,8 @@ mod tests;
 pub(crate) use chosen::by_name;
 pub use chosen::{Chosen, ParseChosenError, Way};
 pub use explained::{
-    Decision, Explained, FrameScene, HandleScene, PageScene, Scene, TranslationScene,
+    Decision, Explained, FrameScene, HandleHead, HandleKind, HandleScene, PageScene, Scene,
+    TranslationScene,
 };
 pub use hash::{content_hash, id};
 pub use oracle::{Finding, Oracle, UnknownOracle};
@@ -324,6 +325,9 @@ pub struct Trace {
     pub lanes: Vec<LaneHead>,
     /// What happened, in order.
     pub rows: Vec<Row>,
+    /// Whether something ended the execution before its lanes had returned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_off: bool,
 }
 
 /// The head of a lane.

@@ -474,7 +474,7 @@ impl Plan {
             describe
         });
         if let Some(describe) = &describe {
-            memory.platform().record().open(describe);
+            memory.platform().record().open(describe, self.scenario.machine.lru());
         }
         memory.platform().alone_on(self.first_cpu);
         let files = files(&self.scenario.machine, &memory).map_err(|error| error.to_string())?;

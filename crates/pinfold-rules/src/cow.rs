@@ -108,7 +108,7 @@ pub fn large_cow(pte_cow: PteCow, rule: LargeCow, page: &PageState) -> Option<Co
         LargeCow::ByOwner => {}
     }
     if let Answer::Yes(why) = Answer::compare(Counter::FolioMaps, folio.maps, Relation::AtMost, 1) {
-        return Some(CowVerdict::Copy(why));
+        return Some(CowVerdict::Copy(why.without_mark()));
     }
     match folio.owners {
         Owners::One => {}
@@ -120,8 +120,8 @@ pub fn large_cow(pte_cow: PteCow, rule: LargeCow, page: &PageState) -> Option<Co
     // All of a folio's mappings are counted before a reference more can be: the two are equal, or
     // somebody else refers to it.
     Some(match refs(page, Relation::NotEqual, folio.maps) {
-        Answer::Yes(why) => CowVerdict::Copy(why),
-        Answer::No(why) => CowVerdict::Reuse(why),
+        Answer::Yes(why) => CowVerdict::Copy(why.without_mark()),
+        Answer::No(why) => CowVerdict::Reuse(why.without_mark()),
     })
 }
 
@@ -179,17 +179,17 @@ pub fn pte_cow_precheck(rule: PteCow, page: &PageState) -> CowStep {
         PteCow::ExclusiveTight => 1 + page.swap.refs() + u32::from(page.lru == Lru::Off),
     };
     match (refs(page, Relation::Above, allowed), page.lru) {
-        (Answer::Yes(why), _) => CowStep::Copy(why),
+        (Answer::Yes(why), _) => CowStep::Copy(after_mark(rule, why)),
         (Answer::No(_), Lru::Off) => CowStep::DrainLru,
-        (Answer::No(_), Lru::On) => pte_cow_drained(page),
+        (Answer::No(_), Lru::On) => pte_cow_drained(rule, page),
     }
 }
 
 /// The step after [`CowStep::DrainLru`]: only the mapping and the swap cache may still hold
 /// references.
-pub fn pte_cow_drained(page: &PageState) -> CowStep {
+pub fn pte_cow_drained(rule: PteCow, page: &PageState) -> CowStep {
     match refs(page, Relation::Above, 1 + page.swap.refs()) {
-        Answer::Yes(why) => CowStep::Copy(why),
+        Answer::Yes(why) => CowStep::Copy(after_mark(rule, why)),
         Answer::No(_) => CowStep::NeedPageLock(How::TryLock),
     }
 }
@@ -202,23 +202,28 @@ pub fn pte_cow_locked(rule: PteCow, page: &PageState) -> CowVerdict {
         return verdict;
     }
     match rule {
-        PteCow::MapCount if page.kind == PageKind::Ksm => by_refs(page),
+        PteCow::MapCount if page.kind == PageKind::Ksm => by_refs(rule, page),
         PteCow::MapCountUnmerged | PteCow::MapCount => by_maps_and_swaps(page),
         PteCow::RefCount => {
             match Answer::compare(Counter::Maps, page.maps, Relation::NotEqual, 1) {
                 Answer::Yes(why) => CowVerdict::Copy(why),
-                Answer::No(_) => by_refs(page),
+                Answer::No(_) => by_refs(rule, page),
             }
         }
-        PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => by_refs(page),
+        PteCow::RefCountPrecise | PteCow::Exclusive | PteCow::ExclusiveTight => by_refs(rule, page),
     }
 }
 
-fn by_refs(page: &PageState) -> CowVerdict {
+fn by_refs(rule: PteCow, page: &PageState) -> CowVerdict {
     match refs(page, Relation::NotEqual, 1) {
-        Answer::Yes(why) => CowVerdict::Copy(why),
-        Answer::No(why) => CowVerdict::Reuse(why),
+        Answer::Yes(why) => CowVerdict::Copy(after_mark(rule, why)),
+        Answer::No(why) => CowVerdict::Reuse(after_mark(rule, why)),
     }
+}
+
+/// What a count decided, once [`by_kind`] has found no mark where the rule looks at it.
+const fn after_mark(rule: PteCow, why: Why) -> Why {
+    if sets_exclusive(rule) { why.without_mark() } else { why }
 }
 
 fn by_maps_and_swaps(page: &PageState) -> CowVerdict {

@@ -35,7 +35,8 @@ pub fn hugetlb_cow(rule: HugetlbCow, page: &HugeState) -> HugetlbVerdict {
     if looks && page.kind == PageKind::Anon(Exclusive::Marked) {
         return HugetlbVerdict::Reuse(Why::Page(page.kind));
     }
-    match Answer::compare(Counter::FolioMaps, page.maps, Relation::Above, 1) {
+    let others = Answer::compare(Counter::FolioMaps, page.maps, Relation::Above, 1);
+    match if looks { others.without_mark() } else { others } {
         Answer::Yes(why) => HugetlbVerdict::Copy(why),
         Answer::No(why) => HugetlbVerdict::Reuse(why),
     }

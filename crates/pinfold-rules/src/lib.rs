@@ -124,7 +124,7 @@
 //!         let rule = self.rules.pte_cow;
 //!         let mut step = pte_cow_precheck(rule, &self.look(*pte));
 //!         if step == CowStep::DrainLru {
-//!             step = pte_cow_drained(&self.look(*pte));
+//!             step = pte_cow_drained(rule, &self.look(*pte));
 //!         }
 //!         let verdict = match step {
 //!             CowStep::Reuse(why) => CowVerdict::Reuse(why),

@@ -65,11 +65,11 @@ pub fn pmd_cow_locked(rule: PmdCow, page: &HugeState) -> PmdVerdict {
     if let Some(why) = by_mark(rule, page) {
         return PmdVerdict::Reuse(why);
     }
+    let refs = || Answer::compare(Counter::Refs, page.refs, Relation::NotEqual, 1);
     let others = match rule {
         PmdCow::MapCount => Answer::compare(Counter::FolioMaps, page.maps, Relation::Above, 1),
-        PmdCow::RefCount | PmdCow::Exclusive => {
-            Answer::compare(Counter::Refs, page.refs, Relation::NotEqual, 1)
-        }
+        PmdCow::RefCount => refs(),
+        PmdCow::Exclusive => refs().without_mark(),
     };
     match others {
         Answer::Yes(why) => PmdVerdict::Split(why),

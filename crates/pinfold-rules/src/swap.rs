@@ -219,6 +219,10 @@ pub fn swap_in(
         SwapInReuse::RefCount => if_written(by_refs(page)),
         SwapInReuse::ExclusiveOrRefCount => match by_mark(remembered, page) {
             SwapInVerdict::Own(why) => SwapInVerdict::Own(why),
+            SwapInVerdict::Shared(Why::EntryShared) => match by_refs(page) {
+                SwapInVerdict::Own(why) => SwapInVerdict::Own(why.without_mark()),
+                SwapInVerdict::Shared(why) => SwapInVerdict::Shared(why.without_mark()),
+            },
             SwapInVerdict::Shared(_) => by_refs(page),
         },
         SwapInReuse::Exclusive => by_mark(remembered, page),

@@ -141,11 +141,9 @@ switches! {
         /// alone, and the split takes too many from the head; and where one more is taken through a
         /// reference that is held, a split may come between the two additions. facts 5.1
         TailAndHead = "tail-and-head" [always],
-        /// On the head, and on the tail where a small page counts its mappings: the tail's own
-        /// count is zero, so that nobody finds it by number. One more through a reference that is
-        /// held makes both additions under a lock in the head, which a split takes, too, so it
-        /// cannot come between. This is the first posting: it does not look whether the head lives.
-        /// Hazard: that is the lock of a frame that was split off and freed. facts 5.2
+        /// As tail-mapcount, but who takes one more through a reference that is held takes the lock
+        /// without a look whether the head lives: the first posting. Hazard: that is the lock of a
+        /// frame that was split off and freed. facts 5.2
         TailMapcountFirst = "tail-mapcount-first" [never],
         /// On the head, and on the tail where a small page counts its mappings: the tail's own
         /// count is zero, so that nobody finds it by number. One more through a reference that is

@@ -105,6 +105,17 @@ pub enum Why {
         /// What it is compared with.
         limit: u32,
     },
+    /// The same, by a rule that looks at the exclusive mark first: there was none.
+    Unmarked {
+        /// Which count.
+        counter: Counter,
+        /// Its value.
+        value: u32,
+        /// How it compares.
+        relation: Relation,
+        /// What it is compared with.
+        limit: u32,
+    },
     /// What kind of page it is.
     Page(PageKind),
     /// The rule in force answers the same for every page.
@@ -157,11 +168,37 @@ pub enum Why {
     Tracked,
 }
 
+impl Why {
+    /// The count that decided, and its value, if one did.
+    pub const fn count(self) -> Option<(Counter, u32)> {
+        match self {
+            Self::Count { counter, value, .. } | Self::Unmarked { counter, value, .. } => {
+                Some((counter, value))
+            }
+            _ => None,
+        }
+    }
+
+    /// The reason of a rule that compares counts only where it has found no exclusive mark.
+    #[inline]
+    pub(super) const fn without_mark(self) -> Self {
+        match self {
+            Self::Count { counter, value, relation, limit } => {
+                Self::Unmarked { counter, value, relation, limit }
+            }
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Count { counter, value, relation, limit } => {
                 return write!(f, "{counter} {value} {relation} {limit}");
+            }
+            Self::Unmarked { counter, value, relation, limit } => {
+                return write!(f, "not marked exclusive, and {counter} {value} {relation} {limit}");
             }
             Self::Page(kind) => return kind.fmt(f),
             Self::Rule => "the rule is the same for every page",
@@ -213,6 +250,15 @@ impl Answer {
     pub const fn why(self) -> Why {
         match self {
             Self::Yes(why) | Self::No(why) => why,
+        }
+    }
+
+    /// The answer of a rule that compares counts only where it has found no exclusive mark.
+    #[inline]
+    pub(super) const fn without_mark(self) -> Self {
+        match self {
+            Self::Yes(why) => Self::Yes(why.without_mark()),
+            Self::No(why) => Self::No(why.without_mark()),
         }
     }
 

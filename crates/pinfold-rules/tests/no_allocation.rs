@@ -175,7 +175,7 @@ fn decide_writes(page: &PageState) {
                 black_box(print(why));
             }
         }
-        for step in [pte_cow_precheck(rule, page), pte_cow_drained(page)] {
+        for step in [pte_cow_precheck(rule, page), pte_cow_drained(rule, page)] {
             if let CowStep::Reuse(why) | CowStep::Copy(why) = step {
                 black_box(print(why));
             }

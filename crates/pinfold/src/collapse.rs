@@ -55,6 +55,7 @@ use crate::error::{FaultError, NoPage, OutOfFrames};
 use crate::event::EventKind;
 use crate::frame::{Marks, NewFolio};
 use crate::platform::{FlushScope, Invalidate, Platform};
+use crate::plural::Counted;
 use crate::pte::{Entry, Format, Pte};
 use crate::rules::CollapseSync;
 use crate::rules::collapse::{brings_back, waits_for_walkers};
@@ -139,23 +140,29 @@ impl fmt::Display for CollapseError {
             }
             Self::Busy { at, pfn, refs, expected } => write!(
                 f,
-                "the folio of {pfn} at {at} has {refs} references where {expected} are accounted \
-                 for: release the others first"
+                "the folio of {pfn} at {at} has {} where {}: release the others first",
+                Counted::new(u64::from(*refs), "reference", "references"),
+                Counted::new(u64::from(*expected), "is accounted for", "are accounted for")
             ),
             Self::SwappedOut(at) => {
                 write!(f, "the page at {at} has just gone to a swap device: try again")
             }
             Self::Swapped { at, swapped, most } => write!(
                 f,
-                "{swapped} pages from {at} on are on swap devices, and a collapse brings back \
-                 {most}: touch them first"
+                "of the pages from {at} on {} on swap devices, and a collapse brings back {most}: \
+                 touch them first",
+                Counted::new(*swapped, "is", "are")
             ),
             Self::NotRead(error) => write!(f, "a page is on a swap device: {error}"),
             Self::OutOfFrames => f.write_str(
                 "no run of free frames is left for the folio: unmap something, or move pages",
             ),
             Self::OverLimit { limit } => {
-                write!(f, "the group of memory may have {limit} pages: raise its limit")
+                write!(
+                    f,
+                    "the group of memory may have {}: raise its limit",
+                    Counted::pages(*limit)
+                )
             }
         }
     }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::addr::{Pfn, RangeError, VirtAddr, VirtRange};
+use crate::plural::Counted;
 use crate::uffd::{UffdId, UffdReason};
 
 /// The heap is exhausted.
@@ -71,8 +72,9 @@ impl fmt::Display for OverLimit {
         let Self { limit } = self;
         write!(
             f,
-            "the group would be charged for more than {limit} pages: raise the limit, or unmap \
-             something of its address spaces"
+            "the group would be charged for more than {}: raise the limit, or unmap something of \
+             its address spaces",
+            Counted::pages(*limit)
         )
     }
 }
@@ -217,22 +219,27 @@ impl fmt::Display for SpaceError {
             Self::Occupied(range) => {
                 write!(f, "{range} overlaps a mapping: unmap it or let the system choose a place")
             }
-            Self::NoGap { pages } => write!(f, "no gap of {pages} pages is left: unmap something"),
+            Self::NoGap { pages } => {
+                write!(f, "no gap of {} is left: unmap something", Counted::pages(*pages))
+            }
             Self::OutsideLimits(range) => {
                 write!(f, "{range} lies outside the addresses of this space: choose a lower range")
             }
             Self::TooManyPages { limit } => {
-                write!(f, "more than {limit} pages would be mapped: raise the limit or unmap")
+                let more = Counted::pages(*limit);
+                write!(f, "more than {more} would be mapped: raise the limit or unmap")
             }
             Self::TooManyLocked { limit } => {
-                write!(f, "more than {limit} pages would be locked: raise the limit or unlock")
+                let more = Counted::pages(*limit);
+                write!(f, "more than {more} would be locked: raise the limit or unlock")
             }
             Self::Locked(at) => {
                 write!(f, "the mapping at {at} is locked in memory: unlock it first")
             }
             Self::TooManyAreas { limit } => write!(
                 f,
-                "there would be more than {limit} areas: raise the limit, or unmap or merge some"
+                "there would be more than {}: raise the limit, or unmap or merge some",
+                Counted::new(*limit as u64, "area", "areas")
             ),
             Self::NotOneMapping(range) => {
                 write!(f, "{range} is of several mappings: remap each of them")
@@ -241,7 +248,8 @@ impl fmt::Display for SpaceError {
                 write!(f, "{range} overlaps the range that is to move there: choose another place")
             }
             Self::SizeChanges { pages } => {
-                write!(f, "a mapping that stays cannot become {pages} pages: remap to its own size")
+                let pages = Counted::pages(*pages);
+                write!(f, "a mapping that stays cannot become {pages}: remap to its own size")
             }
             Self::WrongKind(at) => {
                 write!(
@@ -277,7 +285,8 @@ impl fmt::Display for SpaceError {
             ),
             Self::NoHugePage => f.write_str(NO_HUGE_PAGE),
             Self::PastFile { most } => {
-                write!(f, "a file has at most {most} pages: map an earlier part of it")
+                let most = Counted::pages(*most);
+                write!(f, "a file has at most {most}: map an earlier part of it")
             }
             Self::OutOfFrames => OutOfFrames.fmt(f),
             Self::OverLimit { limit } => OverLimit { limit: *limit }.fmt(f),
@@ -367,7 +376,9 @@ pub enum FileError {
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong { most } => write!(f, "a file has at most {most} pages"),
+            Self::TooLong { most } => {
+                write!(f, "a file has at most {}", Counted::pages(*most))
+            }
             Self::PastEnd { page } => {
                 write!(f, "page {page} lies past the end of the file: make it longer")
             }
@@ -495,10 +506,12 @@ impl fmt::Display for PinError {
                 write!(f, "{pfn} has too many references for one more: release some first")
             }
             Self::TooManyLocked { limit } => {
-                write!(f, "more than {limit} pages would be locked: raise the limit or unpin")
+                let more = Counted::pages(*limit);
+                write!(f, "more than {more} would be locked: raise the limit or unpin")
             }
             Self::TooFewSlots { needed } => {
-                write!(f, "the bytes span {needed} pages: pass a slice with a slot for each")
+                let needed = Counted::pages(*needed);
+                write!(f, "the bytes span {needed}: pass a slice with a slot for each")
             }
             Self::WouldBlock(at) => {
                 write!(f, "{at} needs the slow path: fault it in first, or allow the slow path")

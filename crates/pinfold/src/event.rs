@@ -285,7 +285,7 @@ events! {
     /// A reference was counted on a tail of a large folio, and not on its head.
     TailTaken(tail: Pfn) = "tail-taken": Line("{tail} counts it, and its head does not"), under(|rules| tally(rules.tail_refs) == Tally::HeadAndTail);
     /// A split makes a page of a tail, which keeps the references that it counts, and gets one more
-    /// that is the split's.
+    /// of the split itself.
     TailParted {
         /// The tail.
         tail: Pfn,
@@ -293,8 +293,8 @@ events! {
         refs: u32,
     } = "tail-parted": Line("split: {tail} leaves with refs {refs}"), under(|rules| tally(rules.tail_refs) != Tally::Head);
     /// A split takes the references off the head that its tails have counted. One must stay there,
-    /// the split's own: where none would, the laboratory gives them back to the head, so that the
-    /// run can go on.
+    /// that of the split itself: where none would, it leaves the head what that had, and reports a
+    /// broken invariant.
     HeadParted {
         /// The head.
         head: Pfn,

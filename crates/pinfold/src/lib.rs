@@ -56,7 +56,7 @@
 //!
 //! | floor | rooms | what lives there |
 //! | --- | --- | --- |
-//! | 0 | `addr`, `error`, `event`, `pte`, `sync`, `platform`, `uffd` | words, locks, the embedder's part |
+//! | 0 | `addr`, `plural`, `error`, `event`, `pte`, `sync`, `platform`, `uffd` | words, locks, the embedder's part |
 //! | 1 | `charge`, `frame`, `stat`, `rmap`, `store`, `swap`, `memory`, `counted`, `swapped`, `listed`, `workingset`, `hinted` | frames, their counts and who pays for them, the machine as one value |
 //! | 2 | `table`, `tlb`, `notify`, `page`, `object`, `rmap_walk` | the walk to an entry and to all entries of a page, flushes, notifiers, locks and snapshots of pages |
 //! | 3 | `area`, `space` | what is mapped, and the inside of an address space |
@@ -128,6 +128,7 @@ mod offline;
 mod page;
 pub mod pin;
 pub mod platform;
+mod plural;
 mod pressure;
 mod protect;
 mod pte;

@@ -55,6 +55,7 @@ use crate::memory::Memory;
 use crate::object::{List as PageList, Listed};
 use crate::page::PageLock;
 use crate::platform::Platform;
+use crate::plural::Counted;
 use crate::rmap::Hold;
 use crate::swap::Slot;
 use crate::tlb::DeferredFlush;
@@ -102,8 +103,10 @@ impl fmt::Display for NotMoved {
             Self::NotMapped(at) => write!(f, "nothing is mapped at {at}: name what is mapped"),
             Self::Stays(Moved { moved, failed }) => write!(
                 f,
-                "{failed} pages stay where they are, {moved} have moved: release what refers to \
-                 them, or free frames of that node"
+                "{}, {}: release what refers to {}, or free frames of that node",
+                Counted::new(*failed, "page stays where it is", "pages stay where they are"),
+                Counted::new(*moved, "has moved", "have moved"),
+                if *failed == 1 { "it" } else { "them" }
             ),
         }
     }

@@ -26,6 +26,7 @@ use crate::frame::{Flags, MemoryMapError, NodeSpan, Sizes, Start, Wanted};
 use crate::memory::Memory;
 use crate::migrate::{Isolated, MigrateMode, Target};
 use crate::platform::Platform;
+use crate::plural::Counted;
 use crate::sync::Shared;
 
 /// Why a frame stays in use.
@@ -67,7 +68,9 @@ impl fmt::Display for OfflineError {
         match self {
             Self::Span(error) => error.fmt(f),
             Self::Stays(frames) => {
-                write!(f, "{frames} frames stay in use: remove what keeps them and try again")
+                let stay = Counted::new(*frames, "frame stays", "frames stay");
+                let them = if *frames == 1 { "it" } else { "them" };
+                write!(f, "{stay} in use: remove what keeps {them} and try again")
             }
         }
     }

@@ -33,6 +33,7 @@ use crate::frame::{Counts, Flags, Large, NewFrame, Parted, Short, Start};
 use crate::memory::Memory;
 use crate::page::PageLock;
 use crate::platform::Platform;
+use crate::plural::Counted;
 use crate::rules::large::{Parting, parting};
 use crate::space::Space;
 use crate::sync::smp_mb;
@@ -75,8 +76,9 @@ impl fmt::Display for SplitError {
             Self::Pinned(pfn) => write!(f, "{pfn} may be pinned: unpin it first"),
             Self::Busy { refs, expected } => write!(
                 f,
-                "the folio has {refs} references where {expected} are accounted for: release the \
-                 others first"
+                "the folio has {} where {}: release the others first",
+                Counted::new(u64::from(*refs), "reference", "references"),
+                Counted::new(u64::from(*expected), "is accounted for", "are accounted for")
             ),
         }
     }

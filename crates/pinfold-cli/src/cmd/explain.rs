@@ -10,7 +10,8 @@ use crate::files::Output;
 use crate::find;
 use crate::progress::{Meter, stop_flag};
 use crate::render::doubts::Doubts;
-use crate::render::explain::Mend;
+use crate::render::mended::Mend;
+use crate::render::text::counted;
 use crate::render::{explain, html, json, svg};
 use crate::rulesets::{self, RuleSet};
 use pinfold::Rules;
@@ -125,7 +126,10 @@ fn searched(
     let name = loaded.scenario.name.as_str();
     let mut meter = Meter::new();
     let report = prepared.check(&options, &mut |progress| {
-        meter.show(|| format!("{name}: {} executions", progress.search.executions));
+        meter.show(|| {
+            let tried = counted(progress.search.executions, "execution", "executions");
+            format!("{name}: {tried}")
+        });
     });
     drop(meter);
     let found = match ReplayFile::record(&loaded.scenario, &set.rules, &report) {
@@ -138,9 +142,10 @@ fn searched(
         None if matches!(report.verdict, Verdict::Skip | Verdict::Error | Verdict::Fail) => report,
         None => {
             let seen = report.search.begun();
+            let seen = counted(seen, "execution", "executions");
             console.note(&match report.verdict {
-                Verdict::Pass => format!("nothing breaks in any of {seen} executions"),
-                _ => format!("nothing was found in {seen} executions, which are not all"),
+                Verdict::Pass => format!("nothing breaks in any of {seen}"),
+                _ => format!("nothing was found in {seen}, which are not all"),
             });
             let mut found = prepared.run(Order::AsWritten);
             // One order is no answer where the search has none.

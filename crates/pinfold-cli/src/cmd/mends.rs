@@ -1,6 +1,6 @@
 //! What a later release's variant of a rule that decided does alone: searches of their own.
 
-use crate::render::explain::{Apart, Mend, Order};
+use crate::render::mended::{Apart, Mend, Order};
 use pinfold::Rules;
 use pinfold_lab::report::{Oracle, Report, Verdict};
 use pinfold_lab::{Answers, CheckOptions, Config, Contrast, Detail, LockForm, Model};

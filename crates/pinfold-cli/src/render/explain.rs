@@ -7,68 +7,18 @@ mod facts;
 mod terms;
 
 use super::legend;
+use super::mended::{Mend, Saved, decided_by, none_saves};
 use super::report::{head, section, what, why};
-use super::rules::{finish, since};
-use super::text::{clean, counted, fold, pad, width};
+use super::rules::finish;
+use super::text::{clean, fold, pad, width};
 use super::{Look, Tone};
 use facts::{Counts, Known};
-use pinfold::rules::{Status, SwitchInfo, VariantInfo};
-use pinfold_lab::report::{Decision, Explained, Report, Row, RowKind, Trace, Verdict};
-use pinfold_lab::{Contrast, Parting};
-use serde::{Serialize, Serializer};
+use pinfold_lab::report::{Decision, Explained, HandleKind, Report, Row, RowKind, Trace};
 
 /// How far what belongs to a step is indented.
 const INDENT: usize = 6;
 /// The lane of what runs before and after the others.
 const ALONE: &str = "alone";
-
-/// What becomes of the scenario if one switch alone is as in a later release.
-#[derive(Serialize)]
-pub(crate) struct Mend {
-    /// The switch.
-    pub(crate) switch: &'static str,
-    /// Its variant.
-    #[serde(serialize_with = "named")]
-    pub(crate) variant: &'static VariantInfo,
-    /// Whether it saves the scenario: every execution was tried, and none breaks.
-    pub(crate) saves: bool,
-    /// What a search found.
-    pub(crate) verdict: Verdict,
-    /// Whether it failed only as it never met what a `reach` of the scenario names.
-    pub(crate) vacuous: bool,
-    /// The executions that it took.
-    pub(crate) executions: u64,
-    /// What broke, if it was found by another oracle than what is explained.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) otherwise: Option<String>,
-    /// What an execution with it decides in another way, if one was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) contrast: Option<Apart>,
-}
-
-/// What an execution under other rules does that the one that is explained does not.
-#[derive(Serialize)]
-pub(crate) struct Apart {
-    /// In which order it goes.
-    pub(crate) order: Order,
-    /// Where they part; nothing if nothing is decided in another way.
-    pub(crate) contrast: Option<Contrast>,
-}
-
-/// The order of an execution under other rules.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Order {
-    /// That of the execution that is explained, for as long as it can be followed.
-    Same,
-    /// That in which it breaks.
-    Another,
-}
-
-/// A variant by its name, as `--rules` takes it.
-fn named<S: Serializer>(variant: &&'static VariantInfo, out: S) -> Result<S::Ok, S::Error> {
-    out.serialize_str(variant.name)
-}
 
 /// Draws the explanation, with what is not known of its kernel; the text ends with a line break.
 pub(crate) fn draw(report: &Report, mends: &[Mend], doubt: Vec<String>, look: &Look) -> String {
@@ -104,28 +54,38 @@ fn listed(entries: &[(String, String)], look: &Look) -> Vec<String> {
     entries.iter().flat_map(text).collect()
 }
 
-/// The lanes, and the handles that they make.
+/// The lanes, and the handles that steps make. What runs alone is named in no text, nor here.
 fn who(report: &Report, trace: &Trace, look: &Look) -> Vec<String> {
-    let lane = |(name, place): (&String, &String)| match (name.as_str(), place.as_str()) {
-        (ALONE, _) => {
-            let when = "what comes before the lanes start, and after they have ended";
-            format!("{when}; each step on the CPU of its process")
-        }
-        (_, "device") => "a device".to_owned(),
-        (_, place) => match place.split_once(' ') {
-            Some((process, cpu)) => format!("a thread of process {process}, on {cpu}"),
-            None => format!("a thread of process {place}"),
-        },
+    let lane = |place: &str| match (place, place.split_once(' ')) {
+        ("device", _) => "a device".to_owned(),
+        (_, Some((process, cpu))) => format!("a thread of process {process}, on {cpu}"),
+        (place, None) => format!("a thread of process {place}"),
     };
-    let lanes = trace.lanes.iter().map(|head| (&head.name, &head.place));
-    let mut all: Vec<(String, String)> = lanes.map(|both| (both.0.clone(), lane(both))).collect();
-    for handle in report.explained.iter().flat_map(|row| &row.scene.handles) {
-        if all.iter().any(|(name, _)| *name == handle.name) {
+    let lanes = trace.lanes.iter().filter(|head| head.name != ALONE);
+    let mut all: Vec<(String, String)> =
+        lanes.map(|head| (head.name.clone(), lane(&head.place))).collect();
+    for (row, told) in trace.rows.iter().zip(&report.explained) {
+        let Some(made) = &told.makes else { continue };
+        if all.iter().any(|(name, _)| *name == made.name) {
             continue;
         }
-        let kind = if handle.pin { "a pin" } else { "a plain reference" };
-        let text = format!("{kind}: through it a device reaches frames, without page tables");
-        all.push((handle.name.clone(), text));
+        let mut text = match made.kind {
+            HandleKind::Pin => "a pin: through it a device reaches frames, without page tables",
+            HandleKind::Reference => {
+                "a plain reference: through it a device reaches frames, without page tables"
+            }
+            HandleKind::Follower => {
+                "a device that follows page tables, and is told when they change; no reference"
+            }
+            HandleKind::Note => "what somebody remembers of which frame it was; no reference",
+        }
+        .to_owned();
+        let mut scenes = report.explained.iter().map(|told| &told.scene);
+        let held = scenes.any(|scene| scene.handles.iter().any(|one| one.name == made.name));
+        if let Some(step) = row.step.filter(|_| !held) {
+            text += &format!("; step {step} asks for it, and has not got it by the end");
+        }
+        all.push((made.name.clone(), text));
     }
     listed(&all, look)
 }
@@ -137,8 +97,9 @@ fn words(report: &Report, trace: &Trace, mends: &[Mend], look: &Look) -> Vec<Str
     let broken = report.broken.iter().flat_map(|broken| broken.what.iter().chain(&broken.why));
     let text = rows.chain(told).chain(broken).cloned();
     let shown = report.about.iter().cloned().chain(rules(report, mends, look));
-    let who = who(report, trace, look);
-    let text: Vec<String> = text.chain(shown).chain(who).collect();
+    let who = who(report, trace, look).into_iter().chain(signs(trace, look));
+    let sums = report.explained.iter().filter_map(|row| row.sum.clone());
+    let text: Vec<String> = text.chain(shown).chain(who).chain(sums).collect();
     let found = terms::used(&text.join("\n"));
     listed(&found, look)
 }
@@ -148,7 +109,16 @@ fn signs(trace: &Trace, look: &Look) -> Vec<String> {
     let text = "Below, * marks what WHY is about. `now` is what has changed by the moment at which \
                 its line was told; what frames hold and count stands where the step ends, or where \
                 another lane interrupts it.";
-    let mut lines = section("SIGNS", &fold(text, room(look), 0), look);
+    let mut text = text.to_owned();
+    let is_alone = |row: &Row| {
+        let lane = row.lane.and_then(|lane| trace.lanes.get(lane));
+        row.kind == RowKind::Step && lane.is_some_and(|lane| lane.name == ALONE)
+    };
+    if trace.rows.iter().any(is_alone) {
+        text += " A step that names no lane has the machine for itself, before the lanes start or \
+                 after they have ended, on the CPU of its process.";
+    }
+    let mut lines = section("SIGNS", &fold(&text, room(look), 0), look);
     lines.extend(legend::draw(trace.rows.iter(), look));
     lines
 }
@@ -173,6 +143,11 @@ fn steps(report: &Report, trace: &Trace, look: &Look) -> Vec<Vec<String>> {
         if let Some(section) = sections.last_mut() {
             section.extend(now(&changes, look));
         }
+    }
+    if trace.cut_off {
+        let text = "The end: what broke is recorded, and the laboratory ends the run there; a \
+                    kernel would go on.";
+        sections.push(painted(text, Tone::Head, look.width, look));
     }
     sections
 }
@@ -209,7 +184,8 @@ fn switched(trace: &Trace, at: usize, look: &Look) -> Vec<String> {
         (Some(left), Some(now)) => {
             let resumed = if resumes { ", which goes on" } else { "" };
             let back = goes_on(trace, at).map(|row| format!("; it goes on after `{}`", row.text));
-            let back = back.unwrap_or_else(|| "; it does not go on before the run ends".to_owned());
+            let back =
+                back.unwrap_or_else(|| "; it does not go on, as the run ends before".to_owned());
             format!("step {left} of {own} is interrupted by step {now} of {other}{resumed}{back}")
         }
         (None, Some(now)) if resumes => format!("step {now} of {other} goes on"),
@@ -249,10 +225,20 @@ fn note(row: &Row, told: &Explained, lane: Option<&str>, look: &Look) -> Vec<Str
         .map(|line| format!("{:1$}{line}", "", INDENT - 2))
         .collect();
     lines.extend(indented(&told.meaning, look));
-    if let Some(Decision { text, in_force, .. }) = &told.decision {
-        lines.extend(indented(&format!("Rule {in_force}: {text}."), look));
-    }
+    lines.extend(indented(&decided(told), look));
     lines
+}
+
+/// What a rule decided, and what the counts of a row are made of.
+fn decided(told: &Explained) -> String {
+    match (&told.decision, &told.sum) {
+        (Some(Decision { text, in_force, .. }), None) => format!("Rule {in_force}: {text}."),
+        (Some(Decision { text, in_force, .. }), Some(sum)) => {
+            format!("Rule {in_force}: {text}; {sum}.")
+        }
+        (None, Some(sum)) => format!("{sum}."),
+        (None, None) => String::new(),
+    }
 }
 
 /// What is different now.
@@ -283,125 +269,35 @@ fn indented(text: &str, look: &Look) -> Vec<String> {
 }
 
 /// The switches that decided, each with its variant in force, and what those that came after it do
-/// alone: the first that saves the scenario in full, of those that some release has had if there
-/// are such.
+/// alone.
 fn rules(report: &Report, mends: &[Mend], look: &Look) -> Vec<String> {
     let mut lines = Vec::new();
-    for (switch, variant) in report.deciding() {
+    for decided in decided_by(report, mends) {
         if !lines.is_empty() {
             lines.push(String::new());
         }
-        lines.push(look.paint(Tone::Head, switch.name));
-        lines.extend(fold(switch.doc, room(look), 0));
-        lines.extend(fold(&format!("In force: {}", told(switch, variant)), room(look), 2));
-        let own = || mends.iter().filter(|mend| mend.switch == switch.name);
-        let saves = |mend: &&Mend| mend.verdict == Verdict::Pass;
-        let released = |mend: &&Mend| mend.variant.status == Status::Released;
-        // What a kernel can have comes before what none has.
-        let first = own().filter(saves).find(released).or_else(|| own().find(saves));
-        let first = first.map(|mend| mend.variant.name);
-        let mut others = Vec::new();
-        for mend in own() {
-            match first.filter(|first| mend.verdict == Verdict::Pass && *first == mend.variant.name)
-            {
-                Some(_) => lines.extend(saved_by(switch, mend, look)),
-                // What came later still is for who asks `pinfold rules`.
-                None => others.push(mend),
+        lines.push(look.paint(Tone::Head, decided.switch.name));
+        lines.extend(fold(decided.switch.doc, room(look), 0));
+        lines.extend(fold(&format!("In force: {}", decided.in_force), room(look), 2));
+        if let Some(Saved { by, then }) = &decided.saved {
+            lines.extend(fold(&clean(&format!("Saved by {by}"), look), room(look), 2));
+            for text in then {
+                lines.extend(fold(&clean(&format!("  {text}"), look), room(look), 2));
             }
         }
-        if !others.is_empty() {
+        if !decided.others.is_empty() {
             lines.push("Each alone:".to_owned());
-            for mend in others {
-                let text = format!("  {} {}", brief(mend.variant), apart(mend));
-                lines.extend(fold(&clean(&text, look), room(look), 4));
+            for text in &decided.others {
+                lines.extend(fold(&clean(&format!("  {text}"), look), room(look), 4));
             }
         }
     }
-    if !mends.is_empty() && mends.iter().all(|mend| mend.verdict == Verdict::Fail) {
+    if none_saves(mends) {
         let text = "None of these alone saves it: `pinfold cure`, below, looks for sets.";
         lines.push(String::new());
         lines.extend(fold(text, room(look), 0));
     }
     lines
-}
-
-/// The variant that saves the scenario, what it is, and what it decides in another way.
-fn saved_by(switch: &SwitchInfo, mend: &Mend, look: &Look) -> Vec<String> {
-    let later = mend.variant;
-    let mut lines = fold(&format!("Saved by {}", told(switch, later)), room(look), 2);
-    if let Some(same) = same_as(switch, later) {
-        let text = format!("  The same as {}", told(switch, same));
-        lines.extend(fold(&text, room(look), 2));
-    }
-    let searched = counted(mend.executions, "execution", "executions");
-    lines.push(format!("  With it alone nothing breaks: the search ends after {searched}."));
-    if let Some(Apart { contrast, .. }) = &mend.contrast {
-        let text = match contrast {
-            None => format!("  {NO_DECISION}."),
-            Some(Contrast { first, last }) => {
-                let then = last.iter().map(|last| format!(" Then, {}.", both(last)));
-                format!("  In the same order, {}.{}", both(first), then.collect::<String>())
-            }
-        };
-        lines.extend(fold(&clean(&text, look), room(look), 2));
-    }
-    lines
-}
-
-/// What is said where two executions have the same to tell.
-const NO_DECISION: &str = "In the same order no decision differs: the rule changes what runs \
-                           between them";
-
-/// What becomes of the scenario with a variant alone, and what that decides in another way.
-fn apart(mend: &Mend) -> String {
-    let searched = counted(mend.executions, "execution", "executions");
-    let what = match (mend.verdict, &mend.otherwise) {
-        (Verdict::Pass, _) => "saves it, too".to_owned(),
-        (Verdict::Fail, _) if mend.vacuous => "has no such window".to_owned(),
-        (Verdict::Fail, None) => "breaks".to_owned(),
-        (Verdict::Fail, Some(what)) => format!("breaks in another way ({what})"),
-        (Verdict::Partial, _) => format!("was not searched to the end ({searched})"),
-        (Verdict::Skip | Verdict::Error, _) => return "was not searched".to_owned(),
-    };
-    let Some(Apart { order, contrast }) = &mend.contrast else { return what };
-    match (contrast, order) {
-        (None, Order::Same) => format!("{what}: in the same order no decision differs"),
-        (None, Order::Another) => format!("{what}, in another order, where no decision differs"),
-        (Some(Contrast { first, .. }), Order::Same) => format!("{what}: {}", there(first)),
-        (Some(Contrast { first, .. }), Order::Another) => {
-            format!("{what}, in another order: {}", there(first))
-        }
-    }
-}
-
-/// What the other execution does in a step.
-fn there(parting: &Parting) -> String {
-    let text = parting.there.as_deref().unwrap_or("nothing of the kind");
-    format!("step {} ({}): {text}", parting.step, parting.text)
-}
-
-/// The same, and what the execution that is explained does.
-fn both(parting: &Parting) -> String {
-    format!(
-        "{}; here: {}",
-        there(parting),
-        parting.here.as_deref().unwrap_or("nothing of the kind")
-    )
-}
-
-/// The variant of which the text of another one says only what is different: the one before it.
-fn same_as(switch: &SwitchInfo, variant: &VariantInfo) -> Option<&'static VariantInfo> {
-    let at = switch.variants.iter().position(|one| one.name == variant.name)?;
-    let before = switch.variants.get(at.checked_sub(1)?)?;
-    variant.doc.starts_with("The same").then_some(before)
-}
-
-fn brief(variant: &VariantInfo) -> String {
-    format!("{} ({})", variant.name, since(variant))
-}
-
-fn told(switch: &SwitchInfo, variant: &VariantInfo) -> String {
-    format!("{} ({}). {}", variant.name, switch.era(variant).concat(), variant.doc)
 }
 
 /// Commands to go on with.

@@ -3,7 +3,7 @@
 use super::matrix::other_model;
 use super::report::word;
 use super::summary::story;
-use super::text::{clean, counted, fold, pad, pad_left, seconds, thousands, width};
+use super::text::{clean, counted, fold, pad, pad_left, seconds, width};
 use super::{Detail, Look, Tone};
 use crate::find;
 use pinfold::rules::{Difference, Release, Rules};
@@ -173,7 +173,7 @@ pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
     let mut facts = vec![format!("rules {rules}")];
     let broken = asked.base.is_some_and(|base| base.verdict == Verdict::Fail);
     if broken {
-        facts.push(format!("{} sets looked at, of up to {size}", thousands(cures.tried)));
+        facts.push(format!("{} looked at, of up to {size}", counted(cures.tried, "set", "sets")));
     }
     let mut lines = asked.head("CURE", &facts, look);
     lines.push(String::new());

@@ -4,9 +4,9 @@
 //! The lanes are a table that is there without a script. The picture, its slider and what is said
 //! of a row are drawn by the script from the report, which the page holds as JSON.
 
-use super::explain::Mend;
+use super::mended::{Decided, Mend, Saved, decided_by, none_saves};
 use crate::failure::Failure;
-use pinfold_lab::report::{LaneHead, Report, Row, RowKind, Trace, Verdict};
+use pinfold_lab::report::{LaneHead, Report, Row, RowKind, Trace};
 use std::fmt::Write as _;
 
 pub(crate) mod history;
@@ -152,24 +152,37 @@ fn cells(at: usize, row: &Row, lanes: &[LaneHead]) -> String {
     out
 }
 
-/// The switches that decided, and which later variant alone saves the scenario.
+/// The switches that decided, and what later variants do alone, as the text of an explanation says
+/// it.
 fn rules(report: &Report, mends: &[Mend]) -> String {
-    let deciding = report.deciding();
-    if deciding.is_empty() {
+    let decided = decided_by(report, mends);
+    if decided.is_empty() {
         return String::new();
     }
     let mut out = String::from(
         "<section aria-labelledby=\"rules\">\n<h2 id=\"rules\">The rules that decided</h2>\n<dl>\n",
     );
-    for (switch, variant) in deciding {
+    for Decided { switch, variant, in_force, saved, others } in &decided {
         let (name, doc) = (text(switch.name), text(switch.doc));
         let _ = writeln!(out, "<dt>{name}={}</dt>\n<dd>{doc}</dd>", text(variant.name));
-        let _ = writeln!(out, "<dd>Since {}: {}</dd>", text(variant.since), text(variant.doc));
-        let saves = |mend: &&Mend| mend.switch == switch.name && mend.verdict == Verdict::Pass;
-        for later in mends.iter().filter(saves).map(|mend| mend.variant) {
-            let (name, since, doc) = (text(later.name), text(later.since), text(later.doc));
-            let _ = writeln!(out, "<dd>Saved by {name} alone, since {since}: {doc}</dd>");
+        let _ = writeln!(out, "<dd>In force: {}</dd>", text(in_force));
+        if let Some(Saved { by, then }) = saved {
+            let _ = writeln!(out, "<dd>Saved by {}</dd>", text(by));
+            for sentence in then {
+                let _ = writeln!(out, "<dd>{}</dd>", text(sentence));
+            }
+        }
+        if !others.is_empty() {
+            out += "<dd>Each alone:\n<ul>\n";
+            for other in others {
+                let _ = writeln!(out, "<li>{}</li>", text(other));
+            }
+            out += "</ul>\n</dd>\n";
         }
     }
-    out + "</dl>\n</section>\n"
+    out += "</dl>\n";
+    if none_saves(mends) {
+        out += "<p>None of these alone saves it.</p>\n";
+    }
+    out + "</section>\n"
 }

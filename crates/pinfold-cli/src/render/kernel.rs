@@ -1,6 +1,6 @@
 //! What a real kernel did, beside what the model allows.
 
-use super::text::{clean, fold, pad, pad_left, thousands, width};
+use super::text::{clean, counted, fold, pad, pad_left, thousands, width};
 use super::{Look, Tone};
 use pinfold_lab::Ends;
 use pinfold_linux::{Allowed, Kernel, KernelReport, Verdict};
@@ -92,12 +92,14 @@ pub(crate) fn draw(report: &KernelReport, saved: Option<&str>, look: &Look) -> S
     let features = &report.features;
     let sees = if features.frames_visible { "frames visible" } else { "frames not visible" };
     let kernel = format!(
-        "{release} | {} CPUs, {} nodes, {sees} | compared with {rules}, {chosen}",
-        features.cpus, features.nodes
+        "{release} | {}, {}, {sees} | compared with {rules}, {chosen}",
+        counted(features.cpus as u64, "CPU", "CPUs"),
+        counted(features.nodes as u64, "node", "nodes")
     );
     lines.extend(labelled("kernel", &kernel, look));
     if report.executions > 0 {
-        let model = format!("{} executions of the model", thousands(report.executions));
+        let model =
+            format!("{} of the model", counted(report.executions, "execution", "executions"));
         lines.extend(labelled("model", &model, look));
     }
     for what in &report.not_compared {
@@ -176,7 +178,9 @@ pub(crate) fn total(reports: &[KernelReport], look: &Look) -> String {
         format!("kernel {}, compared with {}", report.kernel.release, report.kernel.rules)
     });
     let kernel = clean(&kernel.unwrap_or_default(), look);
-    format!("\n{} scenarios: {counts} | {} trials | {kernel}\n", reports.len(), thousands(trials))
+    let scenarios = counted(reports.len() as u64, "scenario", "scenarios");
+    let trials = counted(trials, "trial", "trials");
+    format!("\n{scenarios}: {counts} | {trials} | {kernel}\n")
 }
 
 /// Every outcome of the model, for a check that went on after a failure.

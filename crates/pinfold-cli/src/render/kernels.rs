@@ -1,7 +1,7 @@
 //! What a kernel's name is taken for, and what is known of its rules: one screen.
 
 use super::rules::{LABEL, finish, labelled};
-use super::text::{flow, fold, pad, width};
+use super::text::{counted, flow, fold, pad, width};
 use super::{Detail, Look, Tone};
 use pinfold::rules::{Distribution, Evidence, Finding, Kernel, Point, Standing, SwitchInfo};
 
@@ -208,8 +208,8 @@ fn guesses(kernel: &Kernel, told: &Told, look: &Look) -> Vec<String> {
         return lines;
     }
     let head = format!(
-        "guesses: {} switches as in {}, though mainline changed them later",
-        told.guesses.len(),
+        "guesses: {} as in {}, though mainline changed that later",
+        counted(told.guesses.len() as u64, "switch", "switches"),
         kernel.base
     );
     lines.push(look.paint(Tone::Head, &head));

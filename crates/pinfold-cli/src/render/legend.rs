@@ -6,6 +6,12 @@ use pinfold_lab::report::Row;
 
 /// Columns of the word in front.
 const WORD: usize = 7;
+/// What migration entries remember, each with its word.
+const MOVES: [(&str, &str); 3] = [
+    ("migration-w", "write"),
+    ("migration-r", "read"),
+    ("migration-rx", "read of an exclusive page"),
+];
 /// References that a pin counts.
 const PIN: u64 = 1024;
 
@@ -22,9 +28,6 @@ pub(super) fn draw<'a>(rows: impl Iterator<Item = &'a Row>, look: &Look) -> Vec<
     }
     let shows =
         |word: &str| states.iter().any(|state| state.split([' ', ';']).any(|part| part == word));
-    let begins = |word: &str| {
-        states.iter().any(|state| state.split([' ', ';']).any(|part| part.starts_with(word)))
-    };
     if shows("excl") {
         meanings.push("excl: the page is its owner's alone (PageAnonExclusive)".to_owned());
     }
@@ -34,12 +37,11 @@ pub(super) fn draw<'a>(rows: impl Iterator<Item = &'a Row>, look: &Look) -> Vec<
                 .to_owned(),
         );
     }
-    if begins("migration-") {
-        meanings.push(
-            "migration-w, -r, -rx: the page is on the move, and its entry remembers write, read, \
-             or read of an exclusive page"
-                .to_owned(),
-        );
+    let moves = MOVES.iter().filter(|(word, _)| shows(word));
+    let (words, kinds): (Vec<&str>, Vec<&str>) = moves.copied().unzip();
+    if !words.is_empty() {
+        let (words, kinds) = (words.join(", "), kinds.join(", or "));
+        meanings.push(format!("{words}: the page is on the move, and its entry remembers {kinds}"));
     }
     if shows("protnone") {
         meanings.push("protnone: mapped, without access for anybody".to_owned());

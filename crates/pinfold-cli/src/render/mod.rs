@@ -19,6 +19,7 @@ pub(crate) mod ktap;
 mod lanes;
 mod legend;
 pub(crate) mod matrix;
+pub(crate) mod mended;
 pub(crate) mod perfetto;
 pub(crate) mod pressure;
 pub(crate) mod report;

@@ -30,9 +30,9 @@ fn head(report: &SoakReport, look: &Look, lines: &mut Vec<String>) {
         false => "roaming",
     };
     let machine = format!(
-        "{} of {} threads each, {threads}, and {} on {} with {} frames",
+        "{} of {} each, {threads}, and {} on {} with {} frames",
         counted(u64::from(report.processes), "process", "processes"),
-        report.threads,
+        counted(u64::from(report.threads), "thread", "threads"),
         counted(u64::from(report.devices), "device", "devices"),
         counted(u64::from(report.nodes), "node", "nodes"),
         thousands(report.frames.all)
@@ -107,9 +107,9 @@ fn accounts(report: &SoakReport, look: &Look, lines: &mut Vec<String>) {
     let moves = &report.counted;
     let each = |rate: f64| thousands(rate.round() as u64);
     let checked = format!(
-        "{} read by devices; {} pages held against what was written, {} wrong",
+        "{} read by devices; {} held against what was written, {} wrong",
         thousands(report.buffers_checked),
-        thousands(report.pages_checked),
+        counted(report.pages_checked, "page", "pages"),
         thousands(report.corruptions)
     );
     labelled("buffers", &checked, look, lines);

@@ -52,6 +52,7 @@ fn trace() -> Trace {
             row(0, 0, "wp fault: copy", "f9 rw  ref 1 map 1\nf7 --  ref 1 pin 1"),
             row(6, 2, "read h0 = \"v1\"", "wanted \"v2\""),
         ],
+        cut_off: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use pinfold::rules::Rules;
 
 use super::Answers;
-use crate::contrast::{Contrast, Parting};
+use crate::contrast::{Contrast, Deed, Parting};
 use crate::report::{Report, Verdict};
 use crate::scenario::parse;
 use crate::shipped::{SCENARIOS, Shipped};
@@ -34,7 +34,10 @@ fn parted(name: &str, rules: &str, (switch, variant): (&str, &str)) -> (Report, 
 }
 
 fn told(parting: &Parting) -> (u32, Option<&str>, Option<&str>) {
-    (parting.step, parting.here.as_deref(), parting.there.as_deref())
+    fn text(deed: &Option<Deed>) -> Option<&str> {
+        deed.as_ref().map(|deed| deed.text.as_str())
+    }
+    (parting.step, text(&parting.here), text(&parting.there))
 }
 
 #[test]
@@ -66,8 +69,13 @@ fn the_end_of_a_step_is_told_beside_its_first_difference() {
     assert_eq!(told(&first), (6, Some(parts[0]), Some(parts[1])));
     let last = last.expect("the head differs, too");
     let went = "split: refs 3 go off f8, which had 3 and must keep 1";
-    assert_eq!((last.step, last.here.as_deref()), (6, Some(went)));
-    assert!(last.there.is_some_and(|there| there.contains("refs 2 go off f8")), "one less");
+    let gone = "split: refs 2 go off f8, which had 4 and must keep 1";
+    assert_eq!(told(&last), (6, Some(went), Some(gone)), "one less");
+    let sum = |deed: Option<Deed>| deed.and_then(|deed| deed.sum);
+    let caller = "1 of the split's caller + 1 of the split itself";
+    let (here, there) = (sum(last.here).expect("it adds up"), sum(last.there).expect("so does it"));
+    assert!(here.ends_with(&format!("3 = 1 reference (h0) + {caller}")), "{here}");
+    assert!(there.ends_with(&format!("4 = 1 reference (h0) + 1 of step 5 + {caller}")), "{there}");
 }
 
 #[test]

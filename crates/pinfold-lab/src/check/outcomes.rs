@@ -17,6 +17,7 @@ use super::ends::Ends;
 use super::options::CheckOptions;
 use super::prepared::Prepared;
 use super::trial::{Keep, Trial};
+use crate::counted::counted;
 use crate::report::{Outcome, Report};
 
 impl Report {
@@ -48,7 +49,8 @@ impl Prepared {
             (None, Completeness::Bounded { why }, _) => Some(why),
             (None, Completeness::Exhausted, 0) => None,
             (None, Completeness::Exhausted, cut) => {
-                Some(format!("{cut} executions were cut off by the bound on steps"))
+                let cut = counted(cut, "execution was", "executions were");
+                Some(format!("{cut} cut off by the bound on steps"))
             }
         };
         // A search at random or within a bound of preemptions does not claim to have seen all.

@@ -6,6 +6,7 @@
 use super::board::{Board, NODES};
 use super::crew::{Crew, Watched};
 use super::desk::{Hung, Tally};
+use crate::counted::counted;
 use crate::report::Verdict;
 use pinfold::{Bug, Memory, NodeId, SwapId, ZoneInfo};
 use std::sync::mpsc::Receiver;
@@ -86,11 +87,12 @@ impl<W> Ended<W> {
         reasons.extend(bugs.iter().map(|bug| format!("broken invariant: {bug}")));
         if let Some(left) = &self.left {
             if left.free != free_at_start {
-                let free = left.free;
-                reasons.push(format!("{free} frames are free at the end, of {free_at_start}"));
+                let free = counted(left.free, "frame is", "frames are");
+                reasons.push(format!("{free} free at the end, of {free_at_start}"));
             }
             if left.slots > 0 {
-                reasons.push(format!("{} slots are in use that nobody needs", left.slots));
+                let used = counted(left.slots, "slot is", "slots are");
+                reasons.push(format!("{used} in use that nobody needs"));
             }
             reasons.extend(left.off.iter().map(|why| format!("swap stays on: {why}")));
         }

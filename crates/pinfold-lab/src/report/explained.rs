@@ -26,8 +26,39 @@ pub struct Explained {
     /// The rule that decided that this happens rather than something else, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+    /// What the counts that it tells are made of: `1025 = 1 mapping (P:A) + 1 pin (h0), which
+    /// counts 1024`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
+    /// The handle that the row is to make, if it is a step that makes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub makes: Option<HandleHead>,
     /// The machine after the row.
     pub scene: Scene,
+}
+
+/// A handle that a step is to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HandleHead {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: HandleKind,
+}
+
+/// What a handle is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandleKind {
+    /// Pins.
+    Pin,
+    /// Plain references.
+    Reference,
+    /// A device that follows page tables and holds nothing.
+    Follower,
+    /// Frames that somebody remembers and does not hold.
+    Note,
 }
 
 /// The machine at one moment, as far as a scenario is about it.

@@ -10,6 +10,8 @@ use crate::folios::Run;
 use crate::journal::{Held, Journal, Line, PageView, Touch, What};
 use crate::scenario::{Action, Verb};
 
+mod open;
+
 /// A step of the scenario in a journal.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
@@ -289,6 +291,16 @@ impl<'a> Ledger<'a> {
 
     /// Who holds any of these frames, which count together, at a line.
     pub(super) fn holders_of(&self, run: Run, line: usize) -> Holders {
+        self.holders_where(run, line, |_| true)
+    }
+
+    /// The same, of handles only those that `counts` takes.
+    pub(super) fn holders_where(
+        &self,
+        run: Run,
+        line: usize,
+        counts: impl Fn(&Held) -> bool,
+    ) -> Holders {
         let mut holders = Holders::default();
         let mut seen: Vec<Page> = Vec::new();
         for watched in &self.journal.watched {
@@ -303,7 +315,7 @@ impl<'a> Ledger<'a> {
         }
         holders.swap_cache = self.is_swap_cached(run.head, line);
         holders.refs += u32::from(holders.swap_cache);
-        for held in self.held(line) {
+        for held in self.held(line).into_iter().filter(|held| counts(held)) {
             let times = held.frames.iter().filter(|pfn| run.contains(**pfn)).count() as u32;
             if times == 0 {
                 continue;

@@ -7,7 +7,8 @@
 //! 2. `stale` finds the accesses that were not up to date;
 //! 3. `why` follows the chain that parted the two sides of a finding;
 //! 4. `rows` draws the lanes, and marks what the explanation cites;
-//! 5. `scenes` shows the machine at each row.
+//! 5. `scenes` shows the machine at each row;
+//! 6. `sums` says what the counts of a row are made of.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +31,7 @@ mod ledger;
 mod rows;
 mod scenes;
 mod stale;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod why;
@@ -87,10 +89,14 @@ impl Telling<'_> {
             words: self.words,
             marks,
             stale: &stale,
+            cut_off: self.cause.is_some(),
             cited: &cited,
         };
         let (trace, spans) = rows.draw();
-        let explained = Scenes::new(self.journal, self.words, self.rules).explain(&spans);
+        let mut explained = Scenes::new(self.journal, self.words, self.rules).explain(&spans);
+        for (told, span) in explained.iter_mut().zip(&spans) {
+            told.sum = span.told.and_then(|line| ledger.sums(line, self.rules));
+        }
         let decisions = decisions(self.journal, self.rules, &blamed);
         Told { trace, explained, decisions, why: sentences }
     }

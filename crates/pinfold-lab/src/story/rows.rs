@@ -20,6 +20,8 @@ pub(super) struct Rows<'a> {
     /// Whether the exclusive mark is one that the rules know.
     pub(super) marks: bool,
     pub(super) stale: &'a [Stale],
+    /// Whether something ended the execution before its lanes had returned.
+    pub(super) cut_off: bool,
     /// Lines that an explanation cites.
     pub(super) cited: &'a BTreeSet<usize>,
 }
@@ -85,7 +87,7 @@ impl Rows<'_> {
         for (row, states) in rows.iter_mut().zip(&drawn.states) {
             row.state = (!states.is_empty()).then(|| self.tell_states(states));
         }
-        (Trace { lanes, rows }, drawn.spans)
+        (Trace { lanes, rows, cut_off: self.cut_off }, drawn.spans)
     }
 
     fn tell_states(&self, states: &[(usize, String)]) -> String {

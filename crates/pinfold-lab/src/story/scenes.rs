@@ -12,8 +12,10 @@ use pinfold::{EventKind, Pfn, SpaceId};
 use super::why::in_force;
 use crate::journal::{FolioCounts, FrameView, Held, Journal, Line, PageView, Sight, What};
 use crate::report::{
-    Decision, Explained, FrameScene, HandleScene, PageScene, Scene, TranslationScene,
+    Decision, Explained, FrameScene, HandleHead, HandleKind, HandleScene, PageScene, Scene,
+    TranslationScene,
 };
+use crate::scenario::Action;
 use crate::tlb::Translation;
 use crate::words::Words;
 
@@ -68,12 +70,18 @@ impl<'a> Scenes<'a> {
     fn row(&mut self, row: Span) -> Explained {
         self.go_to(row.until);
         let told = row.told.map(|line| &self.journal.lines[line].what);
-        let (meaning, decision) = match told {
-            Some(What::Step { action, .. }) => (action.verb().doc().to_owned(), None),
-            Some(What::Event(event)) => (meaning(event.kind), self.decision(event.kind)),
-            _ => (String::new(), None),
-        };
-        Explained { meaning, decision, scene: self.scene() }
+        let said = Explained { scene: self.scene(), ..Explained::default() };
+        match told {
+            Some(What::Step { action, .. }) => {
+                Explained { meaning: action.verb().doc().to_owned(), makes: made(action), ..said }
+            }
+            Some(What::Event(event)) => Explained {
+                meaning: meaning(event.kind),
+                decision: self.decision(event.kind),
+                ..said
+            },
+            _ => said,
+        }
     }
 
     fn decision(&self, kind: EventKind) -> Option<Decision> {
@@ -200,6 +208,18 @@ impl<'a> Scenes<'a> {
             stale: !follows,
         }
     }
+}
+
+/// The handle that a step is to make, if it makes one.
+fn made(action: &Action) -> Option<HandleHead> {
+    let name = action.makes_handle()?.value.clone();
+    let kind = match action {
+        Action::Pin { .. } => HandleKind::Pin,
+        Action::Follow { .. } => HandleKind::Follower,
+        Action::Note { .. } => HandleKind::Note,
+        _ => HandleKind::Reference,
+    };
+    Some(HandleHead { name, kind })
 }
 
 /// What such an event means.

@@ -182,8 +182,7 @@ impl<'a> Teller<'a> {
         }
         let holders = self.ledger.holders(frame, end);
         if holders != Holders::default() {
-            let held = tell_holders(&holders, holders.refs);
-            self.say(end, format!("Holders of {frame} at the end: {held}."));
+            self.say(end, format!("Holders of {frame} at the end: {}.", holders.told()));
         }
         self.told_afterwards();
         self.left_unflushed(frame);
@@ -280,10 +279,11 @@ impl<'a> Teller<'a> {
         for (at, event) in self.ledger.events_near(ends) {
             let sentence = match event {
                 EventKind::MigrationBusy { pfn, refs, expected } => {
-                    let held = tell_holders(&self.ledger.holders(pfn, at), refs);
+                    let sum = self.ledger.found_by_move((pfn, at), (refs, expected));
+                    let sum = sum.map(|sum| format!("; {sum}")).unwrap_or_default();
                     self.kept_from_moving(step, pfn, at);
                     format!(
-                        "{cite} found {} to {pfn} where it expected {expected}: {held}.",
+                        "{cite} found {} to {pfn} where it expected {expected}{sum}.",
                         counted(refs, "reference", "references")
                     )
                 }
@@ -315,43 +315,4 @@ pub(crate) fn in_force(rules: &Rules, switch: Switch) -> String {
     let era = info.zip(known).map(|(info, known)| info.era(known).concat());
     let since = era.unwrap_or_else(|| "never released".to_owned());
     format!("{switch}={variant}, {since}")
-}
-
-/// `1 mapping (P:A) + 1 pin (h0), which counts 1024`, and how many of `refs` nobody known holds.
-fn tell_holders(holders: &Holders, refs: u32) -> String {
-    tell_holders_and(holders, refs, |more| format!("{more} by steps under way"))
-}
-
-/// The same, with the words for those of `refs` that nobody known holds.
-fn tell_holders_and(holders: &Holders, refs: u32, others: impl Fn(u32) -> String) -> String {
-    let mut parts = Vec::new();
-    let named = |number: usize, one: &str, many: &str, names: &[String]| {
-        format!("{} ({})", counted(number, one, many), names.join(", "))
-    };
-    if !holders.mappings.is_empty() {
-        let names = &holders.mappings;
-        parts.push(named(names.len(), "mapping", "mappings", names));
-    }
-    if !holders.pins.is_empty() {
-        let pins = named(holders.pins.len(), "pin", "pins", &holders.pins);
-        parts.push(match (holders.pin_counts, holders.pins.len()) {
-            (1, _) => pins,
-            (counts, 1) => format!("{pins}, which counts {counts},"),
-            (counts, _) => format!("{pins}, of which each counts {counts},"),
-        });
-    }
-    for (name, times) in &holders.gets {
-        parts.push(format!("{} ({name})", counted(*times, "reference", "references")));
-    }
-    if holders.swap_cache {
-        parts.push("the swap cache".to_owned());
-    }
-    if let Some(more) = refs.checked_sub(holders.refs).filter(|more| *more > 0) {
-        parts.push(others(more));
-    }
-    if parts.is_empty() {
-        return "nobody known".to_owned();
-    }
-    let sum = parts.join(" + ");
-    sum.strip_suffix(',').map(str::to_owned).unwrap_or(sum)
 }

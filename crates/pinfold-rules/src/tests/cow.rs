@@ -26,7 +26,7 @@ fn fault(rule: PteCow, page: PageState, batch: Batch) -> (Outcome, String) {
             page.lru = Lru::On;
             page.refs -= 1;
         }
-        step = pte_cow_drained(&page);
+        step = pte_cow_drained(rule, &page);
     }
     match step {
         CowStep::Reuse(why) => return (Outcome::Kept, why.to_string()),
@@ -199,7 +199,10 @@ fn after_the_drain_only_mapping_and_swap_cache_may_hold_references() {
         let accounted = 1 + u32::from(swap != SwapCache::Absent);
         for refs in 1..=4 {
             for lru in [Lru::On, Lru::Off] {
-                let step = pte_cow_drained(&PageState { refs, swap, lru, ..UNMARKED });
+                let page = PageState { refs, swap, lru, ..UNMARKED };
+                let step = pte_cow_drained(PteCow::RefCountPrecise, &page);
+                let exclusive = pte_cow_drained(PteCow::Exclusive, &page);
+                assert_eq!(matches!(exclusive, CowStep::Copy(_)), refs > accounted);
                 if refs <= accounted {
                     assert_eq!(step, CowStep::NeedPageLock(How::TryLock));
                 } else {
@@ -262,7 +265,10 @@ fn the_reason_carries_the_numbers() {
         why(PteCow::RefCountPrecise, PageState { refs: 1025, ..UNMARKED }),
         "refcount 1025 > 3"
     );
-    assert_eq!(why(PteCow::ExclusiveTight, PageState { refs: 2, ..UNMARKED }), "refcount 2 > 1");
+    assert_eq!(
+        why(PteCow::ExclusiveTight, PageState { refs: 2, ..UNMARKED }),
+        "not marked exclusive, and refcount 2 > 1"
+    );
     assert_eq!(
         why(PteCow::MapCount, PageState { maps: 2, ..UNMARKED }),
         "mapcount + swap count 2 > 1"
@@ -310,6 +316,20 @@ fn no_value_of_a_count_overflows() {
             let kept = kind == PageKind::Anon(Exclusive::Marked) && sets_exclusive(rule);
             let expected = if kept { Kept } else { Copied };
             assert_eq!(verdict(rule, page).0, expected);
+        }
+    }
+}
+
+/// A rule that looks at the mark first says that there was none.
+#[test]
+fn a_count_that_decides_for_want_of_a_mark_says_so() {
+    let crowded = PageState { refs: 1025, ..UNMARKED };
+    for &rule in PteCow::ALL {
+        let (_, why) = fault(rule, crowded, Batch::Here);
+        let (_, alone) = fault(rule, PageState { refs: 1, ..UNMARKED }, Batch::Here);
+        for why in [why, alone] {
+            let told = why.starts_with("not marked exclusive, and refcount 1");
+            assert_eq!(told, sets_exclusive(rule), "{rule}: {why}");
         }
     }
 }

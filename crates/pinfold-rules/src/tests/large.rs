@@ -58,11 +58,11 @@ fn by_owner_copies_for_each_reason_of_its_own() {
     };
     // The last page of the folio that is still mapped: copied, so that the folio can be freed.
     let last = with(LargeState { maps: 1, ..FOLIO }, 1);
-    assert_eq!(format!("{}", why(&last)), "folio mapcount 1 <= 1");
+    assert_eq!(format!("{}", why(&last)), "not marked exclusive, and folio mapcount 1 <= 1");
     assert_eq!(why(&with(LargeState { owners: Owners::Several, ..FOLIO }, 4)), Why::MaybeShared);
     assert_eq!(why(&with(LargeState { owners: Owners::Uncounted, ..FOLIO }, 4)), Why::MaybeShared);
     // Somebody holds a reference.
-    assert_eq!(format!("{}", why(&with(FOLIO, 5))), "refcount 5 != 4");
+    assert_eq!(format!("{}", why(&with(FOLIO, 5))), "not marked exclusive, and refcount 5 != 4");
     let swap = SwapCache::Present { swap_count: 0, writeback: Writeback::Idle };
     assert_eq!(why(&PageState { swap, ..ALONE }), Why::InSwapCache);
 }

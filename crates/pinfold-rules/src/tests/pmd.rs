@@ -37,7 +37,8 @@ fn a_reference_splits_where_the_rule_counts_references_and_finds_no_mark() {
     let (bare, marked) = (folio(Exclusive::Unmarked, 1, 0), folio(Exclusive::Marked, 1, 0));
     assert_eq!(fault(PmdCow::MapCount, bare), (true, "folio mapcount 1 <= 1".to_string()));
     assert_eq!(fault(PmdCow::RefCount, bare), (false, "refcount 2 != 1".to_string()));
-    assert_eq!(fault(PmdCow::Exclusive, bare), (false, "refcount 2 != 1".to_string()));
+    let unmarked = "not marked exclusive, and refcount 2 != 1".to_string();
+    assert_eq!(fault(PmdCow::Exclusive, bare), (false, unmarked));
     assert!(fault(PmdCow::MapCount, marked).0 && !fault(PmdCow::RefCount, marked).0);
     assert!(fault(PmdCow::Exclusive, marked).0, "the mark is asked for first");
 }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::addr::Pfn;
+use crate::plural::Counted;
 
 /// A broken invariant that the code itself notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,11 +56,14 @@ impl fmt::Display for Bug {
             Self::SplitShort { head, refs, had } => {
                 let needed = refs.saturating_add(1);
                 let missing = needed.saturating_sub(*had);
-                let verb = if missing == 1 { "is" } else { "are" };
+                let (found, missing) = (
+                    Counted::new(u64::from(*had), "reference", "references"),
+                    Counted::new(u64::from(missing), "is missing", "are missing"),
+                );
                 write!(
                     f,
-                    "a split found {had} references on {head}, where tails count {refs} and the \
-                     split's own is 1, {refs} + 1 = {needed}: {missing} {verb} missing"
+                    "a split found {found} on {head}, where tails count {refs} and the split's own \
+                     is 1, {refs} + 1 = {needed}: {missing}"
                 )
             }
             Self::MapUnderflow(pfn) => write!(f, "{pfn} lost more mappings than it had"),

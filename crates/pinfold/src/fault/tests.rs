@@ -40,6 +40,11 @@ fn refs(value: u32, relation: Relation, limit: u32) -> Why {
     Why::Count { counter: Counter::Refs, value, relation, limit }
 }
 
+/// The same of a rule that has looked for the exclusive mark before.
+fn unmarked(value: u32, relation: Relation, limit: u32) -> Why {
+    Why::Unmarked { counter: Counter::Refs, value, relation, limit }
+}
+
 #[test]
 fn a_read_maps_the_zero_page_and_a_write_replaces_it() {
     let (mem, space) = world("pinfold");
@@ -138,7 +143,11 @@ fn facts_1_5_a_page_that_is_alone_again_is_reused_and_marked() {
         drop(space.fork().unwrap());
         let counts = mem.frames().counts(pfn);
         assert_eq!((counts.refs(), counts.is_exclusive()), (1, false));
-        assert_eq!(verdict(&mem, &space), (Fault::Reused, refs(1, Relation::Equal, 1)), "{text}");
+        assert_eq!(
+            verdict(&mem, &space),
+            (Fault::Reused, unmarked(1, Relation::Equal, 1)),
+            "{text}"
+        );
         assert!(mem.frames().counts(pfn).is_exclusive());
         assert_eq!(reach(&space, 16, Cause::Store), Ok(pfn));
         Audit::of(&mem).space(&space).check();
@@ -153,7 +162,11 @@ fn facts_1_5_a_foreign_reference_without_the_mark_forces_a_copy() {
         let child = space.fork().unwrap();
         let gets = child.get(pages(16, 1), Access::Read).unwrap();
         drop(child);
-        assert_eq!(verdict(&mem, &space), (Fault::Copied, refs(2, Relation::Above, 1)), "{text}");
+        assert_eq!(
+            verdict(&mem, &space),
+            (Fault::Copied, unmarked(2, Relation::Above, 1)),
+            "{text}"
+        );
         store(&space, 16, 2).unwrap();
         assert_eq!((gets.pages(), device_read(&mem, pfn)), (&[pfn][..], 1));
         Audit::of(&mem).space(&space).gets(gets.pages()).check();

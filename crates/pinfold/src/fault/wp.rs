@@ -150,7 +150,7 @@ impl<P: Platform> Space<P> {
         let mut step = page.judge(|state| pte_cow_precheck(rule, &PageState { lru, ..*state }));
         if step == CowStep::DrainLru {
             self.mem().lru_add_drain();
-            step = page.judge(pte_cow_drained);
+            step = page.judge(|state| pte_cow_drained(rule, state));
         }
         let how = match step {
             CowStep::Reuse(why) => return Decision::Reuse(why),

@@ -17,6 +17,7 @@ use crate::error::{FaultError, PinError, Shortage};
 use crate::event::EventKind;
 use crate::frame::Holds;
 use crate::platform::Platform;
+use crate::plural::Counted;
 use crate::pressure::Tries;
 use crate::rules::pin::{Access, Hold, Term, grows_stack};
 use crate::space::Space;
@@ -33,7 +34,7 @@ pub struct RemoteError {
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, after {} pages", self.error, self.done)
+        write!(f, "{}, after {}", self.error, Counted::pages(self.done))
     }
 }
 

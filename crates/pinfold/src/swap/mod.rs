@@ -61,6 +61,7 @@ use crate::addr::Pfn;
 use crate::error::NoMemory;
 use crate::frame::Frames;
 use crate::platform::Platform;
+use crate::plural::Counted;
 use crate::store::Store;
 use crate::sync::{
     self, AtomicU64, CellName, EventCount, Inside, Masks, Once, ReadGuard, RwSem, SpinLock,
@@ -143,10 +144,11 @@ impl fmt::Display for SwapError {
                 write!(f, "a swap device has 1 to {most} slots: make it smaller or larger")
             }
             Self::InUse { slots } => {
+                let used = Counted::new(*slots, "slot is", "slots are");
                 write!(
                     f,
-                    "{slots} slots are in use: bring the pages of all address spaces, and of \
-                     memory with a name, back"
+                    "{used} in use: bring the pages of all address spaces, and of memory with a \
+                     name, back"
                 )
             }
             Self::Leaving => {
@@ -154,8 +156,9 @@ impl fmt::Display for SwapError {
             }
             Self::Interrupted { slots } => write!(
                 f,
-                "interrupted while operations needed {slots} slots: try again, or let the device \
-                 take pages again"
+                "interrupted while operations needed {}: try again, or let the device take pages \
+                 again",
+                Counted::new(*slots, "slot", "slots")
             ),
             Self::Off => f.write_str("the swap device was taken out of use"),
             Self::NoMemory => NoMemory.fmt(f),

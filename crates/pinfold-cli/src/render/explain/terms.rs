@@ -9,7 +9,7 @@ struct Term {
 }
 
 /// The words, in an order in which each needs only those before it.
-const TERMS: [Term; 34] = [
+const TERMS: [Term; 37] = [
     Term {
         name: "lane",
         used: &["lane", "~"],
@@ -26,6 +26,11 @@ const TERMS: [Term; 34] = [
         name: "frame",
         used: &["f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9"],
         meaning: "a page of physical memory: f3 is the one with number 3",
+    },
+    Term {
+        name: "anonymous",
+        used: &["nonymous"],
+        meaning: "of a page: what a process has stored there is in memory alone, and in no file",
     },
     Term {
         name: "entry",
@@ -70,6 +75,12 @@ const TERMS: [Term; 34] = [
                   gets a copy, and who is left alone may keep the frame. A write to a read-only \
                   entry of memory that may be written (a wp fault) has to decide between copying \
                   and keeping, whatever made the entry read-only",
+    },
+    Term {
+        name: "reuse",
+        used: &["reuse"],
+        meaning: "of a write fault: it keeps the frame, and allows writing to it again, without a \
+                  copy",
     },
     Term {
         name: "torn",
@@ -121,13 +132,15 @@ const TERMS: [Term; 34] = [
         name: "split",
         used: &["split"],
         meaning: "a folio becomes single pages, each with the references that are its own. \
-                  Meanwhile migration entries stand in their places",
+                  Meanwhile migration entries stand in their places. Who asks for it, its caller, \
+                  has a reference by which it has found the page",
     },
     Term {
         name: "tail",
         used: &["a tail", "tail-refs"],
-        meaning: "up to 4.4 a tail could count references by itself, which a split had to give to \
-                  the page that it made of it",
+        meaning: "up to 4.4 a tail could count references by itself, beside the head, which counts \
+                  them, too. A split gives them to the page that it makes of the tail, and takes \
+                  them off the head; on each page it has one of its own meanwhile",
     },
     Term {
         name: "TLB",
@@ -169,6 +182,12 @@ const TERMS: [Term; 34] = [
                   stores those that were written",
     },
     Term {
+        name: "direct I/O",
+        used: &["irect I/O", "direct-io", "O_DIRECT"],
+        meaning: "a file is read or written past the page cache (O_DIRECT): the device works on \
+                  the process's own pages, and has references to them meanwhile",
+    },
+    Term {
         name: "group, charge",
         used: &["charge", "memcg"],
         meaning: "a page is charged to a memory control group, which counts what its pages are \
@@ -183,7 +202,8 @@ const TERMS: [Term; 34] = [
         name: "exclusive",
         used: &["excl"],
         meaning: "a mark on a frame: it belongs to one process alone, so a write fault may keep \
-                  it, whatever its references (PageAnonExclusive, since 5.19)",
+                  it, whatever its references (PageAnonExclusive, since 5.19). Where there is no \
+                  mark, references are counted as before",
     },
     Term {
         name: "longterm",

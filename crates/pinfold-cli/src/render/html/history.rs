@@ -8,8 +8,8 @@
 use super::pool::Pool;
 use super::{STYLE, body, embedded, text};
 use crate::failure::Failure;
-use crate::render::explain::Mend;
 use crate::render::matrix::{Cell, Matrix, Row, totals};
+use crate::render::mended::Mend;
 use pinfold_lab::report::{Report, Verdict};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -217,7 +217,7 @@ mod tests {
             contrast: None,
         });
         let page = history(&matrix, &runs).expect("a page").page;
-        let saved = format!("Saved by {} alone", switch.variants[0].name);
+        let saved = format!("Saved by {} (", switch.variants[0].name);
         assert!(page.contains(&saved), "{saved}");
     }
 

@@ -157,14 +157,18 @@ const picture = (report, root, ended) => {
     byId("said").textContent = `${row.step === null ? "" : `step ${row.step}, `}${lane}${row.text}`;
     byId("meaning").textContent = told[at]?.meaning ?? "";
     const decision = told[at]?.decision;
-    byId("rule").textContent = decision ? `Rule ${decision["in-force"]}: ${decision.text}.` : "";
+    const parts = [
+      decision ? `Rule ${decision["in-force"]}: ${decision.text}` : "", told[at]?.sum ?? "",
+    ].filter((part) => part !== "");
+    byId("rule").textContent = parts.length > 0 ? `${parts.join("; ")}.` : "";
     const open = steps.filter((step) => step.begins <= at && at < step.ends && step.lane !== row.lane);
     const now = steps.findLast((step) => step.begins <= at && step.lane === row.lane);
     byId("open").textContent = open.map((step) => {
       // Where its lane has its next row.
       const back = rows.findIndex((one, later) => later > at && one.lane === step.lane && one.kind !== "switch");
       const by = now ? ` is interrupted by step ${now.number} of ${trace.lanes[now.lane].name}` : " is not finished";
-      return `step ${step.number} of ${trace.lanes[step.lane].name}${by}, and goes on in row ${back + 1}`;
+      const on = back < 0 ? "does not go on, as the run ends before" : `goes on in row ${back + 1}`;
+      return `step ${step.number} of ${trace.lanes[step.lane].name}${by}, and ${on}`;
     }).join("; ");
     // Within a step counts are of a moment: references that it takes for a while are in them.
     const next = rows[at + 1];

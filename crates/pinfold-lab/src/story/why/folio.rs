@@ -6,9 +6,8 @@ use pinfold::rules::large::{Again, Parting, Tally, again, parting, tally};
 use pinfold::rules::{HeadRecheck, LargeMaps, Switch};
 use pinfold::{EventKind, Pfn};
 
-use super::{Step, Teller, tell_holders_and};
+use super::{Step, Teller};
 use crate::counted::counted;
-use crate::folios::Run;
 use crate::journal::What;
 use crate::scenario::Verb;
 
@@ -86,28 +85,22 @@ impl<'a> Teller<'a> {
                     });
                     let (cite, of) = (self.at(at), tail.unwrap_or(head));
                     let many = counted(refs, "reference", "references");
-                    let holders = ledger.holders_of(Run::alone(of), at);
-                    let open = self.gets_under_way(at);
-                    let held = tell_holders_and(&holders, refs, |more| {
-                        // The split has the page by which it was asked, and no more.
-                        match (open, more) {
-                            (Some(get), 2) => format!("1 of step {get} + 1 of the split's caller"),
-                            (None, 1) => "1 of the split's caller".to_owned(),
-                            (_, more) => format!("{more} by steps under way"),
-                        }
-                    });
-                    let mut sentence = format!(
-                        "{cite} took the {many} of {of} off {head}: {refs} = {held}. {head} had \
-                         {had}"
-                    );
+                    let mut sentence = format!("{cite} took the {many} of {of} off {head}");
+                    if let Some(sum) = self.ledger.of_tail((of, at), refs) {
+                        sentence += &format!(": {sum}");
+                    }
+                    sentence += &match self.ledger.of_head((head, at), had, self.rules) {
+                        Some(sum) => format!(". {head} had, with its entries out, {sum}"),
+                        None => format!(". {head} had {had}"),
+                    };
                     // INV-TAIL-1: the split's own stays.
                     if let Some(missing) = (refs + 1).checked_sub(had).filter(|few| *few > 0) {
                         let missing = counted(missing, "is", "are");
                         sentence += &format!(
-                            " and must keep 1, the split's own: {refs} + 1 = {} needed, {missing} \
-                             missing. {head} would count nothing while it is used, and a frame \
-                             that counts nothing is handed out again. Here {head} gets them back, \
-                             so that the run can go on",
+                            ", and must keep that of the split itself: {refs} + 1 = {} needed, \
+                             {missing} missing. {head} would count nothing while it is used, and a frame \
+                             that counts nothing is handed out again. So the split leaves {head} \
+                             its {had} and reports what it found",
                             refs + 1
                         );
                     }
@@ -148,8 +141,7 @@ impl<'a> Teller<'a> {
             let run = ledger.unit(frame, step.begins);
             let parted = span.filter(|at| lines[*at].lane != step.lane).find_map(|at| {
                 let EventKind::TailParted { tail, refs } = ledger.event(at)? else { return None };
-                // Those of handles, and the entry's.
-                let known = ledger.holders(tail, at).refs + 1;
+                let known = ledger.known_of_tail(tail, at);
                 (run.contains(tail) && refs > known).then_some((at, tail))
             });
             if let Some((at, tail)) = parted {
@@ -186,14 +178,6 @@ impl<'a> Teller<'a> {
                 self.say(at, format!("{cite} {what} ({tag})."));
             }
         }
-    }
-
-    /// The only step that takes one more reference on a page and is not over at a line, by its
-    /// number.
-    fn gets_under_way(&self, line: usize) -> Option<u32> {
-        let mut open = self.gets_of_pages().filter(|(_, span)| span.contains(&line));
-        let (step, _) = open.next()?;
-        open.next().is_none().then_some(step.number)
     }
 
     /// The steps that take one more reference on a page, each with the lines from its beginning to

@@ -1,14 +1,10 @@
 //! Huge entries: what a write fault and a fork decided about them, and so about the pages that they
 //! map with the one in question.
 
-use std::collections::BTreeMap;
+use pinfold::rules::{Switch, Why};
+use pinfold::{EventKind, Pfn};
 
-use pinfold::rules::{Counter, Switch, Why};
-use pinfold::{EventKind, Pfn, SpaceId};
-
-use super::{Teller, tell_holders};
-use crate::hardware::Level;
-use crate::story::ledger::Holders;
+use super::Teller;
 
 /// A decision of a write fault, of the first page of what it is about, and why.
 type Pick = fn(EventKind) -> Option<(Pfn, Why)>;
@@ -42,51 +38,10 @@ impl<'a> Teller<'a> {
         decided.find(|(at, head, _)| self.ledger.unit(frame, *at).contains(*head))
     }
 
-    /// Who had pages of the folio, if a count of it decided. A huge entry counts as one, where that
-    /// gives the sum.
+    /// Who had pages of the folio, if a count of it decided.
     fn held_whole(&self, why: Why, head: Pfn, line: usize) -> String {
-        let Why::Count { counter, value, .. } = why else { return String::new() };
-        let all = self.ledger.holders(head, line);
-        let huge = self.huge_entries(head, line);
-        let mut rest = all.clone();
-        rest.mappings.retain(|name| !huge.iter().any(|pages| pages.contains(name)));
-        let own = huge.iter().map(|pages| pages.len() as u32).sum();
-        rest.refs = rest.refs.saturating_sub(own);
-        let entries = huge.len() as u32;
-        let others = value.checked_sub(entries).filter(|others| match counter {
-            Counter::Maps | Counter::MapsAndSwaps | Counter::FolioMaps => {
-                rest =
-                    Holders { mappings: std::mem::take(&mut rest.mappings), ..Holders::default() };
-                rest.refs = rest.mappings.len() as u32;
-                *others == rest.refs
-            }
-            Counter::Refs => *others >= rest.refs,
-            Counter::Pins => false,
-        });
-        let Some(others) = others else {
-            return format!("; held by {}", tell_holders(&all, all.refs));
-        };
-        let mut parts: Vec<String> = huge.iter().map(|pages| one_entry(pages)).collect();
-        parts.extend((others > 0).then(|| tell_holders(&rest, others)));
-        format!("; {value} = {}", parts.join(" + "))
-    }
-
-    /// The pages that each huge entry of the folio maps at a line, by name.
-    fn huge_entries(&self, head: Pfn, line: usize) -> Vec<Vec<String>> {
-        let (ledger, run) = (self.ledger, self.ledger.unit(head, line));
-        let mut entries: BTreeMap<SpaceId, Vec<String>> = BTreeMap::new();
-        for watched in &ledger.journal.watched {
-            let page = (watched.space, watched.page);
-            let view = ledger.view(page, line);
-            let (huge, name) = (view.level != Level::Last, ledger.name(page, line));
-            if huge && view.mapped().is_some_and(|pfn| run.contains(pfn)) {
-                let pages = entries.entry(watched.space).or_default();
-                if !pages.contains(&name) {
-                    pages.push(name);
-                }
-            }
-        }
-        entries.into_values().collect()
+        let sum = self.ledger.of_whole(why, head, line);
+        sum.map(|sum| format!("; {sum}")).unwrap_or_default()
     }
 
     /// A store that kept all pages of a huge entry though others had one of them.
@@ -111,14 +66,5 @@ impl<'a> Teller<'a> {
         let (cite, reason) = (self.at(line), self.because(why, Switch::PmdCow));
         let sum = self.held_whole(why, head, at);
         self.say(at, format!("{cite} split the huge entry of {frame}, {reason}{sum}."));
-    }
-}
-
-/// A huge entry with the pages that it maps.
-fn one_entry(pages: &[String]) -> String {
-    match pages {
-        [one] => format!("1 huge entry ({one})"),
-        [first, .., last] => format!("1 huge entry ({first} to {last})"),
-        [] => "1 huge entry".to_owned(),
     }
 }

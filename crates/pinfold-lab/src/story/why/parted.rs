@@ -1,10 +1,10 @@
 //! Two sides that name different frames: how a page left the frame that the other side has.
 
 use pinfold::rules::pin::rechecks_entry;
-use pinfold::rules::{Counter, Switch, Why};
+use pinfold::rules::{Switch, Why};
 use pinfold::{EventKind, Pfn};
 
-use super::{Teller, tell_holders};
+use super::Teller;
 use crate::about::Page;
 use crate::scenario::{Action, Advice};
 
@@ -184,15 +184,8 @@ impl<'a> Teller<'a> {
 
     /// The holders behind a count that decided.
     pub(in crate::story) fn sum(&self, why: Why, frame: Pfn, line: usize) -> String {
-        let Why::Count { counter, value, .. } = why else { return String::new() };
-        let holders = self.ledger.holders(frame, line);
-        match counter {
-            Counter::Refs => format!("; {value} = {}", tell_holders(&holders, value)),
-            Counter::Maps | Counter::MapsAndSwaps | Counter::FolioMaps => {
-                format!("; mapped by {}", holders.mappings.join(", "))
-            }
-            Counter::Pins => format!("; pinned by {}", holders.pins.join(", ")),
-        }
+        let sum = self.ledger.of_count(why, frame, line);
+        sum.map(|sum| format!("; {sum}")).unwrap_or_default()
     }
 
     /// Two pages lead to different frames.

@@ -6,8 +6,7 @@ use pinfold::rules::pin::{keeps_unisolated, leaves_cma};
 use pinfold::{EventKind, Pfn};
 
 use super::Teller;
-use crate::journal::What;
-use crate::scenario::{Action, Duration, Memory, Name, Part};
+use crate::scenario::{Action, Duration, Memory, Name};
 use crate::story::ledger::Step;
 
 impl Teller<'_> {
@@ -34,7 +33,9 @@ impl Teller<'_> {
         }
         let nobody = self.ledger.holders(pfn, at);
         if takers.is_empty() && nobody.pins.is_empty() && nobody.gets.is_empty() {
-            for (begins, cite) in self.about_to_take(step, pfn, at) {
+            let (ledger, run) = (self.ledger, self.ledger.unit(pfn, at));
+            for taker in ledger.about_to_take(step, run, at) {
+                let (begins, cite) = (taker.begins, taker.cite());
                 let how = "a reference counts before it is told";
                 self.say(begins, format!("{cite} was taking {pfn} at that moment: {how}."));
             }
@@ -63,48 +64,6 @@ impl Teller<'_> {
         }
     }
 
-    /// The steps of other lanes that take pages, among them that of a frame, and were not over at a
-    /// line, each with the line at which it began: who has counted a reference and not told of it
-    /// yet is among them.
-    fn about_to_take(&self, own: &Step, pfn: Pfn, at: usize) -> Vec<(usize, String)> {
-        let (ledger, unit) = (self.ledger, self.ledger.unit(pfn, at));
-        let of = |process: &str, area: &Name, pages| {
-            ledger.leads((process, area.as_str(), pages), at, |pfn| unit.contains(pfn))
-        };
-        let part = |process: &str, part: &Part| of(process, part.name(), part.resolve(u32::MAX));
-        let takes = |step: &&Step| {
-            let process = step.process.as_deref().unwrap_or_default();
-            match &*step.action {
-                Action::Pin { grab, .. } | Action::Get { grab, .. } => {
-                    of(process, &grab.pages.area, grab.pages.extent.resolve(u32::MAX))
-                }
-                Action::DirectRead { to: memory, .. }
-                | Action::DirectWrite { from: memory, .. } => part(process, memory),
-                Action::VmRead { peek } => {
-                    of(peek.process.as_str(), &peek.from.name, (peek.from.page(), 1))
-                }
-                Action::VmWrite { poke } => part(poke.process.as_str(), &poke.to),
-                Action::TryGet { frame: place, .. } | Action::GetPage { held: place, .. } => {
-                    let made = ledger.made(place.name.as_str());
-                    made.is_none_or(|(_, held)| held.frames.iter().any(|pfn| unit.contains(*pfn)))
-                }
-                _ => false,
-            }
-        };
-        let open = self.open_beside(own, at).filter(takes);
-        open.map(|step| (step.begins, step.cite())).collect()
-    }
-
-    /// The steps of other lanes that had begun before a line and were not over then.
-    fn open_beside(&self, own: &Step, at: usize) -> impl Iterator<Item = &Step> {
-        let (ledger, lane) = (self.ledger, own.lane);
-        // A step that the execution's end cut off has no end of its own.
-        let over =
-            move |step: &Step| step.ends < at && ledger.lines()[step.ends].what == What::Ends;
-        let others = ledger.steps.iter().filter(move |step| step.lane != lane);
-        others.filter(move |step| step.begins < at && !over(step))
-    }
-
     /// The steps of other lanes that had taken a frame before a line and were not over then, each
     /// with the line at which it took the frame last.
     fn takers_under_way(&self, own: &Step, pfn: Pfn, at: usize) -> Vec<(usize, String)> {
@@ -119,6 +78,6 @@ impl Teller<'_> {
             let taken = (step.begins..at).rev().find(takes)?;
             Some((taken, step.cite()))
         };
-        self.open_beside(own, at).filter_map(taker).collect()
+        ledger.open_beside(own, at).filter_map(taker).collect()
     }
 }

@@ -277,7 +277,9 @@ impl<'a> Teller<'a> {
 
     /// Pages that had mapped a frame and were gone when a count decided about it at a line.
     fn let_go(&mut self, frame: Pfn, at: usize, why: Why) {
-        let Why::Count { .. } = why else { return };
+        if why.count().is_none() {
+            return;
+        }
         let ledger = self.ledger;
         let watched = ledger.journal.watched.iter();
         let pages: BTreeSet<Page> = watched.map(|one| (one.space, one.page)).collect();

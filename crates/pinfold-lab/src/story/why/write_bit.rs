@@ -3,7 +3,7 @@
 use pinfold::rules::{NumaSkip, ReadGup, Switch};
 use pinfold::{EventKind, Pfn};
 
-use super::{Teller, tell_holders_and};
+use super::Teller;
 use crate::about::Page;
 use crate::counted::counted;
 use crate::folios::Run;
@@ -310,16 +310,14 @@ impl<'a> Teller<'a> {
             _ => None,
         });
         if let Some((at, (refs, expected))) = busy {
-            let holders = self.ledger.holders_of(moved, at);
-            let held = tell_holders_and(&holders, refs, |more| match more {
-                1 => "1 of the move itself".to_owned(),
-                more => format!("{more} by steps under way"),
-            });
             let found = counted(refs, "reference", "references");
             sentence += &format!(
                 "; it found {found} where {expected} may be when no entry maps the page, and gave \
-                 up; {refs} = {held}"
+                 up"
             );
+            if let Some(sum) = self.ledger.found_by_move((frame, at), (refs, expected)) {
+                sentence += &format!("; {sum}");
+            }
             self.cited.insert(at);
         }
         self.say(entry, format!("{sentence}."));
