@@ -29,6 +29,8 @@ pub enum Interface {
     UserfaultfdWp,
     /// MADV_WIPEONFORK and MADV_KEEPONFORK.
     WipeOnFork,
+    /// The refusal of a reference that a page's counter cannot hold.
+    OverflowRefused,
     /// pin_user_pages() and its kin: references that say that they are pins.
     PinUserPages,
     /// MADV_POPULATE_READ and MADV_POPULATE_WRITE.
@@ -47,6 +49,7 @@ impl Interface {
         Self::UserfaultfdEvents,
         Self::UserfaultfdWp,
         Self::WipeOnFork,
+        Self::OverflowRefused,
         Self::PinUserPages,
         Self::Populate,
     ];
@@ -63,6 +66,7 @@ impl Interface {
             Self::UserfaultfdEvents => "UFFD_FEATURE_EVENT_*",
             Self::UserfaultfdWp => "UFFDIO_WRITEPROTECT",
             Self::WipeOnFork => "MADV_WIPEONFORK",
+            Self::OverflowRefused => "the refusal of references that a counter cannot hold",
             Self::PinUserPages => "pin_user_pages",
             Self::Populate => "MADV_POPULATE_*",
         }
@@ -79,6 +83,7 @@ impl Interface {
             Self::UserfaultfdShared | Self::UserfaultfdEvents => Interfaces::UserfaultfdEvents,
             Self::UserfaultfdWp => Interfaces::UserfaultfdWp,
             Self::WipeOnFork => Interfaces::WipeOnFork,
+            Self::OverflowRefused => Interfaces::OverflowRefused,
             Self::PinUserPages => Interfaces::PinUserPages,
             Self::Populate => Interfaces::Populate,
         }

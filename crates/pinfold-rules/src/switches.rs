@@ -869,6 +869,9 @@ switches! {
         UserfaultfdEvents = "userfaultfd-events" ["4.11"],
         /// MADV_WIPEONFORK, too, commit d2cd9ede6e19. facts 2.1, 7.15
         WipeOnFork = "wipe-on-fork" ["4.14"],
+        /// The refusal of a reference that a counter cannot hold, too, commit 8fde12ca79af. Before,
+        /// the counter wraps: CVE-2019-11487. facts 3.3, 7.15
+        OverflowRefused = "overflow-refused" ["5.1"],
         /// pin_user_pages, too, commit eddb1c228f79. In 5.6 itself a pin counted as one reference,
         /// which is left out here: no rule of that release asks for pins. facts 3.3, 7.15
         PinUserPages = "pin-user-pages" ["5.6"],

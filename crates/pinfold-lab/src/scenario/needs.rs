@@ -8,13 +8,13 @@ use pinfold::rules::{Interface, Rules};
 
 use super::ast::{Action, Behind, Pages, Scenario, Step, UffdWp};
 use super::error::{Code, ScenarioError};
-use super::words::{Advice, Sharing, UffdReason, UffdWord};
+use super::words::{Advice, Failure, Sharing, UffdReason, UffdWord};
 
 /// The interfaces that the steps go through and that `rules` do not have, each once, in the order
 /// of the text.
 pub(crate) fn absent_interfaces(scenario: &Scenario, rules: &Rules) -> Vec<Interface> {
     let mut absent = Vec::new();
-    for interface in scenario.steps().flat_map(|step| needed(scenario, &step.action)) {
+    for interface in scenario.steps().flat_map(|step| needed(scenario, step)) {
         if !interface.exists(rules) && !absent.contains(&interface) {
             absent.push(interface);
         }
@@ -27,9 +27,8 @@ pub(crate) fn absent_interfaces(scenario: &Scenario, rules: &Rules) -> Vec<Inter
 /// exception, since no kernel without the interface says how.
 pub(crate) fn check_interfaces(scenario: &Scenario, rules: &Rules) -> Option<ScenarioError> {
     scenario.steps().find_map(|step| {
-        let absent = needed(scenario, &step.action)
-            .into_iter()
-            .find(|interface| !interface.exists(rules))?;
+        let absent =
+            needed(scenario, step).into_iter().find(|interface| !interface.exists(rules))?;
         Some(refusal(step, absent, rules))
     })
 }
@@ -48,8 +47,32 @@ fn refusal(step: &Step, absent: Interface, rules: &Rules) -> ScenarioError {
     .help(format!("ask under {since} or later, or add `interfaces={}` to the rules", variant.name))
 }
 
-/// What a step needs beside what every release has; each of its words may need something.
-fn needed(scenario: &Scenario, action: &Action) -> Vec<Interface> {
+/// What a step needs beside what every release has: for what it asks, and for the answer.
+fn needed(scenario: &Scenario, step: &Step) -> Vec<Interface> {
+    let mut all = for_action(scenario, &step.action);
+    all.extend(fills_a_counter(scenario, step).then_some(Interface::OverflowRefused));
+    all
+}
+
+/// Whether a step is refused for a full counter, or takes part in filling one: without the refusal
+/// the counter wraps and the page is freed in use, which the memory manager never does, so there is
+/// no answer for such a kernel. All references of all pages are counted as if they were of one, and
+/// every other step as one more: what is not asked then is what comes near the limit, or beyond it.
+fn fills_a_counter(scenario: &Scenario, step: &Step) -> bool {
+    let refused = step.fails.is_some_and(|fails| fails.value == Failure::TooManyReferences);
+    let all: u64 = scenario.steps().map(|step| references(&step.action)).sum();
+    refused || (references(&step.action) > 1 && all > i32::MAX as u64)
+}
+
+/// How many references a step takes on a page at the most: one that asks for none may map it. Pins
+/// count for more, and are younger than the refusal.
+fn references(action: &Action) -> u64 {
+    let Action::Get { times: Some(times), .. } = action else { return 1 };
+    times.value.into()
+}
+
+/// What an action needs beside what every release has; each of its words may need something.
+fn for_action(scenario: &Scenario, action: &Action) -> Vec<Interface> {
     match action {
         Action::Advise { advice, .. } => match advice.value {
             Advice::WipeOnFork | Advice::KeepOnFork => vec![Interface::WipeOnFork],

@@ -25,10 +25,10 @@ const LONG_WRITE: Request = Request { hold: Hold::Pin, access: Access::Write, te
 /// The first release of [`Release`](super::super::Release)s that answers `yes`; every later one
 /// does as well.
 fn since(yes: impl Fn(&Rules) -> bool) -> &'static str {
-    const RELEASES: [&str; 30] = [
+    const RELEASES: [&str; 31] = [
         "3.1", "3.2", "3.7", "3.8", "3.11", "4.2", "4.3", "4.5", "4.10", "4.11", "4.13", "4.14",
-        "5.6", "5.7", "5.8", "5.9", "5.10", "5.11", "5.12", "5.14", "5.16", "5.18", "5.19", "6.0",
-        "6.1", "6.2", "6.4", "6.5", "6.12", "7.3",
+        "5.1", "5.6", "5.7", "5.8", "5.9", "5.10", "5.11", "5.12", "5.14", "5.16", "5.18", "5.19",
+        "6.0", "6.1", "6.2", "6.4", "6.5", "6.12", "7.3",
     ];
     let answers = RELEASES.map(|release| yes(&Rules::linux(release).unwrap()));
     let first = answers.iter().position(|yes| *yes).expect("some release says yes");
@@ -45,7 +45,7 @@ fn each_answer_changes_in_its_release() {
     assert_eq!(since(|rules| !grows_stack(rules.gup_stack)), "6.5");
     assert_eq!(since(|rules| direct_io(rules.direct_io) == Hold::Pin), "6.5");
     assert_eq!(since(|rules| process_vm(rules.process_vm) == Hold::Pin), "5.6");
-    assert_eq!(since(|rules| leaves_cma(rules.longterm_zone)), "5.6");
+    assert_eq!(since(|rules| leaves_cma(rules.longterm_zone)), "5.1");
     assert_eq!(since(|rules| leaves_movable(rules.longterm_zone)), "5.14");
     assert_eq!(since(|rules| !keeps_unmoved(rules.longterm_zone)), "5.14");
     assert_eq!(since(|rules| refuses_tracked(rules.file_pin, LONG_WRITE)), "6.5");
@@ -138,6 +138,7 @@ fn an_interface_exists_from_its_release_on() {
         (Interface::UserfaultfdEvents, "4.11"),
         (Interface::UserfaultfdWp, "5.7"),
         (Interface::WipeOnFork, "4.14"),
+        (Interface::OverflowRefused, "5.1"),
         (Interface::PinUserPages, "5.6"),
         (Interface::Populate, "5.14"),
     ];
@@ -153,7 +154,7 @@ fn an_interface_exists_from_its_release_on() {
     };
     let counts = PRESETS.iter().map(|preset| there(preset));
     assert!(
-        counts.eq([0, 1, 4, 5, 5, 10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11])
+        counts.eq([0, 1, 4, 5, 5, 11, 11, 11, 11, 11, 11, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12])
     );
 }
 

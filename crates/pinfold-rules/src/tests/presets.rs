@@ -67,7 +67,7 @@ fn each_release_changes_what_the_matrix_says() {
         ("4.18", "4.19", "remap-flush=under-lock"),
         ("4.19", "4.20", "numa-filter=early"),
         ("4.20", "5.0", ""),
-        ("5.0", "5.1", "pte-cow=map-count longterm-zone=cma"),
+        ("5.0", "5.1", "pte-cow=map-count longterm-zone=cma interfaces=overflow-refused"),
         ("5.1", "5.5", ""),
         ("5.5", "5.6", "process-vm=pin interfaces=pin-user-pages"),
         ("5.6", "5.7", "interfaces=userfaultfd-wp"),

@@ -130,6 +130,30 @@ fn what_every_release_has_is_never_refused() {
     }
 }
 
+/// Up to 5.0 the counter wraps, whether the scenario expects the refusal or not: there is no answer.
+#[test]
+fn a_counter_is_not_filled_where_nothing_refuses() {
+    let filled = "  P: get A read times 2147483647 as h0";
+    for text in [
+        around(filled, "get A read as h1 fails too-many-references"),
+        around(filled, "get A read as h1"),
+        around("  P: get A read times 1073741824 as h0", "get A read times 1073741824 as h1"),
+        around("", "get A read as h1 fails too-many-references"),
+    ] {
+        for old in ["3.1", "4.4", "4.18", "5.0"] {
+            let expected = format!(
+                "get: the refusal of references that a counter cannot hold exists since 5.1, and \
+                 not under linux-{old}"
+            );
+            assert_eq!(refusal(&text, old), Some(expected), "{text}");
+        }
+        assert_eq!(refusal(&text, "5.1"), None, "{text}");
+        assert_eq!(refusal(&text, "pinfold"), None, "{text}");
+    }
+    let many = around("  P: get A read times 1073741824 as h0", "get A read as h1");
+    assert_eq!(refusal(&many, "3.1"), None);
+}
+
 /// Wherever the step stands, and whatever is said of its end.
 #[test]
 fn no_place_and_no_expected_failure_excuses_a_step() {
