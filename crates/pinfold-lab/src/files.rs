@@ -231,8 +231,18 @@ impl NamedFile {
         }
         match self.frame(page) {
             Some(frame) => Some(machine.word(frame, word).peek()),
+            None if self.is_swapped(page) => {
+                self.file.read(page, |frame| machine.word(frame, word).peek()).ok()
+            }
             None => Some(self.stored((page, word)).unwrap_or(0)),
         }
+    }
+
+    /// Whether a page is on the swap device. When nothing runs.
+    fn is_swapped(&self, page: u64) -> bool {
+        let mut is = false;
+        lab::file_slots(&self.file, |slot| is |= slot.index == page);
+        is
     }
 
     /// The word on the disk; none past the end, and where there is no disk. When nothing runs.

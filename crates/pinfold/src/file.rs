@@ -138,8 +138,8 @@ impl<P: Platform> File<P> {
     }
 
     /// Brings the pages back that are on a swap device, which only those of memory without a store
-    /// can be: what swapoff does with them, mapped or not, before [`Memory::swap_off`]. How many
-    /// came back.
+    /// can be: what swapoff does with them, mapped or not, before [`Memory::swap_off`]. The payer of
+    /// this handle is charged, whoever was before. How many came back.
     ///
     /// # Errors
     /// With the first page that does not come: when frames or heap are exhausted, the payer is at
@@ -173,15 +173,19 @@ impl<P: Platform> File<P> {
     /// # Errors
     /// When a file cannot have so many pages.
     pub fn truncate(&self, pages: u64) -> Result<(), FileError> {
-        self.truncate_within(pages, |_| ())
+        within(pages)?;
+        self.object.close().truncate(pages);
+        Ok(())
     }
 
     /// As [`File::truncate`], to an end that lies within the last page: `cut` is called with its
-    /// frame, if the page is in memory, and zeros what lies past the end. The page's lock is held;
-    /// `cut` may not call the manager. In the store the same is the embedder's to do.
+    /// frame, if the page is in memory or on a swap device, which it is brought back from, and zeros
+    /// what lies past the end. The page's lock is held; `cut` may not call the manager. In the store
+    /// the same is the embedder's to do.
     ///
     /// # Errors
-    /// As [`File::truncate`].
+    /// As [`File::truncate`]; and, with the last page, when that cannot be brought back: nothing has
+    /// changed then.
     pub fn truncate_within(&self, pages: u64, cut: impl FnOnce(Pfn)) -> Result<(), FileError> {
         self.layout().truncate_within(pages, cut)
     }
@@ -196,7 +200,8 @@ impl<P: Platform> File<P> {
     /// before it goes past the page cache. Call [`File::sync_pages`] before it.
     ///
     /// # Errors
-    /// With the first page that stays, as it is dirty or held. The others are gone.
+    /// With the first page that stays, as it is dirty or held. The others are gone. Of memory
+    /// without a store all stay, also those on a swap device.
     pub fn invalidate(&self, pages: Range<u64>) -> Result<(), FileError> {
         let stayed = self.object.close().invalidate(pages);
         stayed.map_or(Ok(()), |page| Err(FileError::Busy { page }))
@@ -283,16 +288,11 @@ impl<P: Platform> Layout<'_, P> {
     /// As [`File::truncate_within`].
     ///
     /// # Errors
-    /// As [`File::truncate`].
+    /// As [`File::truncate_within`].
     pub fn truncate_within(mut self, pages: u64, cut: impl FnOnce(Pfn)) -> Result<(), FileError> {
         within(pages)?;
-        let mut cut = Some(cut);
-        self.closed.truncate(pages, &mut |pfn| {
-            if let Some(cut) = cut.take() {
-                cut(pfn);
-            }
-        });
-        Ok(())
+        let done = self.closed.truncate_within(pages, cut);
+        done.map_err(|(index, error)| error.of(index))
     }
 
     /// As [`File::punch`].

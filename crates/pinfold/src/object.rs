@@ -36,7 +36,7 @@ use core::ops::Range;
 
 use crate::addr::Pfn;
 use crate::charge::GroupId;
-use crate::error::{NoMemory, OutOfFrames, OverLimit, StoreError};
+use crate::error::{NoMemory, OutOfFrames, OverLimit, Shortage, StoreError};
 use crate::event::EventKind;
 use crate::frame::{Flags, Start};
 use crate::memory::Memory;
@@ -63,6 +63,12 @@ pub(crate) enum PageError {
     OverLimit(OverLimit),
     /// The heap is exhausted.
     NoMemory,
+}
+
+impl Shortage for PageError {
+    fn is_of_frames(&self) -> bool {
+        matches!(self, Self::OutOfFrames)
+    }
 }
 
 impl From<OutOfFrames> for PageError {
@@ -108,6 +114,8 @@ pub(crate) struct Object<P: Platform> {
 pub(crate) struct Shown<'o, P: Platform> {
     list: ReadGuard<'o, List, P>,
     pub(crate) pfn: Pfn,
+    /// Whether it had to come from a swap device.
+    pub(crate) was_out: bool,
 }
 
 impl<P: Platform> Shown<'_, P> {
@@ -169,6 +177,7 @@ impl<P: Platform> Object<P> {
         index: u64,
         payer: Option<GroupId>,
     ) -> Result<Shown<'_, P>, PageError> {
+        let mut was_out = false;
         loop {
             let list = self.cache.list.read(self.mem.platform());
             if index >= list.count {
@@ -178,6 +187,7 @@ impl<P: Platform> Object<P> {
                 Some(Has::Page(pfn)) => pfn,
                 Some(Has::Swapped(slot)) => {
                     self.bring_back(index, (slot, list), payer)?;
+                    was_out = true;
                     continue;
                 }
                 None => {
@@ -187,7 +197,7 @@ impl<P: Platform> Object<P> {
                 }
             };
             if self.mem.frames().may_be_shown(pfn) {
-                return Ok(Shown { list, pfn });
+                return Ok(Shown { list, pfn, was_out });
             }
             self.mem.get(pfn, 1);
             drop(list);
@@ -334,6 +344,11 @@ impl<'o, P: Platform> Closed<'o, P> {
         mut wanted: impl FnMut(Pfn) -> bool,
     ) -> Option<(u64, Pfn)> {
         self.list.find_in(range, &mut wanted)
+    }
+
+    /// The first page of `range` that there is, in memory or on a swap device.
+    pub(crate) fn first_in(&self, range: Range<u64>) -> Option<u64> {
+        self.list.first_in(range)
     }
 
     /// Takes the pages of `range`, which nobody maps any more, out of the list: INV-OBJECT-1.

@@ -18,7 +18,7 @@ use crate::swap::{
     Table,
 };
 
-mod listed;
+pub(crate) mod listed;
 mod off;
 
 /// Where the page of a slot is.

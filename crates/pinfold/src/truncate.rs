@@ -27,7 +27,7 @@ use core::ops::Range;
 use crate::addr::{Pfn, VirtRange};
 use crate::frame::Flags;
 use crate::memory::Memory;
-use crate::object::{Closed, Mapper, Object};
+use crate::object::{Closed, Mapper, Object, PageError};
 use crate::platform::{Invalidate, Platform};
 use crate::rmap::Walk;
 use crate::sync::{smp_mb, smp_rmb};
@@ -66,21 +66,36 @@ impl<P: Platform> Closed<'_, P> {
         self.object().mem().unmap_shown(self.object(), pages, which);
     }
 
-    /// The object has so many pages from now on. `cut` is called with the frame of the last one, if
-    /// it is there, under its lock.
-    pub(crate) fn truncate(&mut self, count: u64, cut: &mut dyn FnMut(Pfn)) {
+    /// The object has so many pages from now on.
+    pub(crate) fn truncate(&mut self, count: u64) {
         let shorter = count < self.count();
         self.set_count(count);
         if shorter {
             self.unmap(count..END, Which::All);
             self.drop_pages(count..END);
         }
-        if let Some(last) = count.checked_sub(1)
-            && let Some(pfn) = self.get(last)
-        {
+    }
+
+    /// As [`Closed::truncate`]; `cut` is called with the frame of the last page, if there is one,
+    /// under its lock. If that is on a swap device it is brought back before.
+    ///
+    /// # Errors
+    /// When it does not come. Nothing has changed.
+    pub(crate) fn truncate_within(
+        &mut self,
+        count: u64,
+        cut: impl FnOnce(Pfn),
+    ) -> Result<(), (u64, PageError)> {
+        let last = count.checked_sub(1).filter(|last| *last < self.count());
+        if let Some(last) = last {
+            self.bring_back(last).map_err(|error| (last, error))?;
+        }
+        self.truncate(count);
+        if let Some(pfn) = last.and_then(|last| self.get(last)) {
             let _locked = self.object().mem().lock_page(pfn);
             cut(pfn);
         }
+        Ok(())
     }
 
     /// The pages of the range are zeros from now on.
@@ -110,9 +125,13 @@ impl<P: Platform> Closed<'_, P> {
     }
 
     /// Takes the pages of the range out that are clean and that nobody uses, so that the next
-    /// access asks the store. The first page that stayed.
+    /// access asks the store. The first page that stayed: where there is no store, the first that
+    /// there is, in memory or on a swap device.
     pub(crate) fn invalidate(&mut self, pages: Range<u64>) -> Option<u64> {
         self.unmap(pages.clone(), Which::Cached);
+        if self.object().store().is_none() {
+            return self.first_in(pages);
+        }
         self.object().mem().lru_add_drain_all();
         smp_mb();
         let frames = self.object().mem().frames();

@@ -2,9 +2,12 @@
 //! out, moves and brings them back (facts 7.2). INV-SHARED-1 to INV-SHARED-4.
 //!
 //! As for pages of files no switch takes away what these rest on: there are no twins. Left out by
-//! hand: the list that the writeback begins with is missed by the fault and the store, the look at
-//! the mark behind the references by the device, the freeze by the lock-free pin, the flush by the
-//! store, the look whether the place still names the slot by the hole and the second reader.
+//! hand: the flush is missed by twelve of them, the step that takes the references away by the
+//! lock-free pin and the fault, the look whether the place still names the slot by the hole, swapoff
+//! and the second reader, and the list that the writeback begins with, like the wait for its end, by
+//! the device that wants its pages unchanged. What a device stores is looked for twice, in the
+//! references before the write and in the mark behind it: one of the two left out is missed by
+//! nobody here, the mark by a test of the library.
 
 use super::Protocol;
 use pinfold_lab::Model;
@@ -123,6 +126,40 @@ reach swap-freed
 reach swapped-in
 "#,
     ));
+}
+
+/// INV-SHARED-3: a device that wants its pages unchanged while it writes them has that.
+#[test]
+fn nobody_stores_to_a_page_that_is_being_written() {
+    let rest = r#"  write A "new"
+always
+  P:A sees "new"
+reach swap-freed
+"#;
+    let mut stable = leaving("shared-stable", "P: fork C", "writer: C on cpu0", rest);
+    stable.text = stable.text.replace("swap 2\n", "swap 2\nswap-writes stable\n");
+    stable.holds("pinfold");
+}
+
+/// One that reads past the swap cache may claim a slot that was its entry's before.
+#[test]
+fn a_slot_changes_hands_on_a_synchronous_device() {
+    let rest = r#"lane private: P on cpu0
+  read B as r0
+lane shared: C on cpu1
+  write A "new"
+  pageout A
+always
+  r0 "b"
+  P:A sees "new"
+  P:B sees "b"
+reach swapped-in
+"#;
+    let before =
+        "P: map B 1 private rw\n  P: write B \"b\"\n  P: fork C\n  P: pageout B\n  C: pageout A";
+    let mut past = shared("shared-past", before, rest);
+    past.text = past.text.replace("swap 2\n", "swap 2\nswap-device synchronous\n");
+    past.holds_across(&["6.12", "pinfold"], &[Model::Weak]);
 }
 
 /// INV-SHARED-4: the device stores, marks and lets go, and reclaim asks in the other order.

@@ -26,7 +26,8 @@ impl<P: Platform> AddressSpace<P> {
     /// Brings the pages back that are on a swap device, as far as there are frames for them: what
     /// swapoff does with each process before [`crate::Memory::swap_off`]. Of shared memory that is
     /// mapped here all pages come, also those that no area shows; of memory with a name that is
-    /// not mapped, by [`crate::File::swap_in`]. How many came back.
+    /// not mapped, by [`crate::File::swap_in`]. The group of this address space is charged, whoever
+    /// was before. How many came back.
     ///
     /// # Errors
     /// When frames are exhausted, the payer is at its limit, or the device fails. What came back

@@ -43,11 +43,6 @@ impl<P: Platform> View<P> {
         first..first + range.pages()
     }
 
-    /// Where page `index` of the object is shown, or would be if the area reached so far.
-    pub(crate) fn page(&self, index: u64) -> Vpn {
-        Vpn(self.origin.0.wrapping_add(index))
-    }
-
     /// As whom the object knows an area of this address space.
     pub(crate) fn mapper(&self, mm: Mm) -> Mapper {
         Mapper { mm, origin: self.origin }

@@ -113,6 +113,13 @@ impl<P: Platform> Area<P> {
         self.backing.view().is_none()
     }
 
+    /// Where it shows page `index` of its object; where it begins, if it does not.
+    pub(crate) fn place_of(&self, view: &View<P>, index: u64) -> VirtAddr {
+        let shown = view.indices(self.range);
+        let skipped = if shown.contains(&index) { index - shown.start } else { 0 };
+        (self.range.first_page() + skipped).start()
+    }
+
     /// Whether its pages are huge ones of the pool.
     #[inline]
     pub(crate) fn is_pooled(&self) -> bool {

@@ -272,7 +272,7 @@ impl<P: Platform> Space<P> {
         for area in map.iter() {
             if let Some(view) = area.backing.view() {
                 let back = view.object.swap_in(id, self.payer());
-                done += back.map_err(|(index, error)| error.at(view.page(index).start()))?;
+                done += back.map_err(|(index, error)| error.at(area.place_of(view, index)))?;
             }
         }
         Ok(done)

@@ -80,11 +80,13 @@ impl Flags {
         self.contains(Self::UPTODATE) && !leaving
     }
 
-    /// Whether what the frame holds stays where it is: all but pages of objects, and private memory
-    /// that is neither merged (INV-MERGE-4) nor of the pool.
+    /// Whether what the frame holds stays where it is: all but pages of objects, also one that is
+    /// being read from a swap device, and private memory that is neither merged (INV-MERGE-4) nor
+    /// of the pool.
     pub(crate) fn is_fixed(self) -> bool {
         let private = self & Self::MERGED == Self::ANON;
-        self.contains(Self::HUGETLB) || !(private || self.is_cached())
+        let coming = self & Self::ANON.union(Self::SWAP_CACHE) == Self::SWAP_CACHE;
+        self.contains(Self::HUGETLB) || !(private || coming || self.is_cached())
     }
 }
 

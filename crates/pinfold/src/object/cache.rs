@@ -128,6 +128,12 @@ impl List {
         place.page().map(|pfn| (index, *pfn))
     }
 
+    /// The first page of `range` that there is, in memory or on a device.
+    pub(super) fn first_in(&self, range: Range<u64>) -> Option<u64> {
+        let mut wanted = |place: &Place| !matches!(place, Place::Shadow(_));
+        self.places.find_in(range, &mut wanted).map(|(index, _)| index)
+    }
+
     /// The first page from `index` on that is on this device.
     pub(super) fn next_swapped(&self, index: u64, device: SwapId) -> Option<(u64, Slot)> {
         let mut wanted = |place: &Place| place.slot().is_some_and(|slot| slot.device == device);
@@ -239,7 +245,7 @@ impl<P: Platform> Memory<P> {
             return None;
         }
         let (word, index) = self.frames().owner(pfn);
-        // SAFETY: `Object::add_as` set the word of its cache before the flag, which is still there
+        // SAFETY: `Object::enlist` set the word of its cache before the flag, which is still there
         // (INV-OBJECT-1). Under the page's lock it stays, and with it the object, which owns the
         // cache.
         let cache = unsafe { Shared::<Cache>::of_word(word) };

@@ -26,9 +26,10 @@ use crate::frame::{Flags, Kind, Start};
 use crate::platform::Platform;
 use crate::swap::{Asked, Shadow, Slot, SwapId};
 use crate::swapped::Known;
+use crate::swapped::listed::Listed;
 use crate::sync::ReadGuard;
 
-use super::{Has, List, Object, PageError};
+use super::{Closed, Has, List, Object, PageError};
 
 /// A page that has come back, with a reference of the caller's.
 struct Back {
@@ -39,7 +40,8 @@ struct Back {
 
 impl<P: Platform> Object<P> {
     /// Brings page `index` back, whose place names a slot in a list that the caller has locked, or
-    /// waits for who does; nothing, if that has changed when the caller has the list again.
+    /// waits for who does. Where the place does not name the slot when that is over there is no
+    /// error: the caller looks again.
     #[cold]
     #[inline(never)]
     pub(super) fn bring_back(
@@ -51,14 +53,23 @@ impl<P: Platform> Object<P> {
         let there = self.mem.hold_listed_slot(slot);
         drop(list);
         let back = match there {
-            Some(pfn) => Ok(self.wait_for(pfn)),
-            None => self.read_back(slot, payer),
+            Listed::Page(pfn) => Ok(self.wait_for(pfn)),
+            Listed::Device => self.read_back(slot, payer),
+            Listed::Claimed(seen) => {
+                self.mem.wait_for_claim(seen);
+                return Ok(());
+            }
         };
         let result = back.map(|back| {
             let pfn = back.pfn;
-            self.put_back(index, slot, back);
+            self.put_back(&mut self.cache.list.write(self.mem.platform()), (index, slot), back);
             self.mem.put(pfn, 1);
         });
+        let still = || {
+            let list = self.cache.list.read(self.mem.platform());
+            list.at(index) == Some(Has::Swapped(slot))
+        };
+        let result = result.or_else(|error| if still() { Err(error) } else { Ok(()) });
         self.mem.drop_slot_hold(slot);
         result
     }
@@ -94,14 +105,12 @@ impl<P: Platform> Object<P> {
             mem.put(fresh.keep(), 1);
             return Err(error.into());
         }
-        mem.counters().pgmajfault.add(1);
         Ok(Back { pfn: fresh.keep(), shadow })
     }
 
     /// Puts a page that was filled into its place, if that still names its slot.
-    fn put_back(&self, index: u64, slot: Slot, Back { pfn, shadow }: Back) {
+    fn put_back(&self, list: &mut List, (index, slot): (u64, Slot), Back { pfn, shadow }: Back) {
         let mem = &*self.mem;
-        let mut list = self.cache.list.write(mem.platform());
         if list.at(index) != Some(Has::Swapped(slot)) || !mem.leave_swap_for_list(pfn, slot) {
             return;
         }
@@ -119,18 +128,47 @@ impl<P: Platform> Object<P> {
         device: SwapId,
         payer: Option<GroupId>,
     ) -> Result<u64, (u64, PageError)> {
-        let (mut from, mut done) = (0, 0);
+        let (mut from, mut last, mut done) = (0, None, 0);
         loop {
             let list = self.cache.list.read(self.mem.platform());
             let Some((index, slot)) = list.next_swapped(from, device) else { return Ok(done) };
+            if last == Some((index, slot)) {
+                // Another's read failed, for which this one waited: the next is its own.
+                done -= 1;
+            }
             self.bring_back(index, (slot, list), payer).map_err(|error| (index, error))?;
-            // It may be on its way there again: that is no reason to go on for ever.
-            (from, done) = (index + 1, done + 1);
+            // One that has left again, for another slot, is no reason to go on for ever.
+            (from, last, done) = (index, Some((index, slot)), done + 1);
         }
     }
 
     /// Calls `visit` for each page that is on a device, with its index.
     pub(crate) fn each_swapped(&self, mut visit: impl FnMut(u64, Slot)) {
         self.cache.list.read(self.mem.platform()).each_swapped(&mut visit);
+    }
+}
+
+impl<P: Platform> Closed<'_, P> {
+    /// Brings page `index` back, if it is on a device: charged to nobody. The list stays closed.
+    pub(crate) fn bring_back(&mut self, index: u64) -> Result<(), PageError> {
+        let (object, mem) = (self.object, self.object.mem());
+        while let Some(Has::Swapped(slot)) = self.list.at(index) {
+            let back = match mem.hold_listed_slot(slot) {
+                Listed::Page(pfn) => Ok(object.wait_for(pfn)),
+                Listed::Device => mem.relieved(|| object.read_back(slot, None)),
+                Listed::Claimed(seen) => {
+                    mem.wait_for_claim(seen);
+                    continue;
+                }
+            };
+            let back = back.map(|back| {
+                let pfn = back.pfn;
+                object.put_back(&mut self.list, (index, slot), back);
+                mem.put(pfn, 1);
+            });
+            mem.drop_slot_hold(slot);
+            back?;
+        }
+        Ok(())
     }
 }

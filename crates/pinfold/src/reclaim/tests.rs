@@ -3,8 +3,7 @@
 use crate::frame::Sizes;
 use crate::testing::Disk;
 use crate::testing::{
-    Audit, Mem, Space, device_read, device_write, load, machine, map, map_shared, pages, rules,
-    space, store,
+    Audit, Mem, Space, device_read, device_write, load, machine, map, pages, rules, space, store,
 };
 use crate::{
     Access, Advice, Cause, Entry, EventKind, Fault, FaultError, Pfn, Prot, Reclaimed, Reclaimer,

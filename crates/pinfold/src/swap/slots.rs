@@ -358,7 +358,8 @@ impl Slots {
     pub(crate) fn end_claim(&mut self, slot: u64) {
         let one = self.one(slot);
         debug_assert!(one.claimed && one.holds == 1, "a claim is the only hold");
-        (one.holds, one.claimed) = (0, false);
+        one.holds -= 1;
+        one.claimed = false;
     }
 
     /// Whether somebody reads the page of a slot for himself.

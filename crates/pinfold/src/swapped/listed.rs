@@ -7,15 +7,34 @@ use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::swap::{Shadow, Slot};
 
+/// Where the page of a slot is that a place names.
+pub(crate) enum Listed {
+    /// Another brings it back: this page, on which the caller has a reference now. He has a hold.
+    Page(Pfn),
+    /// On the device alone. The caller has a hold.
+    Device,
+    /// There, and another has claimed the slot: the count of the holds that have ended, to be waited
+    /// for.
+    Claimed(u32),
+}
+
 impl<P: Platform> Memory<P> {
-    /// Takes a hold on a slot that a place names, whose list the caller has locked: the page that
-    /// another brings back, with a reference, if one does.
-    pub(crate) fn hold_listed_slot(&self, slot: Slot) -> Option<Pfn> {
+    /// Takes a hold on a slot that a place names, whose list the caller has locked, if nobody has
+    /// claimed it: one who reads past the swap cache may do so for an entry that is gone, whose slot
+    /// this was before (INV-PAST-1).
+    pub(crate) fn hold_listed_slot(&self, slot: Slot) -> Listed {
         let mut slots = self.swap_table().slots(slot.device);
+        if slots.is_claimed(slot.number) {
+            return Listed::Claimed(self.swap_table().ended().seen());
+        }
         slots.hold(slot.number);
-        let pfn = slots.page(slot.number)?;
-        self.get(pfn, 1);
-        Some(pfn)
+        match slots.page(slot.number) {
+            Some(pfn) => {
+                self.get(pfn, 1);
+                Listed::Page(pfn)
+            }
+            None => Listed::Device,
+        }
     }
 
     /// A page that was filled leaves the swap cache for its place, which names the slot no longer:

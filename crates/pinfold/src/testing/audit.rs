@@ -249,6 +249,9 @@ impl<'m, F: Format> Audit<'m, F> {
         for slot in slots {
             let users = self.swapped.remove(&(slot.device, slot.slot)).unwrap_or(0);
             assert_eq!((slot.users, slot.holds), (users, 0), "users and holds: {slot:?}");
+            let place =
+                |listed: &ListedSlot| (listed.device, listed.slot) == (slot.device, slot.slot);
+            assert!(users == 1 || !self.listed.iter().any(place), "INV-SHARED-2: {slot:?}");
             if let Some(pfn) = slot.page {
                 self.owe(pfn, 1);
                 assert!(cached.insert(pfn), "{pfn} has two slots");

@@ -187,28 +187,51 @@ fn a_store_while_it_is_written_is_not_lost() {
 fn who_wants_a_page_while_it_is_written_waits() {
     let world = world("pinfold", 2);
     store(&world.space, 16, 1).unwrap();
-    store(&world.space, 17, 7).unwrap();
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (child, told) = (world.space.fork().unwrap(), seen.clone());
-    std::thread::scope(|scope| {
-        let (child, told) = (&child, &told);
+    let child = Arc::new(world.space.fork().unwrap());
+    let stored = std::thread::scope(|scope| {
         let (send, wait) = std::sync::mpsc::channel();
+        let other = child.clone();
+        let writer = scope.spawn(move || {
+            wait.recv().unwrap();
+            store(&other, 16, 2).unwrap();
+        });
+        let (seen, tell) = (child.clone(), std::sync::mpsc::channel());
         world.disk.while_writing(move || {
             send.send(()).unwrap();
+            // Long enough for a store that does not wait.
             std::thread::sleep(std::time::Duration::from_millis(50));
-        });
-        scope.spawn(move || {
-            wait.recv().unwrap();
-            store(child, 16, 2).unwrap();
-            told.lock().unwrap().push(load(child, 16));
+            tell.0.send(seen.entry(VirtAddr::of_page(16)).is_none()).unwrap();
         });
         // It stays, as the other one has a reference, or has left before that came.
         let done = out(&world.space, 16);
         assert!(done == KEPT || done == ONE);
-        assert_eq!(world.disk.page(0), 1, "what was there when the write began");
+        writer.join().unwrap();
+        tell.1.recv().unwrap()
     });
-    assert_eq!((seen.lock().unwrap().clone(), load(&world.space, 16)), (Vec::from([Ok(2)]), Ok(2)));
+    assert!(stored, "nobody had it mapped");
+    assert_eq!((load(&child, 16), load(&world.space, 16)), (Ok(2), Ok(2)));
     Audit::of(&world.mem).space(&world.space).space(&child).file(&world.file).check();
+}
+
+#[test]
+fn what_is_on_a_device_is_not_invalidated_and_the_last_page_is_cut() {
+    let world = world("pinfold", 2);
+    let (space, file) = (&world.space, &world.file);
+    store(space, 16, 5).unwrap();
+    assert_eq!(out(space, 16), ONE);
+    assert_eq!(file.invalidate(0..2), Err(FileError::Busy { page: 0 }));
+    assert_eq!(world.read(0), Ok(5));
+    assert_eq!(out(space, 16), Reclaimed::default(), "it is not mapped");
+    load(space, 16).unwrap();
+    assert_eq!(out(space, 16), ONE);
+    world.disk.fail(Some(StoreError::Io));
+    let cut = || file.truncate_within(1, |frame| device_write(&world.mem, frame, 0));
+    assert_eq!(cut(), Err(FileError::Store { page: 0, error: StoreError::Io }));
+    assert_eq!((file.pages(), world.usage()), (2, (1, 0)));
+    world.disk.fail(None);
+    assert_eq!((cut(), file.pages(), world.usage()), (Ok(()), 1, (0, 0)));
+    assert_eq!(load(space, 16), Ok(0));
+    world.check();
 }
 
 #[test]
