@@ -106,14 +106,15 @@ fn container(job: &str) -> Container {
     });
     let command = one("command");
     let words = command.trim_matches(['[', ']']).split(',').map(plain);
-    // The arguments: a list below their key.
+    // The one argument: an item below its key, in several lines.
     let args = lines.iter().skip_while(|line| **line != "args:").skip(1);
-    let args = args.map_while(|line| line.strip_prefix("- ")).map(str::to_owned);
+    let args: Vec<&str> = args.copied().take_while(|line| !line.ends_with(':')).collect();
+    let argument = args.join(" ").strip_prefix("- ").expect("an item").to_owned();
     let mount = lines.iter().find_map(|line| line.split_once("mountPath: "));
     Container {
         completions: one("completions").parse().unwrap(),
         env: pairs.collect(),
-        command: words.chain(args).collect(),
+        command: words.chain([argument]).collect(),
         mount: mount.unwrap().1.trim_matches('}').to_owned(),
     }
 }
@@ -185,6 +186,36 @@ fn a_shard_that_breaks_is_done_and_one_that_cannot_be_searched_is_not() {
     let output = wrong.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("nobody"));
+}
+
+/// A machine that is taken away ends what runs on it by a signal. What was found by then is kept, but
+/// a scheduler must not take the shard for one that was searched.
+#[cfg(unix)]
+#[test]
+fn a_shard_that_a_signal_ends_is_not_done() {
+    let here = directory("signal");
+    let place = here.to_str().unwrap();
+    // The command, telling who it is.
+    let known = here.join("known");
+    let text = format!("echo $$ >{place}/pid; exec '{}' \"$@\"", cargo_bin!("pinfold").display());
+    fs::write(&known, format!("#!/bin/sh\n{text}\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&known, mode).unwrap();
+    let mut long = script(&["campaigns/shard.sh", "1", "2", place, "exit-races-pin"]);
+    long.args(["--rules", "latest", "--random", "100000000"]).env("PINFOLD", known);
+    let mut shard = long.spawn().unwrap();
+    // It tells how far it is after half a second.
+    while !fs::read_to_string(here.join("1.txt")).is_ok_and(|told| told.contains(" runs, ")) {
+        assert_eq!(shard.try_wait().unwrap(), None, "only the signal ends it");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let search = fs::read_to_string(here.join("pid")).unwrap();
+    assert!(Command::new("kill").args(["-TERM", search.trim()]).status().unwrap().success());
+    assert_eq!(shard.wait().unwrap().code(), Some(143));
+    // What was found is there, and `merge` says that it is not all.
+    let merged = merged(&here, 1, 3);
+    let why = merged["search"]["incomplete"].as_str().unwrap();
+    assert!(why.starts_with("missing shards 1/2 (not done), 2/2"), "{why}");
 }
 
 /// The executions of a search, and how it ended.

@@ -144,19 +144,21 @@ reach swap-freed
 /// One that reads past the swap cache may claim a slot that was its entry's before.
 #[test]
 fn a_slot_changes_hands_on_a_synchronous_device() {
-    let rest = r#"lane private: P on cpu0
+    let rest = r#"lane one: P on cpu0
   read B as r0
-lane shared: C on cpu1
-  write A "new"
+lane other: P on cpu1
+  read B as r1
   pageout A
+  read A as r2
 always
   r0 "b"
-  P:A sees "new"
-  P:B sees "b"
+  r1 "b"
+  r2 "old"
+reach swap-cache-skipped during one
+reach swap-freed during other
 reach swapped-in
 "#;
-    let before =
-        "P: map B 1 private rw\n  P: write B \"b\"\n  P: fork C\n  P: pageout B\n  C: pageout A";
+    let before = "P: map B 1 private rw\n  P: write B \"b\"\n  P: pageout B";
     let mut past = shared("shared-past", before, rest);
     past.text = past.text.replace("swap 2\n", "swap 2\nswap-device synchronous\n");
     past.holds_across(&["6.12", "pinfold"], &[Model::Weak]);
