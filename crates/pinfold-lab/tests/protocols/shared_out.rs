@@ -154,14 +154,14 @@ always
   r0 "b"
   r1 "b"
   r2 "old"
-reach swap-cache-skipped during one
-reach swap-freed during other
+reach swap-cache-skipped
+reach swap-freed
 reach swapped-in
 "#;
     let before = "P: map B 1 private rw\n  P: write B \"b\"\n  P: pageout B";
     let mut past = shared("shared-past", before, rest);
     past.text = past.text.replace("swap 2\n", "swap 2\nswap-device synchronous\n");
-    past.holds_across(&["6.12", "pinfold"], &[Model::Weak]);
+    past.holds("6.12");
 }
 
 /// INV-SHARED-4: the device stores, marks and lets go, and reclaim asks in the other order.
