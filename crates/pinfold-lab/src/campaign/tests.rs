@@ -10,6 +10,7 @@ mod tampered;
 
 use super::*;
 use crate::check::check;
+use crate::counted::counted;
 use crate::report::{Chosen, Oracle};
 use crate::scenario::{Scenario, parse};
 
@@ -195,7 +196,8 @@ fn an_interrupted_campaign_goes_on_to_the_same_end() {
                 assert_eq!(report.verdict, Verdict::Partial);
                 assert!(kept.done() >= before && kept.unfinished.len() <= threads);
                 let why = report.search.incomplete.expect("a reason");
-                assert!(why.contains(&format!("stopped after {most} executions")), "{why}");
+                let made = counted(most, "execution", "executions");
+                assert!(why.contains(&format!("stopped after {made}")), "{why}");
                 // A search by bounds makes some again, and counts them once.
                 if strategy != STRATEGIES[1] {
                     assert_eq!(executions(&kept.shown()), pieces * most, "{strategy:?}");

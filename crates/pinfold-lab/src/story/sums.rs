@@ -159,7 +159,29 @@ impl Ledger<'_> {
         let own: &[Own] = if is_here || !asked { &[CALLER, SPLIT] } else { &[SPLIT] };
         let counts = |name: &str| !self.counted_on_tail_alone(name);
         let holders = self.holders_where(run, line, |held| counts(&held.name));
-        self.sum(had, &holders, own, (run, line))
+        let less = self.taken_off_uncounted(run, line);
+        if less.is_empty() {
+            return self.sum(had, &holders, own, (run, line));
+        }
+        let off = less.len() as u32;
+        let sum = self.sum(had + off, &holders, own, (run, line))?;
+        let (_, parts) = sum.split_once(" = ")?;
+        Some(format!("{had} = {parts} - {off} taken off with {}", less.join(", ")))
+    }
+
+    /// The handles that were given back before a line, and counted on a tail of these alone: that
+    /// took one off the head, too.
+    fn taken_off_uncounted(&self, run: Run, line: usize) -> Vec<&str> {
+        let lines = self.lines()[..line].iter();
+        let released = lines.filter_map(|line| match &line.what {
+            What::Releases(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let of_run = |name: &&str| {
+            let made = self.made(name);
+            made.is_some_and(|(_, held)| held.frames.iter().any(|pfn| run.contains(*pfn)))
+        };
+        released.filter(of_run).filter(|name| self.counted_on_tail_alone(name)).collect()
     }
 
     /// The tails that have left a folio since its head had references taken off before a line.

@@ -21,6 +21,9 @@ fn pages_in_a_row_are_told_by_the_first_and_the_last() {
 
 /// The number that a part of a sum stands for.
 fn number(part: &str) -> u32 {
+    if let Some((part, less)) = part.split_once(" - ") {
+        return number(part) - number(less);
+    }
     let first = part.split(' ').next().expect("a part has words");
     let Ok(many) = first.parse::<u32>() else {
         assert_eq!(part, "the swap cache");
