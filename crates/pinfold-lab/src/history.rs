@@ -9,8 +9,8 @@
 //! - INV-HISTORY-2: no smaller set of switches does what one does that was found.
 //! - INV-HISTORY-3: what there is decides no verdict: an era that begins with a call that the
 //!   scenario needs says so, and which switches beside it turned the verdict, if any did.
-//! - INV-HISTORY-4: where nothing breaks, an era ends with the switches that made it so: where one of
-//!   them moves on, and what it has now is not enough, the next era has those that are.
+//! - INV-HISTORY-4: where nothing breaks, an era ends with the switches that made it so: where one
+//!   of them moves on, and what it has now is not enough, the next era has those that are.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -28,8 +28,8 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
-/// Releases that follow each other and have the same verdict: for the same reason if they break, and
-/// by the same switches if they were mended.
+/// Releases that follow each other and have the same verdict: for the same reason if they break,
+/// and by the same switches if they were mended.
 #[derive(Clone, Debug)]
 pub struct Era {
     /// The first of them.

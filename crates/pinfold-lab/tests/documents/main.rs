@@ -137,7 +137,8 @@ fn every_incident_of_the_cookbook_names_a_source() {
         let mut words = line.split_whitespace().skip(1);
         let asks = words.next().is_some_and(|word| ["check", "when", "cure"].contains(&word));
         let Some(name) = words.next().filter(|_| asks) else { continue };
-        let incident = text(&format!("/{name}.pf")).unwrap_or_else(|| panic!("no {name}"));
+        let incident = text(&format!("pinfold-lab/scenarios/{name}.pf"))
+            .unwrap_or_else(|| panic!("no {name}"));
         let has = incident.lines().any(|line| line.starts_with("source "));
         assert!(has, "{name} has no source");
         seen.insert(name);
