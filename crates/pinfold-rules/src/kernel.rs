@@ -7,12 +7,12 @@
 //! be one ([`Standing::Guess`]); what the name leaves open is said to be that ([`Standing::Open`]).
 //! [`Kernel::doubts`] lists both with what the kernel may have instead, for who can ask both ways.
 //!
-//! - INV-KERNEL-1: every name of a mainline release is a kernel at point 0 with the rules of the
-//!   release, so that nothing changes for who names one.
-//! What one commit moved together is known together: what rests on a commit that the kernel is known
-//! not to have, it has not ([`Standing::Without`]), and a doubt brings with it what it needs
+//! What one commit moved is known together: what rests on a commit that the kernel is known not to
+//! have, it has not ([`Standing::Without`]), and a doubt brings with it what it needs
 //! ([`Doubt::under`]).
 //!
+//! - INV-KERNEL-1: every name of a mainline release is a kernel at point 0 with the rules of the
+//!   release, so that nothing changes for who names one.
 //! - INV-KERNEL-2: a doubt is about what the kernel is not taken to have, and there is none about a
 //!   switch of which its standing is known.
 //! - INV-KERNEL-3: what a doubt is asked under no kernel is known not to have: of what one commit
