@@ -19,7 +19,7 @@ const STANDS_FOR: [(&str, &str); 18] = [
     ("SET", "5.8"),
     (" R ", " 5.8 "),
     (" M", " tso"),
-    ("ID", "0fedmtj"),
+    ("ID", "gkw762h"),
     ("FILE", "made.html"),
     ("1000000", "1000"),
     ("--minutes 10", "--seconds 0.5"),

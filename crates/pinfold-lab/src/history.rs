@@ -9,6 +9,8 @@
 //! - INV-HISTORY-2: no smaller set of switches does what one does that was found.
 //! - INV-HISTORY-3: what there is decides no verdict: an era that begins with a call that the
 //!   scenario needs says so, and which switches beside it turned the verdict, if any did.
+//! - INV-HISTORY-4: where nothing breaks, an era ends with the switches that made it so: where one
+//!   of them moves on, and what it has now is not enough, the next era has those that are.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,7 +28,8 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
-/// Releases that follow each other and have the same verdict, for the same reason if they break.
+/// Releases that follow each other and have the same verdict: for the same reason if they break,
+/// and by the same switches if they were mended.
 #[derive(Clone, Debug)]
 pub struct Era {
     /// The first of them.
@@ -39,7 +42,8 @@ pub struct Era {
     pub reason: Option<Reason>,
     /// The fewest switches whose change between the release before and `first` makes the verdict
     /// what it is, or the reason if both break; none in the oldest era, and none if the scenario
-    /// could not be asked about before and nothing else had a part.
+    /// could not be asked about before and nothing else had a part. Where the era before holds as
+    /// well, against the last release that does not (INV-HISTORY-4).
     pub turn: Vec<Difference>,
     /// What the scenario needs and the release before did not have.
     pub came: Vec<Interface>,
@@ -76,6 +80,7 @@ pub fn eras(
 ) -> Vec<Era> {
     let mut eras: Vec<Era> = Vec::new();
     let mut before: Option<Rules> = None;
+    let mut mended: Option<Mended> = None;
     for release in Release::all() {
         let Ok(rules) = Rules::linux(&release.to_string()) else { continue };
         if progress(release).is_break() {
@@ -93,15 +98,26 @@ pub fn eras(
         let now = (&report, reason.as_ref());
         match (eras.last_mut(), before) {
             (Some(era), _) if goes_on_as((&era.report, era.reason.as_ref()), now) => {
-                era.last = release;
+                let goes_on = &mut || progress(release);
+                let moved = mended.as_ref().map(|mended| mended.moves(answers, &rules, goes_on));
+                let Some(moved) = moved.unwrap_or(Some(Vec::new())) else { break };
+                if moved.is_empty() {
+                    era.last = release;
+                } else {
+                    mended = mended.map(|mended| Mended { by: moved.clone(), ..mended });
+                    let (turn, came) = (shown(moved), Vec::new());
+                    eras.push(Era { first: release, last: release, report, reason, turn, came });
+                }
             }
             (Some(era), Some(old)) => {
                 let goes_on = &mut || progress(release);
                 // Where the verdict turned, what it turned to is not asked for its reason.
                 let reason_turned = alike(&era.report, &report);
                 let wanted = (&report, reason.as_ref().filter(|_| reason_turned));
-                let Some(mut turn) = turn(answers, (&old, &rules), wanted, goes_on) else { break };
-                turn.retain(|change| change.switch.name != Switch::Interfaces.name());
+                let Some(by) = turn(answers, (&old, &rules), wanted, goes_on) else { break };
+                let holds = report.verdict == Verdict::Pass;
+                mended = holds.then(|| Mended { broken: old, by: by.clone() });
+                let turn = shown(by);
                 let mut came = answers.absent(&old);
                 came.retain(|interface| interface.exists(&rules));
                 eras.push(Era { first: release, last: release, report, reason, turn, came });
@@ -114,6 +130,62 @@ pub fn eras(
         before = Some(rules);
     }
     eras
+}
+
+/// The changes without what there is, which decides no verdict (INV-HISTORY-3).
+fn shown(mut changes: Vec<Difference>) -> Vec<Difference> {
+    changes.retain(|change| change.switch.name != Switch::Interfaces.name());
+    changes
+}
+
+/// What made a scenario hold.
+struct Mended {
+    /// The rules of the last release that it did not hold under.
+    broken: Rules,
+    /// The changes from there that are enough.
+    by: Vec<Difference>,
+}
+
+impl Mended {
+    /// The changes that make it hold under `rules`, where it does, if those that did so are not
+    /// enough any more as their switches have moved; empty if they are. Nothing, if `goes_on` ended
+    /// the search for them.
+    fn moves(
+        &self,
+        answers: &Answers<'_>,
+        rules: &Rules,
+        goes_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Option<Vec<Difference>> {
+        let all: Vec<Difference> = self.broken.diff(rules).collect();
+        let of =
+            |change: &&Difference| self.by.iter().any(|by| by.switch.name == change.switch.name);
+        let now: Vec<Difference> = all.iter().filter(of).copied().collect();
+        let same = |change: &Difference| {
+            self.by.iter().any(|by| {
+                by.switch.name == change.switch.name && by.right.name == change.right.name
+            })
+        };
+        if now.len() == self.by.len() && now.iter().all(same) {
+            return Some(Vec::new());
+        }
+        // What its switches have now may need what came with it.
+        let mut moved = with(&self.broken, &now);
+        for change in &now {
+            let needs: Vec<_> = moved.lacks_for(change.switch.name, change.right.name).collect();
+            for (switch, variant) in needs {
+                let _known = moved.set(switch.name, variant.name);
+            }
+        }
+        let holds = answers.under(&moved, &mut |_| {});
+        if goes_on().is_break() {
+            return None;
+        }
+        if holds.verdict == Verdict::Pass {
+            return Some(Vec::new());
+        }
+        let report = answers.under(rules, &mut |_| {});
+        turn(answers, (&self.broken, rules), (&report, None), goes_on)
+    }
 }
 
 /// A report, and why it breaks, if that is told.

@@ -96,6 +96,7 @@ fn took_up(standing: Standing) -> bool {
         Standing::Kept(_)
         | Standing::Later(_)
         | Standing::Open(_)
+        | Standing::Without(_)
         | Standing::Unchanged
         | Standing::Guess { .. } => false,
     }

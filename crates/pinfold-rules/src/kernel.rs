@@ -7,10 +7,16 @@
 //! be one ([`Standing::Guess`]); what the name leaves open is said to be that ([`Standing::Open`]).
 //! [`Kernel::doubts`] lists both with what the kernel may have instead, for who can ask both ways.
 //!
+//! What one commit moved is known together: what rests on a commit that the kernel is known not to
+//! have, it has not ([`Standing::Without`]), and a doubt brings with it what it needs
+//! ([`Doubt::under`]).
+//!
 //! - INV-KERNEL-1: every name of a mainline release is a kernel at point 0 with the rules of the
 //!   release, so that nothing changes for who names one.
 //! - INV-KERNEL-2: a doubt is about what the kernel is not taken to have, and there is none about a
 //!   switch of which its standing is known.
+//! - INV-KERNEL-3: what a doubt is asked under no kernel is known not to have: of what one commit
+//!   moved, all or nothing.
 //!
 //! facts 0.4
 
@@ -20,6 +26,7 @@ use super::switches::{Switch, TABLE};
 use super::{Release, Rules, SwitchInfo, VariantInfo};
 
 mod doubt;
+mod together;
 
 pub use doubt::{Doubt, Unknown};
 
@@ -90,6 +97,9 @@ pub enum Standing {
     /// The series takes it up at a point that this kernel may have reached or not: the name does
     /// not tell. It is taken to have what it has for certain.
     Open(&'static Finding),
+    /// Mainline changed it after the base only together with another switch, or by what rests on
+    /// another one, of which this is known: the kernel does not have that.
+    Without(&'static Finding),
     /// Mainline has not changed it since the base, so there is nothing to take up.
     Unchanged,
     /// Mainline changed it after the base, and nobody looked whether this kernel took that up: that
@@ -254,25 +264,55 @@ impl Kernel {
 
     /// What is known of a switch.
     pub fn standing(&self, switch: Switch) -> Standing {
+        if let Some(found) = self.found(switch) {
+            return found;
+        }
         let entry = &TABLE[switch as usize];
         let base = (entry.get)(&Rules::at(self.base));
+        let mut without = None;
+        for changed in Release::all().filter(|release| *release > self.base) {
+            let variant = (entry.get)(&Rules::at(changed));
+            if variant == base {
+                continue;
+            }
+            let Some(absent) = self.known_absent(switch, variant) else {
+                return Standing::Guess { changed, to: &entry.info.variants[variant] };
+            };
+            without.get_or_insert(absent);
+        }
+        without.map_or(Standing::Unchanged, Standing::Without)
+    }
+
+    /// What the findings about a switch say, if there are any.
+    fn found(&self, switch: Switch) -> Option<Standing> {
         let mut about = self.findings().iter().filter(|finding| finding.switch == switch);
         if let Some(open) = about.clone().find(|finding| self.may_have_reached(finding.from)) {
-            return Standing::Open(open);
+            return Some(Standing::Open(open));
         }
-        let reached = about.clone().rfind(|finding| finding.from <= self.reached());
-        if let Some(finding) = reached {
-            let kept = finding.variant == base;
-            return if kept { Standing::Kept(finding) } else { Standing::Taken(finding) };
+        if let Some(reached) = about.clone().rfind(|finding| finding.from <= self.reached()) {
+            let base = (TABLE[switch as usize].get)(&Rules::at(self.base));
+            let kept = reached.variant == base;
+            return Some(if kept { Standing::Kept(reached) } else { Standing::Taken(reached) });
         }
-        if let Some(finding) = about.next() {
-            return Standing::Later(finding);
-        }
-        let mut later = Release::all().filter(|release| *release > self.base);
-        let changed = later.find(|release| (entry.get)(&Rules::at(*release)) != base);
-        changed.map_or(Standing::Unchanged, |changed| Standing::Guess {
-            changed,
-            to: &entry.info.variants[(entry.get)(&Rules::at(changed))],
+        about.next().map(Standing::Later)
+    }
+
+    /// The finding by which the kernel does not have what brought this variant: one about another
+    /// switch that the same commit moved, and that has not moved.
+    fn known_absent(&self, switch: Switch, variant: usize) -> Option<&'static Finding> {
+        let rules = self.rules();
+        let brought = together::changes((switch, variant)).flat_map(|change| change.brings);
+        brought.filter(|(other, _)| *other != switch).find_map(|&(other, first)| {
+            let finding = match self.found(other)? {
+                Standing::Kept(finding) | Standing::Taken(finding) | Standing::Later(finding) => {
+                    finding
+                }
+                Standing::Open(_)
+                | Standing::Without(_)
+                | Standing::Unchanged
+                | Standing::Guess { .. } => return None,
+            };
+            ((TABLE[other as usize].get)(&rules) < first).then_some(finding)
         })
     }
 
@@ -316,7 +356,7 @@ impl Kernel {
         let mut seen = 1_u32 << held;
         releases.filter_map(move |since| {
             let variant = (entry.get)(&Rules::at(since));
-            let new = seen & (1 << variant) == 0;
+            let new = seen & (1 << variant) == 0 && self.known_absent(switch, variant).is_none();
             seen |= 1 << variant;
             let believed = believed == Some(variant);
             new.then(|| self.doubt(switch, variant, Unknown::Guess { since, believed }))

@@ -15,10 +15,10 @@ use core::fmt;
 
 use super::switches::{
     ClearRefsPinned, CollapseSync, CowPublish, FastRecheck, FaultLock, ForceWrite, ForkPin,
-    ForkRace, GupNuma, GupStack, HeadRecheck, Interfaces, LargeCow, LazyFree, LongtermZone,
-    MemcgLock, MigrationKind, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow, PteCow, ReadGup,
-    RemapFlush, SwapInCache, SwapInReuse, SwapInWrite, SwapPinned, Switch, TailRefs, ThpNuma,
-    UffdContinue, UffdWpFlush, WriteUpgrade, ZapRmap, ZeroPin,
+    ForkRace, GupNuma, GupStack, HeadRecheck, HugetlbCow, Interfaces, LargeCow, LazyFree,
+    LongtermZone, MemcgLock, MigrationKind, NumaFault, NumaSkip, NumaSkipPmd, NumaWrite, PmdCow,
+    PteCow, ReadGup, RemapFlush, SwapInCache, SwapInReuse, SwapInWrite, SwapPinned, Switch,
+    TailRefs, ThpNuma, UffdContinue, UffdWpFlush, WriteUpgrade, ZapRmap, ZeroPin,
 };
 use super::{Release, VariantInfo};
 
@@ -215,6 +215,7 @@ const SERIES: &[Series] = &[
         base: release("4.14"),
         read: None,
         findings: findings! {
+            PteCow::MapCountUnmerged 0 Memory "no exclusive mark, facts 0.4";
             ReadGup::ForceWrite 232 Found "17839856fd58, queued April 2021, facts 1.2; its point: M";
             CollapseSync::Interrupt 302 Found "2ba99c5e0812, queued after 4.14.301, facts 0.4, 7.4";
             RemapFlush::UnderLock 78 Memory "eb66ae030829, CVE-2018-18281, facts 7.12";
@@ -225,6 +226,7 @@ const SERIES: &[Series] = &[
         base: release("4.18"),
         read: None,
         findings: findings! {
+            PteCow::MapCountUnmerged 0 Memory "no exclusive mark, facts 0.4";
             RemapFlush::UnderLock 16 Memory "eb66ae030829, CVE-2018-18281, facts 7.12";
         },
     },
@@ -233,6 +235,7 @@ const SERIES: &[Series] = &[
         base: release("4.19"),
         read: None,
         findings: findings! {
+            PteCow::MapCountUnmerged 0 Memory "no exclusive mark, facts 0.4";
             ReadGup::ForceWrite 189 Found "17839856fd58, queued April 2021, facts 1.2; its point: M";
             CollapseSync::Interrupt 269 Memory "2ba99c5e0812, facts 7.4";
             LazyFree::References 238 Found "6c8e2a256915, announcement of 4.19.238, facts 0.4, 7.2";
@@ -243,6 +246,7 @@ const SERIES: &[Series] = &[
         base: release("5.4"),
         read: None,
         findings: findings! {
+            PteCow::MapCount 0 Memory "no exclusive mark, facts 0.4";
             ReadGup::ForceWrite 47 Found "17839856fd58, a repair for 5.4, facts 1.2; its point: M";
             HeadRecheck::Again 133 Memory "c24d37322548, Cc: stable, facts 3.3";
             FastRecheck::On 218 Memory "70cbc3cc78a9, facts 3.5";
@@ -256,12 +260,15 @@ const SERIES: &[Series] = &[
         read: Some(262),
         findings: findings! {
             PteCow::RefCount 0 Read "facts 1.3";
+            PmdCow::MapCount 0 Read "facts 1.3";
+            HugetlbCow::MapCount 0 Read "facts 1.3";
             HeadRecheck::Again 50 Read "c24d37322548, facts 0.1; its point: M";
             ForkPin::Copy 0 Read "facts 2.3";
             ForkRace::SeqCount 4 Read "57efa1fe5957, facts 2.5; its point: M";
             NumaSkip::RefCount 102 Found "80d47f5de5e3, CVE-2022-48797, facts 4.2";
             NumaFault::RestoreFirst 0 Read "facts 4.4";
             ThpNuma::Alone 0 Read "facts 4.4";
+            MigrationKind::ReadWrite 0 Read "facts 4.2";
             ForceWrite::DirtyCow 0 Read "facts 3.4";
             FastRecheck::On 148 Memory "70cbc3cc78a9, queued October 2022, facts 3.5";
             CowPublish::AfterFlush 0 Read "facts 1.7";
@@ -279,6 +286,7 @@ const SERIES: &[Series] = &[
         base: release("5.15"),
         read: None,
         findings: findings! {
+            PteCow::RefCount 0 Memory "no exclusive mark, facts 0.4";
             NumaSkip::RefCount 25 Found "80d47f5de5e3, CVE-2022-48797, facts 4.2";
             FastRecheck::On 73 Memory "70cbc3cc78a9, queued October 2022, facts 3.5";
             CollapseSync::Interrupt 83 Memory "2ba99c5e0812, queued December 2022, facts 7.4";
@@ -291,6 +299,7 @@ const SERIES: &[Series] = &[
         base: release("5.16"),
         read: None,
         findings: findings! {
+            PteCow::RefCount 0 Memory "no exclusive mark, facts 0.4";
             NumaSkip::RefCount 11 Found "80d47f5de5e3, CVE-2022-48797, facts 4.2";
             LazyFree::References 20 Memory "6c8e2a256915, in April 2022, facts 7.2";
         },
@@ -300,6 +309,7 @@ const SERIES: &[Series] = &[
         base: release("5.17"),
         read: None,
         findings: findings! {
+            PteCow::RefCount 0 Memory "no exclusive mark, facts 0.4";
             LazyFree::References 3 Memory "6c8e2a256915, in April 2022, facts 7.2";
         },
     },

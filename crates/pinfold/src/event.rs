@@ -155,6 +155,14 @@ impl EventKind {
 }
 
 /// How a trace shows the write bit.
+fn remembered(kind: MigrationKind) -> &'static str {
+    match kind {
+        MigrationKind::Read => "readable",
+        MigrationKind::ReadExclusive => "readable and exclusive",
+        MigrationKind::Write => "writable",
+    }
+}
+
 fn bit(writable: bool) -> &'static str {
     if writable { "rw" } else { "ro" }
 }
@@ -365,7 +373,7 @@ events! {
         to: MigrationKind,
     } = "migration-downgraded": Line("migration entry of {pfn} now {to:?}: write bit lost"), under(always),
         decided by MigrationKind(
-            "the migration entry of {pfn} lost its write bit to a scan or protection change: {to:?}"
+            "the migration entry of {pfn} lost its write bit to a scan or protection change, and is {}", remembered(*to)
         );
     /// A hinting fault.
     HintFault(pfn: Pfn) = "hint-fault": Line("hint fault on {pfn}"), under(|rules| Interface::NumaBalancing.exists(rules));

@@ -57,9 +57,8 @@ pub(super) fn of_run(
 pub(super) fn depends(set: &RuleSet, found: &Report, answers: &Answers<'_>) -> bool {
     let unknown = set.kernel().into_iter().flat_map(|kernel| kernel.doubts().collect::<Vec<_>>());
     unknown.filter(|doubt| !set.overrides(doubt.switch.name)).any(|doubt| {
-        let mut rules = set.rules;
-        rules.set(doubt.switch.name, doubt.other.name).is_ok()
-            && turns(found, &answers.under(&rules, &mut |_| {}))
+        let rules = doubt.under(&set.rules, |switch| set.overrides(switch));
+        turns(found, &answers.under(&rules, &mut |_| {}))
     })
 }
 
@@ -91,15 +90,17 @@ fn decided(
     }
     let mut told = Doubts::new(&set.name, found.verdict, &all);
     let blamed = found.deciding();
+    let is_blamed = |name: &str| blamed.iter().any(|(switch, _)| switch.name == name);
     let matters = |doubt: &&Doubt| match found.verdict {
-        Verdict::Fail if !blamed.is_empty() => {
-            blamed.iter().any(|(switch, _)| switch.name == doubt.switch.name)
-        }
+        Verdict::Fail if !blamed.is_empty() => is_blamed(doubt.switch.name),
         Verdict::Skip => doubt.switch.name == "interfaces",
         _ => true,
     };
+    let fixed = |switch: &str| set.overrides(switch);
     // What a search decided: the switch and its variant.
     let mut decided: Vec<(&str, &str)> = Vec::new();
+    // The questions that turned it, and the switches that are nothing beside them.
+    let (mut turned, mut covered): (Vec<Rules>, Vec<&str>) = (Vec::new(), Vec::new());
     for doubt in all.iter().filter(matters) {
         if told.turns.iter().any(|turn| turn.switch == doubt.switch.name) {
             continue;
@@ -108,8 +109,15 @@ fn decided(
             told.interrupted = true;
             break;
         }
-        let mut rules = set.rules;
-        if rules.set(doubt.switch.name, doubt.other.name).is_err() {
+        let rules = doubt.under(&set.rules, fixed);
+        // Where what comes with it turns the verdict, it is no question of its own.
+        let mut comes_with = set.rules.lacks_for(doubt.switch.name, doubt.other.name);
+        let is_told = comes_with.any(|(with, _)| told.turns.iter().any(|t| t.switch == with.name));
+        let is_asked =
+            |rules: &Rules| turned.iter().any(|known| known.diff(rules).next().is_none());
+        let rest = doubt.without(&set.rules, fixed);
+        if is_asked(&rules) || is_asked(&rest) || is_told && turns(found, &ask(&rest, doubt)) {
+            covered.push(doubt.switch.name);
             continue;
         }
         let report = ask(&rules, doubt);
@@ -128,6 +136,7 @@ fn decided(
             told.unended.push(format!("{}={}", doubt.switch.name, doubt.other.name));
         }
         if turns(found, &report) {
+            turned.push(rules);
             told.turns.push(turn(doubt, report.verdict));
         }
     }
@@ -138,8 +147,9 @@ fn decided(
         all.iter().any(|doubt| doubt.switch.name == name && left(doubt))
     };
     let mut kept: Vec<&'static str> = Vec::new();
-    for doubt in all.iter().filter(|doubt| !blamed.is_empty() && matters(doubt)) {
+    for doubt in all.iter().filter(|doubt| is_blamed(doubt.switch.name)) {
         if !said(doubt.switch.name)
+            && !covered.contains(&doubt.switch.name)
             && !open(doubt.switch.name)
             && !kept.contains(&doubt.switch.name)
         {

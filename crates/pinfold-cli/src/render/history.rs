@@ -191,13 +191,12 @@ pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
     }
     let (released, never): (Vec<&Cure>, Vec<&Cure>) =
         cures.found.iter().partition(|cure| cure.is_released());
-    let base = rules.parse::<Rules>().ok();
-    let base = base.as_ref();
-    lines.extend(group("what releases have had", (base, &released), look));
-    lines.extend(group("what no release has had", (base, &never), look));
+    let rules_in_force = Rules::parse(rules).ok();
+    let group = |title: &str, of: &[&Cure]| group(title, of, rules_in_force.as_ref(), look);
+    lines.extend(group("what releases have had", &released));
+    lines.extend(group("what no release has had", &never));
     let undecided: Vec<&Cure> = cures.undecided.iter().collect();
-    let title = "nothing broke before a bound ended the search";
-    lines.extend(group(title, (base, &undecided), look));
+    lines.extend(group("nothing broke before a bound ended the search", &undecided));
     if cures.found.is_empty() && cures.size > 0 {
         let what = match cures.undecided.is_empty() {
             true => format!("no set of up to {size} saves it"),
@@ -230,25 +229,7 @@ fn doubt(text: &str, look: &Look, lines: &mut Vec<String>) {
     lines.extend(fold(text, look.width, 0).iter().map(|line| look.paint(Tone::Doubt, line)));
 }
 
-/// What is below the name of a cure that a kernel cannot take up alone.
-const MARKED: &str =
-    "needs the exclusive mark of pages (6c287605fd56, 5.19), which these rules lack";
-
-/// Whether a cure asks for the exclusive mark of pages under rules that know none, and does not
-/// bring what sets it.
-fn needs_mark(base: Option<&Rules>, cure: &Cure) -> bool {
-    let Some(base) = base.filter(|base| !base.knows_exclusive_mark()) else { return false };
-    let mut rules = *base;
-    for change in &cure.changes {
-        if rules.set(change.switch.name, change.right.name).is_err() {
-            return false;
-        }
-    }
-    let brings = |change: &Difference| change.switch.name == "pte-cow";
-    rules.knows_exclusive_mark() && !cure.changes.iter().any(brings)
-}
-
-fn group(title: &str, (base, cures): (Option<&Rules>, &[&Cure]), look: &Look) -> Vec<String> {
+fn group(title: &str, cures: &[&Cure], rules: Option<&Rules>, look: &Look) -> Vec<String> {
     if cures.is_empty() {
         return Vec::new();
     }
@@ -262,13 +243,30 @@ fn group(title: &str, (base, cures): (Option<&Rules>, &[&Cure]), look: &Look) ->
             }
             front = "+ ";
         }
-        if needs_mark(base, cure) {
-            let told = fold(MARKED, look.width.saturating_sub(INDENT), 0);
-            lines.extend(told.iter().map(|line| format!("{:INDENT$}{line}", "")));
-        }
+        lines.extend(rules.and_then(|rules| only_with(cure, rules, look)).unwrap_or_default());
     }
     lines.push(String::new());
     lines
+}
+
+/// What no kernel has the changes without: enough by themselves, but nothing to take up alone.
+fn only_with(cure: &Cure, rules: &Rules, look: &Look) -> Option<Vec<String>> {
+    let mut changed = *rules;
+    for change in &cure.changes {
+        changed.set(change.switch.name, change.right.name).ok()?;
+    }
+    let mut with: Vec<String> = Vec::new();
+    for change in &cure.changes {
+        for (switch, variant) in changed.lacks_for(change.switch.name, change.right.name) {
+            let one = format!("{}={}", switch.name, variant.name);
+            if !with.contains(&one) {
+                with.push(one);
+            }
+        }
+    }
+    let text = format!("no kernel has that without {}", with.join(", "));
+    let folded = fold(&text, look.width.saturating_sub(INDENT), 0);
+    (!with.is_empty()).then(|| folded.iter().map(|line| format!("{:INDENT$}{line}", "")).collect())
 }
 
 /// A change, and what its rule says.

@@ -28,6 +28,8 @@ struct Told {
     kept: Vec<&'static Finding>,
     later: Vec<&'static Finding>,
     open: Vec<&'static Finding>,
+    /// The switch, and what is known of another one that it would have moved with.
+    without: Vec<(&'static SwitchInfo, &'static Finding)>,
     unchanged: usize,
     /// The switch, and what mainline has had since when.
     guesses: Vec<(&'static SwitchInfo, String)>,
@@ -42,6 +44,7 @@ impl Told {
                 Standing::Kept(finding) => told.kept.push(finding),
                 Standing::Later(finding) => told.later.push(finding),
                 Standing::Open(finding) => told.open.push(finding),
+                Standing::Without(finding) => told.without.push((switch, finding)),
                 Standing::Unchanged => told.unchanged += 1,
                 Standing::Guess { changed, to } => {
                     told.guesses.push((switch, format!("{} {changed}", to.name)));
@@ -192,12 +195,31 @@ fn kept(kernel: &Kernel, told: &Told, look: &Look) -> Vec<String> {
             }
         }
     }
+    lines.extend(without(told, look));
     let more = if told.kept.is_empty() { "" } else { " more" };
     lines.push(format!(
         "  {}{more} switches, which mainline has not changed since: there is nothing to take up",
         told.unchanged
     ));
     lines
+}
+
+/// What it has as its base has it because of another switch, a line for each such.
+fn without(told: &Told, look: &Look) -> Vec<String> {
+    let mut causes: Vec<(&Finding, Vec<&str>)> = Vec::new();
+    for (switch, finding) in &told.without {
+        match causes.iter_mut().find(|(known, _)| known.switch == finding.switch) {
+            Some((_, names)) => names.push(switch.name),
+            None => causes.push((finding, vec![switch.name])),
+        }
+    }
+    let told = |(finding, names): (&Finding, Vec<&str>)| {
+        let front = format!("  {}  ", finding.evidence);
+        let cause = format!("{}={}", finding.switch, finding.variant().name);
+        let text = format!("{front}and so, by {cause}: {}", names.join(", "));
+        fold(&text, look.width, width(&front))
+    };
+    causes.into_iter().flat_map(told).collect()
 }
 
 /// What nobody looked at.

@@ -12,8 +12,12 @@ use crate::shipped::{SCENARIOS, Shipped};
 use crate::{CheckOptions, Config, Detail, Model};
 
 fn asked<R>(name: &str, ask: impl FnOnce(&Answers<'_>) -> R) -> R {
-    let shipped = Shipped::find(SCENARIOS, name).expect("it is shipped");
-    let scenario = parse(shipped.text).expect("it can be read");
+    asked_of(Shipped::find(SCENARIOS, name).expect("it is shipped").text, ask)
+}
+
+fn asked_of<R>(text: &str, ask: impl FnOnce(&Answers<'_>) -> R) -> R {
+    let scenario = parse(text).expect("it can be read");
+    let name = &scenario.name.value;
     let config = Config { model: Model::Tso, max_executions: Some(20_000), ..Config::default() };
     let options = CheckOptions { detail: Detail::Verdict, ..CheckOptions::of(config) };
     ask(&Answers::new(&scenario, name, &options))
@@ -25,7 +29,11 @@ fn told(changes: &[Difference]) -> String {
 }
 
 fn history(name: &str) -> Vec<String> {
-    let eras = asked(name, |answers| eras(answers, |_| ControlFlow::Continue(())));
+    history_of(Shipped::find(SCENARIOS, name).expect("it is shipped").text)
+}
+
+fn history_of(text: &str) -> Vec<String> {
+    let eras = asked_of(text, |answers| eras(answers, |_| ControlFlow::Continue(())));
     let line = |era: &Era| {
         let verdict = match era.report.verdict {
             Verdict::Pass => "ok",
@@ -88,6 +96,29 @@ fn failures_for_different_reasons_are_eras_of_their_own() {
         (Oracle::Claim, vec![child.into(), "fork-snapshot=torn: -".into()])
     );
     assert!(eras[0].reason.is_none());
+}
+
+/// INV-HISTORY-4: what saved it was taken back, and something else saves it now.
+#[test]
+fn a_verdict_that_something_else_makes_is_an_era_of_its_own() {
+    assert_eq!(
+        history("vmsplice-leak"),
+        ["3.1-5.7 BAD ", "5.8-5.8 ok read-gup=force-write", "5.9-7.3 ok pte-cow=ref-count",]
+    );
+    // Since 6.10 the scan looks at pins, and not at references.
+    let pinned = Shipped::find(SCENARIOS, "bug-215616").expect("it is shipped").text;
+    let referenced = pinned.replace("pin A write longterm", "get A write");
+    assert_ne!(referenced, pinned);
+    assert_eq!(
+        history_of(&referenced),
+        [
+            "3.1-3.7 n/a ",
+            "3.8-5.8 ok [NUMA balancing]",
+            "5.9-5.16 BAD pte-cow=ref-count",
+            "5.17-6.9 ok numa-skip=ref-count",
+            "6.10-7.3 ok pte-cow=exclusive,migration-kind=exclusive",
+        ]
+    );
 }
 
 /// What is counted is a reason, how much and how it is compared is none.

@@ -125,6 +125,27 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
 }
 
+/// The incidents behind the cookbook are retold, and each says from where.
+#[test]
+fn every_incident_of_the_cookbook_names_a_source() {
+    let all = files(&["md", "pf"]);
+    let text =
+        |name: &str| all.iter().find(|file| file.name.ends_with(name)).map(|file| &file.text);
+    let page = text("docs/cookbook.md").expect("the cookbook");
+    let mut seen = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with("pinfold ")) {
+        let mut words = line.split_whitespace().skip(1);
+        let asks = words.next().is_some_and(|word| ["check", "when", "cure"].contains(&word));
+        let Some(name) = words.next().filter(|_| asks) else { continue };
+        let incident = text(&format!("pinfold-lab/scenarios/{name}.pf"))
+            .unwrap_or_else(|| panic!("no {name}"));
+        let has = incident.lines().any(|line| line.starts_with("source "));
+        assert!(has, "{name} has no source");
+        seen.insert(name);
+    }
+    assert!(seen.len() >= 20, "{seen:?}");
+}
+
 #[test]
 fn prose_is_at_most_100_columns_wide() {
     let mut wide = Vec::new();

@@ -6,6 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::{Evidence, PRESETS};
+use super::doubt::commit;
+use super::together::{CHANGES, changes};
 use super::{Distribution, Kernel, Point, Release, Rules, Series, Standing, Switch, Unknown};
 
 fn kernel(name: &str) -> Kernel {
@@ -214,6 +216,104 @@ fn inv_kernel_2_doubts_are_about_what_is_not_known() {
         }
     }
     assert_eq!(kernel("6.18").doubts().filter(|doubt| doubt.switch.name == "pte-cow").count(), 1);
+}
+
+/// Bug 215616 in 5.10.101: what rests on a mark that 5.10.y is known not to have is no guess.
+#[test]
+fn what_a_commit_moved_together_is_known_together() {
+    let old = kernel("5.10.101");
+    for switch in ["numa-write", "write-upgrade", "share-order", "read-gup"] {
+        let doubts = old.doubts().filter(|doubt| doubt.switch.name == switch);
+        assert_eq!(doubts.map(|doubt| doubt.other.name).next(), None, "{switch}");
+        let by = old.standings().find(|(known, _)| known.name == switch).unwrap().1;
+        assert!(
+            matches!(by, Standing::Without(finding) if finding.switch == Switch::PteCow),
+            "{switch}: {by:?}"
+        );
+    }
+    assert!(matches!(old.standing(Switch::MigrationKind), Standing::Kept(_)));
+    for name in ["4.19.300", "5.4.233", "5.15.133", "jammy", "focal"] {
+        let kernel = kernel(name);
+        for switch in ["migration-kind", "write-upgrade", "hugetlb-cow"] {
+            let doubts = kernel.doubts().filter(|doubt| doubt.switch.name == switch);
+            assert_eq!(doubts.map(|doubt| doubt.other.name).next(), None, "{name} {switch}");
+        }
+    }
+    // What came before the mark, or does not rest on it, is a guess as before.
+    let pmd = kernel("5.15.133").doubts().find(|doubt| doubt.switch.name == "pmd-cow").unwrap();
+    assert_eq!(pmd.other.name, "ref-count");
+    assert!(kernel("5.15.133").doubts().any(|doubt| doubt.switch.name == "zero-pin"));
+}
+
+/// INV-KERNEL-3: el9 may have the mark, and then it has all of it.
+#[test]
+fn inv_kernel_3_a_doubt_brings_what_it_rests_on() {
+    let el9 = kernel("el9");
+    for switch in ["migration-kind", "write-upgrade", "numa-write"] {
+        let doubt = el9.doubts().find(|doubt| doubt.switch.name == switch).unwrap();
+        let under = doubt.under(&el9.rules(), |_| false);
+        assert_eq!(under.get(switch), Ok(doubt.other.name), "{switch}");
+        for (with, variant) in [
+            ("pte-cow", "exclusive"),
+            ("pmd-cow", "exclusive"),
+            ("fork-pin", "copy-if-exclusive"),
+            ("migration-kind", "exclusive"),
+        ] {
+            assert_eq!(under.get(with), Ok(variant), "{switch}");
+        }
+        let rest = doubt.without(&el9.rules(), |_| false);
+        assert_eq!(rest.get(switch), Ok(doubt.held.name), "{switch}");
+        assert_eq!(rest.get("pte-cow"), Ok("exclusive"), "{switch}");
+        let fixed = doubt.under(&el9.rules(), |name| name == "pte-cow");
+        assert_eq!(fixed.get("pte-cow"), Ok("ref-count"), "{switch}");
+    }
+    for name in ["el8", "el9", "5.10.101", "5.15.0-1034-azure", "6.8.0-31-generic"] {
+        let kernel = kernel(name);
+        for doubt in kernel.doubts() {
+            let under = doubt.under(&kernel.rules(), |_| false);
+            for switch in Rules::switches() {
+                let now = under.get(switch.name).unwrap();
+                let lacks = under.lacks_for(switch.name, now).next();
+                let lacks = lacks.map(|(switch, variant)| (switch.name, variant.name));
+                assert_eq!(lacks, None, "{name} {}, {}", doubt.switch.name, switch.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn inv_together_2_what_is_moved_together_every_release_has_together() {
+    for release in Release::all() {
+        let rules = Rules::at(release);
+        for switch in Rules::switches() {
+            let now = rules.get(switch.name).unwrap();
+            let lacks = rules.lacks_for(switch.name, now).next();
+            assert!(lacks.is_none(), "{release} {}={now}: {lacks:?}", switch.name);
+        }
+    }
+}
+
+#[test]
+fn inv_together_1_a_commit_that_two_texts_name_is_in_the_table() {
+    let all = Switch::ALL.iter().zip(Rules::switches());
+    let named: Vec<_> = all
+        .flat_map(|(&switch, info)| {
+            let variants = info.variants.iter().enumerate();
+            variants.filter_map(move |(at, variant)| Some(((switch, at), commit(variant.doc)?)))
+        })
+        .collect();
+    let mut pairs = 0;
+    for (one, id) in &named {
+        for (other, _) in named.iter().filter(|(other, same)| other.0 != one.0 && same == id) {
+            if [one.0, other.0].contains(&Switch::ForkRace) {
+                continue;
+            }
+            pairs += 1;
+            let together = changes(*one).any(|change| change.brings.contains(other));
+            assert!(together, "{id}: {} and {}", one.0, other.0);
+        }
+    }
+    assert!(pairs > 0 && CHANGES.iter().all(|change| change.brings.len() > 1));
 }
 
 /// What lies between two packages is open, what lies before and behind them is not.

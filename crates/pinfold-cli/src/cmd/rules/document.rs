@@ -84,7 +84,7 @@ struct OfKernel {
 /// What is known of a switch of a kernel.
 #[derive(Serialize)]
 struct Known {
-    /// `taken`, `kept`, `later`, `open`, `unchanged` or `guess`.
+    /// `taken`, `kept`, `later`, `open`, `without`, `unchanged` or `guess`.
     standing: &'static str,
     /// What it may have, or the series has later.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,6 +211,7 @@ fn of_standing(standing: Standing) -> Known {
         Standing::Kept(finding) => found("kept", finding),
         Standing::Later(finding) => found("later", finding),
         Standing::Open(finding) => found("open", finding),
+        Standing::Without(finding) => found("without", finding),
         Standing::Unchanged => plain("unchanged", None, None),
         Standing::Guess { changed, to } => plain("guess", Some(to.name), Some(changed.to_string())),
     }

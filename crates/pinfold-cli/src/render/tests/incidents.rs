@@ -11,13 +11,15 @@ use crate::args::CELL_EXECUTIONS;
 use pinfold::Rules;
 use pinfold_lab::saved::ReplayFile;
 use pinfold_lab::scenario::parse;
-use pinfold_lab::{
-    CheckOptions, Config, Order, SCENARIOS, Shipped, Strategy, VERDICTS, check, run,
-};
+use pinfold_lab::{CheckOptions, Config, Order, SCENARIOS, Shipped, Strategy, check, run};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
+
+mod spans;
+
+use spans::{runs, spans};
 
 const INCIDENT: &str = "<!-- incident ";
 const TABLE: &str = "<!-- table -->";
@@ -109,46 +111,19 @@ impl Shown {
     }
 }
 
-/// The rows of a table of expected cells: its columns, and the cells of a scenario.
-fn expected(table: &str, name: &str) -> Option<(Vec<String>, Vec<String>)> {
-    let table = Shipped::find(VERDICTS, table).expect("it ships");
-    let row = |first: &str| {
-        let mut lines = table.text.lines().map(|line| line.split_whitespace());
-        let words = lines.find_map(|mut words| (words.next() == Some(first)).then_some(words))?;
-        Some(words.map(str::to_owned).collect::<Vec<_>>())
-    };
-    Some((row("scenario")?, row(name)?))
-}
-
-/// Neighbours of one word: `BAD 5.9 to 5.14`.
-fn runs((columns, cells): &(Vec<String>, Vec<String>)) -> Vec<(String, String)> {
-    let mut runs: Vec<(String, &str, &str)> = Vec::new();
-    for (column, cell) in columns.iter().zip(cells) {
-        match runs.last_mut() {
-            // What would follow the newest release is no release.
-            Some((word, _, last)) if word == cell && column != "pinfold" => *last = column,
-            _ => runs.push((cell.clone(), column, column)),
-        }
-    }
-    let told = |(word, first, last): (String, &str, &str)| {
-        let word = if word == "-" { "not asked".to_owned() } else { word };
-        (word, if first == last { first.to_owned() } else { format!("{first} to {last}") })
-    };
-    runs.into_iter().map(told).collect()
-}
-
 /// What the tables expect of an incident under each release.
 fn verdicts(name: &str) -> String {
     let bold = |(word, releases): (String, String)| match word.as_str() {
         "BAD" => format!("**BAD** {releases}"),
         _ => format!("{word} {releases}"),
     };
-    let line = |table: &str, before: &str| {
-        let parts = expected(table, name).map(|row| runs(&row).into_iter().map(bold));
-        parts.map(|parts| format!("{before}{}.", parts.collect::<Vec<_>>().join(", ")))
+    let line = |table: &str, model: Model, before: &str| {
+        let parts = spans(table, model, name)?.into_iter().map(bold);
+        Some(format!("{before}{}.", parts.collect::<Vec<_>>().join(", ")))
     };
-    let strong = line("verdicts", "").unwrap_or_else(|| panic!("{name} has no verdicts"));
-    let weak = line("verdicts-weak", "On a weakly ordered machine: ");
+    let strong = line("verdicts", Model::Tso, "");
+    let strong = strong.unwrap_or_else(|| panic!("{name} has no verdicts"));
+    let weak = line("verdicts-weak", Model::Weak, "On a weakly ordered machine: ");
     let both = [Some(strong), weak].into_iter().flatten().collect::<Vec<_>>().join(" ");
     fold(&both, WIDE, 0).join("\n")
 }
@@ -162,8 +137,8 @@ fn table(pages: &BTreeMap<String, Vec<Shown>>) -> String {
             .find(|(_, all)| all.iter().any(|one| one.name == *name))
             .unwrap_or_else(|| panic!("{name} has no place in docs/incidents"));
         let title = parse(scenario).expect("it parses").title.map(|title| title.value);
-        let row = expected("verdicts", name).expect("it has verdicts");
-        let bad = runs(&row).into_iter().filter(|(word, _)| word == "BAD");
+        let spans = spans("verdicts", Model::Tso, name).expect("it has verdicts");
+        let bad = spans.into_iter().filter(|(word, _)| word == "BAD");
         let bad = bad.map(|(_, releases)| releases).collect::<Vec<_>>().join(", ");
         let title = title.unwrap_or_default();
         text += &format!("| [{name}](incidents/{page}#{name}) | {title} | {bad} |\n");
@@ -268,8 +243,8 @@ fn what_is_made_takes_the_place_of_what_was_there() {
     let new = filled(page, made);
     assert_eq!(new, page.replace("old\nold\n", "x 5.8\n"));
     assert_eq!(filled(&new, made), new);
-    let row =
-        (strings(&["5.8", "5.9", "latest", "pinfold"]), strings(&["ok", "BAD", "BAD", "BAD"]));
+    let columns = [("5.8", "ok"), ("5.9", "BAD"), ("latest", "BAD"), ("pinfold", "BAD")];
+    let row = columns.map(|(column, cell)| (column.to_owned(), cell.to_owned()));
     let told: Vec<String> =
         runs(&row).into_iter().map(|(word, of)| format!("{word} {of}")).collect();
     assert_eq!(told, ["ok 5.8", "BAD 5.9 to latest", "BAD pinfold"]);

@@ -130,7 +130,7 @@ fn what_every_release_has_is_never_refused() {
     }
 }
 
-/// Up to 5.0 the counter wraps, whether the scenario expects the refusal or not: there is no answer.
+/// Up to 5.0 the counter wraps, whether the scenario expects the refusal or not: no answer there.
 #[test]
 fn a_counter_is_not_filled_where_nothing_refuses() {
     let filled = "  P: get A read times 2147483647 as h0";

@@ -91,6 +91,9 @@ fn the_json_form_is_readable() {
       "Fork has no way to tell such a reference from any other: the page is shared."
     ],
     "facts": "T2",
+    "source": [
+      "https://github.com/ofiwg/libfabric/pull/5215"
+    ],
     "machine": {},
     "setup": {
       "process": {

@@ -14,6 +14,8 @@ fn the_files_are_in_canonical_form() {
 #[test]
 fn no_file_names_a_rule_set() {
     for Shipped { name, text } in SCENARIOS {
-        assert!(!text.contains("linux-"), "{name}");
+        // An address of a source may have the word.
+        let mut told = text.lines().filter(|line| !line.starts_with("source "));
+        assert!(!told.any(|line| line.contains("linux-")), "{name}");
     }
 }
