@@ -134,6 +134,9 @@ fn a_backport_is_there_from_its_point_on() {
     ] {
         assert_eq!(kernel(name).rules().get("longterm-zone"), Ok(rule), "{name}");
     }
+    for (name, rule) in [("5.4.46", "as-is"), ("5.4.47", "force-write"), ("focal", "force-write")] {
+        assert_eq!(kernel(name).rules().get("read-gup"), Ok(rule), "{name}");
+    }
     assert_eq!(kernel("6.0.12").rules().get("collapse-sync"), Ok("flush"));
     assert_eq!(kernel("6.0.13").rules().get("collapse-sync"), Ok("interrupt"));
     assert_eq!(kernel("6.10.3").rules().get("numa-fault"), Ok("migrate-first"));
