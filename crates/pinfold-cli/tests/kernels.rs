@@ -104,12 +104,13 @@ fn a_step_that_a_vendor_may_have_is_skipped_with_that_remedy() {
 fn what_was_not_decided_is_not_said_to_change_nothing() {
     let (told, _, code) = pinfold(&check("delay-all-rmap-reuse", "el9"));
     assert_eq!(code, Some(0), "{told}");
-    let expected = "none of those whose search ended changes this verdict alone 1 search of other \
-                    variants ended at a bound: nothing broke yet";
-    assert!(told.contains(expected), "{told}");
+    let expected = "none of those whose search ended changes this verdict alone ";
+    let open = told.split(expected).nth(1).unwrap_or_default();
+    assert!(open.contains(": a bound ended the search, and nothing broke before"), "{told}");
     let (told, _, code) = pinfold(&check("munlock-delayed", "el9"));
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("DOUBT guessed of el9: 43 switches 57 searches"), "{told}");
+    assert!(told.contains("DOUBT guessed of el9: 43 switches "), "{told}");
+    assert!(told.contains(" and 51 more: a bound ended the search"), "{told}");
 }
 
 #[test]

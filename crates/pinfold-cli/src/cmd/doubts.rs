@@ -123,7 +123,10 @@ fn decided(
         }
         // Not to the end, as the search under its own rules was not, says nothing.
         let open = report.verdict == Verdict::Partial && found.verdict != Verdict::Skip;
-        told.undecided += u64::from(open && found.verdict != Verdict::Partial);
+        if open && found.verdict != Verdict::Partial {
+            told.undecided += 1;
+            told.unended.push(format!("{}={}", doubt.switch.name, doubt.other.name));
+        }
         if turns(found, &report) {
             told.turns.push(turn(doubt, report.verdict));
         }

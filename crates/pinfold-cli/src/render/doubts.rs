@@ -9,6 +9,9 @@ use pinfold::rules::{Doubt, Unknown};
 use pinfold_lab::report::{Report, Verdict};
 use serde::Serialize;
 
+/// The most variants that are named of those whose search did not end.
+const NAMED: usize = 6;
+
 /// Columns of the word in front of the section.
 const WORD: usize = 6;
 
@@ -29,6 +32,9 @@ pub(crate) struct Doubts {
     pub(crate) tried: u64,
     #[serde(skip_serializing_if = "none")]
     pub(crate) undecided: u64,
+    /// The variants of those, as `switch=variant`: under a failure each may be what turns it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unended: Vec<String>,
     /// What turns the verdict, alone.
     #[serde(rename = "depends_on", skip_serializing_if = "Vec::is_empty")]
     pub(crate) turns: Vec<Turn>,
@@ -105,6 +111,7 @@ impl Doubts {
             open: open.len(),
             tried: 0,
             undecided: 0,
+            unended: Vec::new(),
             turns: Vec::new(),
             kept: Vec::new(),
             interrupted: false,
@@ -161,14 +168,28 @@ impl Doubts {
             };
             said.push(format!("{}{asked}", self.count()));
         }
-        if self.undecided > 0 {
-            let searches = counted(self.undecided, "search", "searches");
-            said.push(format!("{searches} of other variants ended at a bound: nothing broke yet"));
+        if !self.unended.is_empty() {
+            said.push(self.candidates());
         }
         if self.interrupted {
             said.push("interrupted: not all were asked".to_owned());
         }
         said
+    }
+
+    /// The variants whose searches ended at a bound, by name, as far as there is room.
+    fn candidates(&self) -> String {
+        let named = &self.unended[..self.unended.len().min(NAMED)];
+        let more = match self.unended.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let names = format!("{}{more}", named.join(", "));
+        let (which, what) = match self.verdict {
+            Verdict::Fail => (", alone, may turn this", "broke there"),
+            _ => ("", "broke"),
+        };
+        format!("{names}{which}: a bound ended the search, and nothing {what} before")
     }
 
     /// The lines of a section of a report.
@@ -246,6 +267,22 @@ mod tests {
             doubts.tried = 3;
             assert!(doubts.sentences()[0].contains("none of those whose search ended"));
         }
+    }
+
+    /// Whose search did not end is named: it may be the one that turns a failure.
+    #[test]
+    fn what_did_not_end_is_named() {
+        let mut doubts = of("el9", Verdict::Fail);
+        let names = (0..8).map(|number| format!("switch-{number}=on"));
+        (doubts.tried, doubts.undecided, doubts.unended) = (8, 8, names.collect());
+        let said = doubts.sentences();
+        let last = said.last().expect("a sentence");
+        assert!(last.starts_with("switch-0=on, switch-1=on, "), "{last}");
+        assert!(last.contains(" and 2 more, alone, may turn this: a bound ended"), "{last}");
+        let mut doubts = of("el9", Verdict::Pass);
+        (doubts.undecided, doubts.unended) = (1, vec!["direct-io=pin".to_owned()]);
+        let said = doubts.sentences();
+        assert!(said.iter().any(|line| line.starts_with("direct-io=pin: a bound ended")));
     }
 
     #[test]
