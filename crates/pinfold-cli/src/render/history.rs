@@ -191,10 +191,13 @@ pub(crate) fn cured(asked: &Asked<'_>, cures: &Cures, look: &Look) -> String {
     }
     let (released, never): (Vec<&Cure>, Vec<&Cure>) =
         cures.found.iter().partition(|cure| cure.is_released());
-    lines.extend(group("what releases have had", &released, look));
-    lines.extend(group("what no release has had", &never, look));
+    let base = rules.parse::<Rules>().ok();
+    let base = base.as_ref();
+    lines.extend(group("what releases have had", (base, &released), look));
+    lines.extend(group("what no release has had", (base, &never), look));
     let undecided: Vec<&Cure> = cures.undecided.iter().collect();
-    lines.extend(group("nothing broke before a bound ended the search", &undecided, look));
+    let title = "nothing broke before a bound ended the search";
+    lines.extend(group(title, (base, &undecided), look));
     if cures.found.is_empty() && cures.size > 0 {
         let what = match cures.undecided.is_empty() {
             true => format!("no set of up to {size} saves it"),
@@ -227,7 +230,25 @@ fn doubt(text: &str, look: &Look, lines: &mut Vec<String>) {
     lines.extend(fold(text, look.width, 0).iter().map(|line| look.paint(Tone::Doubt, line)));
 }
 
-fn group(title: &str, cures: &[&Cure], look: &Look) -> Vec<String> {
+/// What is below the name of a cure that a kernel cannot take up alone.
+const MARKED: &str =
+    "needs the exclusive mark of pages (6c287605fd56, 5.19), which these rules lack";
+
+/// Whether a cure asks for the exclusive mark of pages under rules that know none, and does not
+/// bring what sets it.
+fn needs_mark(base: Option<&Rules>, cure: &Cure) -> bool {
+    let Some(base) = base.filter(|base| !base.knows_exclusive_mark()) else { return false };
+    let mut rules = *base;
+    for change in &cure.changes {
+        if rules.set(change.switch.name, change.right.name).is_err() {
+            return false;
+        }
+    }
+    let brings = |change: &Difference| change.switch.name == "pte-cow";
+    rules.knows_exclusive_mark() && !cure.changes.iter().any(brings)
+}
+
+fn group(title: &str, (base, cures): (Option<&Rules>, &[&Cure]), look: &Look) -> Vec<String> {
     if cures.is_empty() {
         return Vec::new();
     }
@@ -240,6 +261,10 @@ fn group(title: &str, cures: &[&Cure], look: &Look) -> Vec<String> {
                 lines.push(format!("{}{line}", std::mem::replace(&mut front, "  ")));
             }
             front = "+ ";
+        }
+        if needs_mark(base, cure) {
+            let told = fold(MARKED, look.width.saturating_sub(INDENT), 0);
+            lines.extend(told.iter().map(|line| format!("{:INDENT$}{line}", "")));
         }
     }
     lines.push(String::new());

@@ -37,10 +37,12 @@ pub(crate) fn check_interfaces(scenario: &Scenario, rules: &Rules) -> Option<Sce
 fn refusal(step: &Step, absent: Interface, rules: &Rules) -> ScenarioError {
     let variant = absent.variant();
     let (verb, since) = (step.action.verb(), variant.since);
+    // Some names are of several calls.
+    let exists = if absent.name().contains(" and ") { "exist" } else { "exists" };
     ScenarioError::new(
         Code::Absent,
         step.span.0,
-        format!("{verb}: {absent} exists since {since}, and not under {rules}"),
+        format!("{verb}: {absent} {exists} since {since}, and not under {rules}"),
         format!("not before {since}"),
     )
     .help(format!("ask under {since} or later, or add `interfaces={}` to the rules", variant.name))

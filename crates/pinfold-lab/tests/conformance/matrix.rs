@@ -30,7 +30,7 @@ fn word(report: &Report) -> String {
 
 /// What a refusal says that there is not: `pin: pin_user_pages exists since ...`.
 fn lacks(message: &str) -> &str {
-    let interface = message.split_once(": ").and_then(|(_, rest)| rest.split_once(" exists since"));
+    let interface = message.split_once(": ").and_then(|(_, rest)| rest.split_once(" exist"));
     interface.expect("a refusal names an interface").0
 }
 

@@ -100,7 +100,8 @@ fn a_step_is_refused_before_its_interface_came_and_not_since() {
         ),
     ] {
         let text = around(registered, step);
-        let expected = format!("{what} exists since {since}, and not under linux-{before}");
+        let exists = if what.contains(" and ") { "exist" } else { "exists" };
+        let expected = format!("{what} {exists} since {since}, and not under linux-{before}");
         assert_eq!(refusal(&text, before), Some(expected), "{step}");
         assert_eq!(refusal(&text, since), None, "{step}");
         assert_eq!(refusal(&text, "pinfold"), None, "{step}");

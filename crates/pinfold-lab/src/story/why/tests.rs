@@ -177,4 +177,6 @@ fn a_register_read_through_a_handle_names_the_rule_of_the_reuse() {
     let told = why(&text, "5.7,read-gup=as-is");
     assert!(told.contains("for its store"), "{told}");
     assert!(told.contains("(rule pte-cow="), "{told}");
+    // Without that there would be no page to reuse: the read would have had a copy.
+    assert!(told.contains("of C:A for h0 as it was (rule read-gup=as-is"), "{told}");
 }

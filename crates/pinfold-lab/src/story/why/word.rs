@@ -336,7 +336,8 @@ impl<'a> Teller<'a> {
                 if let Some(page) = page {
                     self.stored_by_another(page, touch.frame, stored);
                 }
-                if self.held_before(step, touch.frame, stored) {
+                if let Some((handle, made)) = self.held_before(step, touch.frame, stored) {
+                    self.held_as_it_was(handle, made, touch.frame);
                     // Who reads through a handle may be another one than whose page it was.
                     self.reused(touch.frame, stored);
                 }
@@ -373,11 +374,23 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Whether a step reads through a handle that had taken a frame before a line.
-    fn held_before(&self, step: &Step, frame: Pfn, line: usize) -> bool {
-        let Action::DeviceRead { from, .. } = &*step.action else { return false };
-        let made = self.ledger.made(&from.name.value);
-        made.is_some_and(|(made, _)| self.ledger.taken(made, frame) < line)
+    /// The handle that a step reads through, and where it was made, if it had taken a frame before
+    /// a line.
+    fn held_before<'s>(&self, step: &'s Step, frame: Pfn, line: usize) -> Option<(&'s str, usize)> {
+        let Action::DeviceRead { from, .. } = &*step.action else { return None };
+        let (made, _) = self.ledger.made(&from.name.value)?;
+        (self.ledger.taken(made, frame) < line).then_some((from.name.as_str(), made))
+    }
+
+    /// A handle that took a page which others shared, without a copy first.
+    fn held_as_it_was(&mut self, handle: &str, made: usize, frame: Pfn) {
+        let Some((_, held)) = self.ledger.made(handle) else { return };
+        let page = (held.space, held.pages.first_page().0);
+        let taken = self.ledger.taken(made, frame);
+        if !self.ledger.view(page, taken).has_write_bit() {
+            let name = self.ledger.name(page, made);
+            self.pinned_as_it_was(handle, (page, frame), taken, &name);
+        }
     }
 
     /// A read that went to a frame which its page had left: by an entry or a translation of before.

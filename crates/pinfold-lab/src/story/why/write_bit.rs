@@ -173,8 +173,15 @@ impl<'a> Teller<'a> {
         };
         if reads && as_it_is {
             let tag = self.tag(Switch::ReadGup);
-            let sentence = format!("{cite} took {frame} of {name} for {handle} as it was ({tag}).");
-            self.say(taken, sentence);
+            // What has no copy for a pin has none for an ordinary reference either.
+            let only = match (&*step.action, self.rules.read_gup) {
+                (Action::Get { .. }, ReadGup::UnshareAnon | ReadGup::UnshareAll) => {
+                    ": only a pin has it replaced first"
+                }
+                _ => "",
+            };
+            let took = format!("{cite} took {frame} of {name} for {handle} as it was");
+            self.say(taken, format!("{took}{only} ({tag})."));
         }
     }
 
