@@ -48,6 +48,13 @@ pub(crate) struct Era {
     pub(crate) mark: &'static str,
 }
 
+impl Era {
+    /// Whether pages are found with the address space's lock alone, which keeps forks out.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.how.contains("slow") && !self.how.contains("fast")
+    }
+}
+
 /// A system call, or a use of some.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -114,10 +121,9 @@ const fn era(from: &'static str, hold: Hold, how: &'static str, mark: &'static s
 use Hold::{Borrow, Follow, Get, Pin};
 
 /// What is safe for whoever holds a long-term pin.
-const LONG_PIN: &str = "With 5.9 or later the pin does it: fork leaves the page to its owner. In \
-                        5.10 a lock-free pin that meets a fork can be missed. Before 5.9, and \
-                        where a get is taken: madvise(MADV_DONTFORK) on whole pages, before the \
-                        registration.";
+const LONG_PIN: &str = "With 5.9 or later the pin does it: fork leaves the page to its owner. \
+                        Before, and where a get is taken: madvise(MADV_DONTFORK) on whole pages, \
+                        before the registration.";
 
 const CALLS: &[Call] = &[
     Call {
@@ -126,7 +132,8 @@ const CALLS: &[Call] = &[
         also: &["io-uring", "io-uring-register", "uring", "IORING_REGISTER_BUFFERS"],
         eras: &[
             era("5.1", Get, "long, slow, for writing", "M"),
-            era("5.6", Pin, "long, slow (later fast first), for writing", "M; seen in 6.18"),
+            era("5.6", Pin, "long, slow, for writing", "M"),
+            era("6.10", Pin, "long, fast then slow, for writing", "M; seen in 6.18; start M"),
         ],
         words: &["pin A write longterm as h0", "get A write as h0", "unpin h0"],
         fork: LONG_PIN,
@@ -149,7 +156,8 @@ const CALLS: &[Call] = &[
             "get A write as h0",
             "unpin h0 dirty",
         ],
-        fork: "As io-uring-buffers. ibv_fork_init has the library keep regions out of children \
+        fork: "As io-uring-buffers, but that in 5.10 its lock-free pin can be missed by a fork that \
+               it meets. ibv_fork_init has the library keep regions out of children \
                (MADV_DONTFORK), with whatever else lies on their pages; from 5.9 on it is not \
                needed.",
         scenarios: &["rdma-fork", "dontfork-first", "dontfork-late", "registration-stale"],

@@ -21,6 +21,7 @@ mod files;
 mod gap;
 mod line;
 mod log;
+mod order;
 mod pending;
 mod plan;
 mod read;
@@ -31,7 +32,7 @@ mod track;
 mod value;
 mod write;
 
-pub use answer::{ImportError, Imported, Takes};
+pub use answer::{ImportError, Imported, Takes, Way};
 pub use gap::Gap;
 pub use log::Taker;
 pub use read::Source;

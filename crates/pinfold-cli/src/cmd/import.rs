@@ -10,13 +10,14 @@ use crate::files::{self, Output};
 use crate::find::{self, Loaded, Source};
 use crate::progress::{Meter, stop_flag};
 use crate::render::doubts::Doubts;
+use crate::render::text::counted;
 use crate::render::{json, report};
 use crate::rulesets::{self, RuleSet};
 use crate::saved::{self, Place};
 use crate::show;
 use pinfold::Rules;
 use pinfold::rules::{Kernel, Release};
-use pinfold_lab::import::{self, Gap, Imported, Recording, Taker, Takes};
+use pinfold_lab::import::{self, Gap, Imported, Recording, Taker, Takes, Way};
 use pinfold_lab::report::{Report, Verdict};
 use pinfold_lab::saved::ReplayFile;
 use pinfold_lab::scenario::Scenario;
@@ -29,6 +30,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Where the running kernel says its name, and the most bytes of that.
 const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 const MOST_NAME: u64 = 256;
+
+/// The release in which MADV_COLD and MADV_PAGEOUT came (facts 7.15).
+const COLD: &str = "5.4";
 
 /// Reads the recording, writes its scenario, and asks about it. The exit status of `--check` is
 /// that of the verdict under the rules of the kernel; PARTIAL if nothing was found, and a call that
@@ -131,12 +135,20 @@ fn release(rules: &str) -> Release {
 fn takes(taker: Taker, release: Release) -> Takes {
     let eras = Call::named(taker.call()).map_or(&[][..], |call| call.eras);
     let begun = |from: &str| Kernel::parse(from).is_ok_and(|kernel| kernel.base <= release);
-    match eras.iter().rev().find(|era| begun(era.from)).map(|era| era.hold) {
-        Some(Hold::Get) => Takes::Get,
-        Some(Hold::Pin) => Takes::Pin,
-        Some(Hold::Follow | Hold::Borrow) => Takes::Follow,
-        None => Takes::Absent,
+    let Some(era) = eras.iter().rev().find(|era| begun(era.from)) else { return Takes::Absent };
+    let way = if era.is_slow() { Way::Slow } else { Way::FastFirst };
+    match era.hold {
+        Hold::Get => Takes::Get(way),
+        Hold::Pin => Takes::Pin(way),
+        Hold::Follow | Hold::Borrow => Takes::Follow,
     }
+}
+
+/// The calls of a scenario that a release does not have, by name.
+fn lacking(made: &Imported, release: Release) -> Vec<&'static str> {
+    let early = COLD.parse().is_ok_and(|since| release < since);
+    let advice = made.advice.iter().copied().filter(|_| early);
+    made.absent.iter().map(|taker| taker.call()).chain(advice).collect()
 }
 
 fn scenario(recording: &Recording, name: &str, release: Release) -> Result<Imported, Failure> {
@@ -146,16 +158,18 @@ fn scenario(recording: &Recording, name: &str, release: Release) -> Result<Impor
 /// Says what was made of the recording, and what was not.
 fn tell(recording: &Recording, set: &RuleSet, whence: &str, made: &Imported, console: &Console) {
     let lines = recording.lines();
-    let assumed = made.text.matches("assumed: ").count();
+    let assumed = made.text.matches("assumed: ").count() as u64;
     console.note(&format!(
-        "{lines} lines; rules of {} ({whence}); {assumed} assumptions, each marked `assumed:`",
-        show::word(&set.name)
+        "{}; rules of {} ({whence}); {}, marked `assumed:`",
+        counted(lines, "line", "lines"),
+        show::word(&set.name),
+        counted(assumed, "assumption", "assumptions"),
     ));
     for why in &made.left {
         console.note(&format!("left out: {why}"));
     }
-    for taker in &made.absent {
-        console.warn(&format!("this release has no {}", taker.call()));
+    for call in lacking(made, release(&set.name)) {
+        console.warn(&format!("this release has no {call}"));
     }
 }
 
@@ -182,10 +196,10 @@ fn ask(
     let loaded = find::parse(source, console.error_style())?;
     meter.show(|| format!("{} under {}", loaded.scenario.name.as_str(), set.name));
     let mut found = pinfold_lab::check(&loaded.scenario, &path, &set.rules, &options, &mut |_| {});
-    let absent = !made.absent.is_empty();
-    let unknown = if absent {
+    let absent = lacking(made, release(&set.name));
+    let unknown = if !absent.is_empty() {
         // The scenario lacks what was not asked: no doubt is about that.
-        skip(&mut found, &made.absent);
+        skip(&mut found, &absent);
         None
     } else {
         let about = (&loaded.scenario, path.as_str());
@@ -213,9 +227,12 @@ fn ask(
             let doubts = unknown.as_ref().map_or_else(Vec::new, |unknown| unknown.section(look));
             let drawn = match &kept {
                 Kept::No => report::draw_alone(&found, doubts, look),
-                Kept::Scenario(place) => report::draw_doubted(&found, place.as_ref(), doubts, look),
+                Kept::Scenario(place) => {
+                    let calls: Vec<&str> = made.takers.iter().map(|taker| taker.call()).collect();
+                    report::draw_imported(&found, place.as_ref(), doubts, &calls, look)
+                }
             };
-            let summary = summary(set, &found, absent, &eras, made);
+            let summary = summary(set, &found, !absent.is_empty(), &eras, made);
             console.print(&format!("{drawn}\n{summary}"))?;
         }
     }
@@ -223,10 +240,9 @@ fn ask(
 }
 
 /// Nothing was asked: what was searched is the rest of the recording.
-fn skip(found: &mut Report, absent: &[Taker]) {
-    let calls: Vec<&str> = absent.iter().map(|taker| taker.call()).collect();
+fn skip(found: &mut Report, absent: &[&str]) {
     found.verdict = Verdict::Skip;
-    found.search.incomplete = Some(format!("these rules have no {}", calls.join(", no ")));
+    found.search.incomplete = Some(format!("these rules have no {}", absent.join(", no ")));
     found.search.executions = 0;
     (found.broken, found.trace) = (None, None);
     found.decisions.clear();
@@ -367,7 +383,7 @@ fn history(
     let mut of: Vec<(Release, Option<usize>)> = Vec::new();
     for release in Release::all() {
         let made = scenario(recording, name, release)?;
-        if !made.absent.is_empty() {
+        if !lacking(&made, release).is_empty() {
             of.push((release, None));
             continue;
         }
@@ -410,17 +426,15 @@ fn history(
 fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era], made: &Imported) -> String {
     let safe = safe(made.gap);
     let mut text = String::new();
-    for Era { first, last, answer } in eras {
-        let word = match answer {
+    for era in eras {
+        let word = match era.answer {
             None => "n/a: there is no such call",
             Some(Verdict::Pass) => safe,
             Some(Verdict::Fail) => "NOT safe",
             Some(Verdict::Partial) => "nothing found before a bound ended the search",
             Some(Verdict::Skip | Verdict::Error) => "no answer",
         };
-        let newest = *last == Release::NEWEST;
-        let until = if newest { "on".to_owned() } else { format!("to {last}") };
-        text.push_str(&format!("{:<14}{word}\n", format!("{first} {until}")));
+        text.push_str(&format!("{:<14}{word}\n", span(era)));
     }
     let rules = show::word(&set.name);
     let here = match (found.verdict, absent) {
@@ -431,27 +445,55 @@ fn summary(set: &RuleSet, found: &Report, absent: bool, eras: &[Era], made: &Imp
         (Verdict::Partial, _) => format!("nothing found under {rules} before a bound ended it"),
         (Verdict::Skip | Verdict::Error, _) => format!("no answer under {rules}"),
     };
-    let since = match eras {
-        [] => String::new(),
-        [.., last] if last.last != Release::NEWEST => {
-            format!("; the releases after {} were not asked", last.last)
-        }
-        [.., last] if last.answer != Some(Verdict::Pass) => {
-            ", and under no newer release".to_owned()
-        }
-        [only] if only.answer == Some(Verdict::Pass) => ", and under every release".to_owned(),
-        [.., before, last] if before.answer.is_none() => {
-            format!(", and under every release that has the calls ({} on)", last.first)
-        }
-        [.., last] => format!(", safe since {}", last.first),
-    };
-    let since = match (found.verdict, since.as_str()) {
-        (Verdict::Pass, ", and under no newer release") => ", but not under the newest".to_owned(),
-        _ => since,
-    };
+    let since = since(found, eras, release(&set.name));
     let mut text = format!("{text}{here}{since}\n");
     if found.verdict == Verdict::Pass && made.gap != Gap::None {
         made.left.iter().for_each(|why| text.push_str(&format!("left out: {why}\n")));
     }
+    if made.holds && eras.iter().any(|era| era.answer == Some(Verdict::Pass)) {
+        text.push_str(UNASKED);
+    }
     text
+}
+
+/// What no scenario of a recording has, where something holds pages for long.
+const UNASKED: &str = "\
+not asked: what the kernel does by itself to pages that are held (NUMA balancing, reclaim,
+compaction); look at `pinfold matrix bug-215616 bug-215616-compaction swap-out-races-pin`
+";
+
+/// Releases that follow each other: one by its name alone.
+fn span(Era { first, last, .. }: &Era) -> String {
+    match *last {
+        Release::NEWEST => format!("{first} on"),
+        _ if first == last => first.to_string(),
+        _ => format!("{first} to {last}"),
+    }
+}
+
+/// What the releases beside the one that was asked about have to say, behind its own answer.
+fn since(found: &Report, eras: &[Era], asked: Release) -> String {
+    let [.., last] = eras else { return String::new() };
+    if last.last != Release::NEWEST {
+        return format!("; the releases after {} were not asked", last.last);
+    }
+    // Who is safe and upgrades meets these.
+    let worse = |era: &&Era| era.first > asked && era.answer == Some(Verdict::Fail);
+    let worse: Vec<String> = eras.iter().filter(worse).map(span).collect();
+    match (found.verdict, last.answer) {
+        (Verdict::Pass, _) if !worse.is_empty() => {
+            format!(", NOT safe from {}", worse.join(", from "))
+        }
+        (Verdict::Pass, answer) if answer != Some(Verdict::Pass) => {
+            ", but not under the newest".to_owned()
+        }
+        (_, answer) if answer != Some(Verdict::Pass) => ", and under no newer release".to_owned(),
+        _ => match eras {
+            [_] => ", and under every release".to_owned(),
+            [.., before, last] if before.answer.is_none() => {
+                format!(", and under every release that has the calls ({} on)", last.first)
+            }
+            _ => format!(", safe since {}", last.first),
+        },
+    }
 }

@@ -58,6 +58,18 @@ pub(crate) fn draw_doubted(
     drawn(report, doubts, next(report, place, look), look)
 }
 
+/// Draws a report of a scenario that was made of a recording with these `calls`, for one release:
+/// under another one it would not be the same scenario.
+pub(crate) fn draw_imported(
+    report: &Report,
+    place: Option<&Place>,
+    doubts: Vec<String>,
+    calls: &[&str],
+    look: &Look,
+) -> String {
+    drawn(report, doubts, next_of(report, place, Some(calls), look), look)
+}
+
 /// Draws a report of a scenario that is in no file, so that no command goes on from there.
 pub(crate) fn draw_alone(report: &Report, doubts: Vec<String>, look: &Look) -> String {
     drawn(report, doubts, Vec::new(), look)
@@ -380,6 +392,16 @@ fn decisions(report: &Report, look: &Look) -> Vec<String> {
 
 /// Commands to continue with.
 fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
+    next_of(report, place, None, look)
+}
+
+/// The same; of what was made of a recording its calls.
+fn next_of(
+    report: &Report,
+    place: Option<&Place>,
+    calls: Option<&[&str]>,
+    look: &Look,
+) -> Vec<String> {
     let scenario = find::argument(&report.scenario.name, &report.scenario.path);
     let rules = &report.rules;
     let mut model = format!(" --model {}", report.search.model);
@@ -409,10 +431,20 @@ fn next(report: &Report, place: Option<&Place>, look: &Look) -> Vec<String> {
                 format!("pinfold run {scenario} --rules {rules}"),
                 "the order as written, with its end state",
             ));
-            commands.push((
-                format!("pinfold check {scenario} --rules all{model}"),
-                "which releases break it too",
-            ));
+            match calls {
+                None => commands.push((
+                    format!("pinfold check {scenario} --rules all{model}"),
+                    "which releases break it too",
+                )),
+                Some(calls) => {
+                    let calls = calls.iter().map(|call| format!("pinfold calls {call}"));
+                    commands
+                        .extend(calls.map(|call| (call, "what makes this call safe with fork")));
+                    let cure = format!("pinfold cure {scenario} --rules {rules}{model}");
+                    let cure = format!("{cure} --switches 1");
+                    commands.push((cure, "which rule of another release would mend it"));
+                }
+            }
             if let Some(switch) = decided_by(report) {
                 commands.push((
                     format!("pinfold rules {switch}"),

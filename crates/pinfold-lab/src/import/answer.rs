@@ -92,13 +92,22 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
+/// How a call finds the pages that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Without a lock first, and with the address space's for what that does not take.
+    FastFirst,
+    /// With the address space's lock alone: no fork comes between.
+    Slow,
+}
+
 /// What a call takes on the pages of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     /// An ordinary reference.
-    Get,
+    Get(Way),
     /// A pin.
-    Pin,
+    Pin(Way),
     /// Nothing: it follows the address space.
     Follow,
     /// The release has no such call.
@@ -116,4 +125,11 @@ pub struct Imported {
     pub gap: Gap,
     /// The calls that the release does not have.
     pub absent: Vec<Taker>,
+    /// Advice that the scenario has and that not every release has: MADV_PAGEOUT, MADV_COLD.
+    pub advice: Vec<&'static str>,
+    /// What takes pages in it.
+    pub takers: Vec<Taker>,
+    /// A device may write to private pages after the call that gave them to it, so that all that
+    /// the kernel does to memory by itself can meet that.
+    pub holds: bool,
 }

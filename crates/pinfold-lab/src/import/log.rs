@@ -2,7 +2,8 @@
 //! process's page tables refers to, and what threads and processes there were.
 
 use super::gap::Left;
-use super::space::{Kind, Range};
+use super::space::{By, Kind, Range};
+use std::collections::BTreeMap;
 
 /// What takes pages, by the name that the table of system calls has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,6 +108,8 @@ pub(super) struct Seed {
     pub(super) kind: Kind,
     /// Children did not share it when it was taken.
     pub(super) apart: bool,
+    /// It is a request: a device uses the memory until its end is told.
+    pub(super) submitted: bool,
     /// Who has the memory: the program that was executed, and a thread of it.
     pub(super) root: usize,
     pub(super) owner: usize,
@@ -115,6 +118,13 @@ pub(super) struct Seed {
     pub(super) times: u64,
     pub(super) address: Option<u64>,
     pub(super) bytes: u64,
+}
+
+impl Seed {
+    /// Whether it goes on after the call.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.taker.stays() || self.submitted
+    }
 }
 
 /// Something that a thread did.
@@ -185,9 +195,49 @@ pub(super) struct Log {
     pub(super) seeds: Vec<Seed>,
     pub(super) ops: Vec<Op>,
     pub(super) threads: Vec<Thread>,
+    /// Who made the mappings that seeds have, as far as a call did.
+    pub(super) makers: BTreeMap<u32, By>,
     /// The release, if the program asked for it.
     pub(super) kernel: Option<String>,
     pub(super) lines: u64,
     /// What was left out.
     pub(super) left: Left,
+}
+
+impl Log {
+    /// Whether the process of a thread has pages of a mapping at a line: it made them, or it came
+    /// from one that had. What no call made was always there.
+    pub(super) fn has(&self, thread: usize, mapping: u32, line: u64) -> bool {
+        let Some((since, by)) = self.makers.get(&mapping).copied() else { return true };
+        if self.threads[by].process == self.threads[thread].process {
+            return since <= line;
+        }
+        let home = self.space(self.threads[by].process);
+        let (mut process, mut line) = (self.space(self.threads[thread].process), line);
+        while process != home {
+            let Some((maker, forked)) = self.maker(process) else { return false };
+            line = line.min(forked);
+            process = self.space(self.threads[maker].process);
+        }
+        since <= line
+    }
+
+    /// The process whose address space a process was made in: its own, or that of who called
+    /// vfork.
+    fn space(&self, mut process: usize) -> usize {
+        let shares = |process: usize| {
+            let made = self.ops.iter().find(|op| makes(op) == Some(process))?;
+            matches!(made.what, What::Vfork(_) | What::Share(_)).then_some(made.thread)
+        };
+        while let Some(maker) = shares(process) {
+            process = self.threads[maker].process;
+        }
+        process
+    }
+
+    /// Who made a process, and in which line.
+    fn maker(&self, process: usize) -> Option<(usize, u64)> {
+        let made = self.ops.iter().find(|op| makes(op) == Some(process))?;
+        Some((made.thread, made.line))
+    }
 }

@@ -6,17 +6,8 @@
 pub(super) struct Requests {
     /// How many; those that move no memory count, too.
     pub(super) under_way: u64,
-    /// What stands for them, one for those between which nothing else was kept.
-    pub(super) stands: Vec<Stand>,
-}
-
-/// A thread that stands for requests.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stand {
-    pub(super) thread: usize,
-    /// Who submitted the first, in which line, and the place of what made the thread.
-    pub(super) by: usize,
-    pub(super) line: u64,
+    /// Those of direct I/O, and where what was kept since the first of them begins.
+    pub(super) seeds: Vec<usize>,
     pub(super) begins: usize,
 }
 

@@ -9,6 +9,7 @@ use super::answer::ImportError;
 use super::beside::{Beside, beside};
 use super::gap::{Gap, Left};
 use super::log::{Log, Op, Taker, What, makes};
+use super::order::races;
 use super::space::{Kind, Range};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +84,8 @@ pub(super) fn plan(log: &Log) -> Result<Plan, ImportError> {
         left.add("huge pages: taken as small ones", 1, Gap::Untold);
     }
     let mut beside = beside(log, &lanes);
-    if let Some((thread, _)) = beside.other.take_if(|_| lanes.len() >= MOST_LANES) {
+    let devices = devices(log, &seeds);
+    if let Some((thread, _)) = beside.other.take_if(|_| lanes.len() + devices >= MOST_LANES) {
         let pid = log.threads[thread].pid;
         let why = format!("what thread {pid} stores meanwhile: there are four lanes without it");
         left.add(&why, 1, Gap::Untold);
@@ -160,17 +162,23 @@ fn exposure(log: &Log, seed: usize) -> Exposure {
     if matches!(of.taker, Taker::VmRead | Taker::PtraceRead) {
         return Exposure::default();
     }
-    let stays = of.taker.stays();
+    let stays = of.goes_on();
+    let races = (!stays).then(|| races(log, taken));
     let meets = |range: &Range| of.ranges.iter().any(|own| own.meets(range));
-    let during = |at: usize| at > taken && at < ended;
+    // What others do while a call lasts is told by what is certain, not by the times.
+    let had = |op: &Op| of.ranges.iter().any(|own| log.has(op.thread, own.mapping, op.line));
+    let during = |at: usize| match &races {
+        Some(races) if log.ops[at].thread != by => races[at],
+        _ => at > taken && at < ended,
+    };
     let hazard = |at: usize, op: &Op| {
-        let forks = match op.thread == by {
+        let forks = || match op.thread == by {
             true => stays && during(at),
-            false => op.root == of.root,
+            false => op.root == of.root && (stays || during(at)) && had(op),
         };
         match &op.what {
-            What::Fork(_) if forks => Some(Hazard::Fork),
-            What::Vfork(_) if forks => Some(Hazard::Vfork),
+            What::Fork(_) if forks() => Some(Hazard::Fork),
+            What::Vfork(_) if forks() => Some(Hazard::Vfork),
             What::Unmap(range) if during(at) && meets(range) => Some(Hazard::Unmap),
             What::Move(range) if during(at) && meets(range) => Some(Hazard::Move),
             What::Reuse(range, _) if during(at) && meets(range) => Some(Hazard::Reuse),
@@ -207,7 +215,7 @@ fn chosen(log: &Log, left: &mut Left) -> Vec<usize> {
     });
     let Some(root) = all.first().map(|(seed, _)| log.seeds[*seed].root) else { return Vec::new() };
     let mut shapes = BTreeSet::new();
-    let mut found = Vec::new();
+    let mut found: Vec<(usize, Hazards)> = Vec::new();
     let (mut alike, mut harmless, mut beyond, mut elsewhere) = (0, 0, 0, 0);
     for (seed, Exposure { hazards, met, rank, .. }) in all {
         let of = &log.seeds[seed];
@@ -215,10 +223,12 @@ fn chosen(log: &Log, left: &mut Left) -> Vec<usize> {
         let kind = (of.kind == Kind::Shared, of.apart);
         if of.root != root {
             elsewhere += 1;
-        } else if !shapes.insert((of.taker, by, of.partial.is_empty(), kind, hazards, rank)) {
+        } else if found.iter().any(|other| covers(log, other, (seed, &hazards)))
+            || !shapes.insert((of.taker, by, of.partial.is_empty(), kind, hazards.clone(), rank))
+        {
             alike += 1;
         } else if found.len() < MOST_USES && (found.is_empty() || rank > 0) {
-            found.push(seed);
+            found.push((seed, hazards));
         } else if met == 0 {
             harmless += 1;
         } else {
@@ -229,7 +239,20 @@ fn chosen(log: &Log, left: &mut Left) -> Vec<usize> {
     left.add("uses of memory that nothing happens to", harmless, Gap::None);
     left.add("uses of memory beyond the two that most can happen to", beyond, Gap::Dropped);
     left.add("uses of memory by another program of the recording", elsewhere, Gap::Dropped);
-    found
+    found.into_iter().map(|(seed, _)| seed).collect()
+}
+
+/// Whether all that can happen to a use that is over with its call can happen to one that is
+/// there, of the same pages by the same thread.
+fn covers(
+    log: &Log,
+    (there, theirs): &(usize, Hazards),
+    (seed, hazards): (usize, &Hazards),
+) -> bool {
+    let by = |seed: usize| log.ops[span(log, seed).0].thread;
+    let (other, of) = (&log.seeds[*there], &log.seeds[seed]);
+    let same = other.taker == of.taker && other.ranges == of.ranges && by(*there) == by(seed);
+    same && !of.goes_on() && hazards.is_subset(theirs)
 }
 
 /// The calls that concern the chosen uses.
@@ -250,7 +273,9 @@ fn kept(log: &Log, root: usize, seeds: &[usize], left: &mut Left) -> BTreeSet<us
         let (taken, ended) = span(log, seed);
         let by = log.ops[taken].thread;
         let met = if by == op.thread { at > taken && at < ended } else { at > start(by) };
-        met && (!own || clears(log, op, seed))
+        let mut ranges = log.seeds[seed].ranges.iter();
+        let had = ranges.any(|range| log.has(op.thread, range.mapping, op.line));
+        met && had && (!own || clears(log, op, seed))
     };
     for (at, op) in log.ops.iter().enumerate() {
         let keep = match &op.what {
@@ -366,6 +391,11 @@ fn lanes(log: &Log, kept: &BTreeSet<usize>) -> BTreeMap<usize, Vec<usize>> {
     lanes
 }
 
+/// How many lanes of devices there are: one for each request.
+fn devices(log: &Log, seeds: &[usize]) -> usize {
+    seeds.iter().filter(|seed| log.seeds[**seed].submitted).count()
+}
+
 /// Keeps lanes few and short.
 fn limit(
     log: &Log,
@@ -382,7 +412,7 @@ fn limit(
         // The end of the program itself is the end of the scenario.
         // So is that of a child which holds nothing: it lives on, which is no better for others.
         let holds = steps.iter().any(|at| match log.ops[*at].what {
-            What::Take(seed) => log.seeds[seed].taker.stays(),
+            What::Take(seed) => log.seeds[seed].goes_on(),
             What::Unmap(_) => true,
             _ => false,
         });
@@ -410,7 +440,8 @@ fn limit(
     }
     lanes.retain(|thread, steps| *thread == first || !steps.is_empty());
     left.add("calls beyond the eight of a lane", cut, Gap::Dropped);
-    while lanes.len() > MOST_LANES {
+    let devices = devices(log, seeds);
+    while lanes.len() + devices > MOST_LANES {
         let spare = lanes.keys().rev().copied().find(|thread| {
             *thread != first
                 && !owners.contains(thread)

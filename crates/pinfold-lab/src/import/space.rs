@@ -86,6 +86,8 @@ pub(super) struct Piece {
     pub(super) mapping: u32,
     pub(super) kind: Kind,
     pub(super) said: Said,
+    /// Who made it, if a call did.
+    pub(super) made: Option<By>,
     /// How far it lies from where it was made.
     shift: i64,
     pub(super) end: u64,
@@ -93,7 +95,12 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn new(mapping: u32, kind: Kind) -> Self {
-        Self { mapping, kind, said: Said::default(), shift: 0, end: 0 }
+        Self { mapping, kind, said: Said::default(), made: None, shift: 0, end: 0 }
+    }
+
+    /// The same, made by a call.
+    pub(super) fn by(self, line: u64, thread: usize) -> Self {
+        Self { made: Some((line, thread)), ..self }
     }
 
     /// The same pages at another place than where they have their numbers from.
@@ -108,6 +115,9 @@ pub(super) struct Space {
     pieces: BTreeMap<u64, Piece>,
     /// The program break, once it was asked for.
     pub(super) brk: Option<(u64, u64, u32)>,
+    /// It was forked, or is a child's, since the break was moved up: what it gets from then on is
+    /// another mapping than what parent and child share.
+    pub(super) parted: bool,
     /// A piece had no room, so that what is known is not all.
     pub(super) full: bool,
 }
@@ -122,7 +132,7 @@ pub(super) fn pages(address: u64, length: u64) -> Option<(u64, u64)> {
 impl Space {
     /// What a child gets.
     pub(super) fn child(&self) -> Self {
-        let mut child = self.clone();
+        let mut child = Self { parted: true, ..self.clone() };
         child.pieces.retain(|_, piece| piece.said.dontfork.is_none());
         child
     }
@@ -255,9 +265,9 @@ impl Space {
     /// The only private mapping of so many pages that may be written, the heap apart, if there is
     /// just one.
     pub(super) fn only(&self, pages: u64) -> Option<(u64, u64)> {
-        let heap = self.brk.map(|(_, _, mapping)| mapping);
         let fits = |(start, piece): &(&u64, &Piece)| {
-            let private = piece.kind == Kind::Private && Some(piece.mapping) != heap;
+            let heap = self.brk.is_some_and(|(from, to, _)| (from..to).contains(*start));
+            let private = piece.kind == Kind::Private && !heap;
             piece.end - **start == pages && private && piece.said.protection.is_none()
         };
         let mut fitting = self.pieces.iter().filter(fits);

@@ -2,10 +2,11 @@
 
 use super::line::{Body, line, result, unfinished};
 use super::value::{Value, arguments, number};
-use super::{Gap, ImportError, Imported, Recording, Source, Takes};
+use super::{Gap, ImportError, Imported, Recording, Source, Takes, Way};
 
 mod followed;
 mod gaps;
+mod raced;
 mod stores;
 
 /// A recording with all that the reader knows: threads, calls put together, strings, structs.
@@ -40,11 +41,11 @@ fn read(text: &str) -> Result<Recording, ImportError> {
 
 fn made(text: &str) -> Imported {
     let recording = read(text).unwrap_or_else(|why| panic!("{why}"));
-    recording.scenario("r", &|_| Takes::Pin).unwrap_or_else(|why| panic!("{why}"))
+    recording.scenario("r", &|_| Takes::Pin(Way::FastFirst)).unwrap_or_else(|why| panic!("{why}"))
 }
 
 fn error(text: &str) -> String {
-    let made = read(text).and_then(|it| it.scenario("r", &|_| Takes::Pin));
+    let made = read(text).and_then(|it| it.scenario("r", &|_| Takes::Pin(Way::FastFirst)));
     made.expect_err("an error").to_string()
 }
 
@@ -144,7 +145,7 @@ fn what_a_release_lacks_is_told_and_left_out() {
     let recording = read(RECORDED).expect("a recording");
     let made = recording.scenario("r", &|_| Takes::Absent).expect("a scenario");
     assert_eq!(made.absent.len(), 2);
-    let get = recording.scenario("r", &|_| Takes::Get).expect("a scenario");
+    let get = recording.scenario("r", &|_| Takes::Get(Way::FastFirst)).expect("a scenario");
     assert!(get.text.contains("get A[0..2] write as h0"), "{}", get.text);
 }
 
@@ -180,7 +181,7 @@ fn files_of_several_threads_are_put_in_the_order_of_their_times() {
         text: Box::new(text.as_bytes()),
     });
     let several = Recording::read(sources.collect()).expect("a recording");
-    let several = several.scenario("r", &|_| Takes::Pin).expect("a scenario");
+    let several = several.scenario("r", &|_| Takes::Pin(Way::FastFirst)).expect("a scenario");
     assert_eq!(several.text, made(RECORDED).text);
 }
 
@@ -196,7 +197,7 @@ fn inv_track_1_what_is_kept_is_bounded() {
     let text = text.replace("exit_group(0) = ?", "getpid() = 10");
     let recording = read(&text).expect("a recording");
     assert!(recording.log.seeds.len() <= 64 && recording.log.ops.len() <= 4096);
-    assert!(recording.scenario("r", &|_| Takes::Pin).is_ok());
+    assert!(recording.scenario("r", &|_| Takes::Pin(Way::FastFirst)).is_ok());
 }
 
 /// Numbers that follow from a seed.
@@ -247,7 +248,7 @@ fn inv_write_1_every_text_has_an_answer() {
     let (mut whole, mut refused, mut wrong) = (0, 0, Vec::new());
     for seed in 1..1_500_u64 {
         let text = mangled(&mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let made = read(&text).and_then(|it| it.scenario("r", &|_| Takes::Get));
+        let made = read(&text).and_then(|it| it.scenario("r", &|_| Takes::Get(Way::FastFirst)));
         match made {
             Ok(made) => {
                 whole += 1;

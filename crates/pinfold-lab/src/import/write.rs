@@ -4,7 +4,10 @@
 //! it is given away.
 //! INV-WRITE-2: a claim is made only of what one lane alone decides.
 
+mod areas;
 mod steps;
+mod uses;
+mod words;
 
 use super::answer::{ImportError, Imported, Takes};
 use super::log::{Log, Op, Seed, Taker, What, makes};
@@ -16,8 +19,23 @@ use std::fmt::Write as _;
 
 /// The names of areas.
 const AREAS: [&str; 3] = ["A", "B", "D"];
-/// Who stored last to a word of a page: the word, and whether others store there, too.
-type Last = BTreeMap<(String, String), (String, usize, bool)>;
+
+/// What was stored last to a word of a page.
+#[derive(Clone, Debug)]
+struct Stored {
+    word: String,
+    /// The thread; none where it is what was there at first, or what a parent had.
+    by: Option<usize>,
+    /// The call that it belongs to; none for a store at any time.
+    at: Option<usize>,
+    /// Which store is the last is not certain.
+    several: bool,
+    /// It is no store: what was stored is gone, or may go. Nothing is claimed of that.
+    dropped: bool,
+}
+
+/// What was stored last, by process and the word of a page.
+type Last = BTreeMap<(String, String), Stored>;
 
 struct Writer<'a> {
     log: &'a Log,
@@ -29,7 +47,8 @@ struct Writer<'a> {
     text: String,
     /// What is claimed of the end.
     claims: Vec<String>,
-    outcome: Option<String>,
+    /// That what direct I/O and other processes brought is there, as claims.
+    arrived: Vec<String>,
     last: Last,
     /// What a handle's page is a page of: the seed, the handle's page, the area's.
     held: BTreeMap<usize, Vec<(String, String)>>,
@@ -51,6 +70,8 @@ struct Writer<'a> {
     /// The register that what a handle sent is read into.
     told: BTreeMap<String, usize>,
     moves: usize,
+    /// Lanes that have waited until an area is mapped.
+    awaited: BTreeSet<(usize, &'static str)>,
     files: Vec<usize>,
     absent: Vec<Taker>,
 }
@@ -73,7 +94,7 @@ pub(super) fn write(
         lanes: BTreeMap::new(),
         text: String::new(),
         claims: Vec::new(),
-        outcome: None,
+        arrived: Vec::new(),
         last: Last::new(),
         held: BTreeMap::new(),
         over: BTreeSet::new(),
@@ -87,6 +108,7 @@ pub(super) fn write(
         registers: 0,
         told: BTreeMap::new(),
         moves: 0,
+        awaited: BTreeSet::new(),
         files: Vec::new(),
         absent: Vec::new(),
     };
@@ -94,6 +116,13 @@ pub(super) fn write(
     writer.bar();
     writer.meet();
     writer.whole(name);
+    let advice = writer.advice();
+    let seeds = || plan.seeds.iter().map(|seed| log.seeds[*seed].taker);
+    let holds = plan.seeds.iter().map(|seed| &log.seeds[*seed]).any(|seed| {
+        let private = seed.kind != Kind::Shared;
+        private && seed.taker.stays() && !seed.taker.sends() && takes(seed.taker) != Takes::Follow
+    });
+    let takers: BTreeSet<Taker> = seeds().collect();
     let Writer { text, absent, .. } = writer;
     let parsed = scenario::parse(&text).map_err(|errors| ImportError::Unwritable {
         why: errors.first().map_or_else(String::new, |error| error.message.clone()),
@@ -103,6 +132,9 @@ pub(super) fn write(
         left: plan.left.told(),
         gap: plan.left.gap(),
         absent,
+        advice,
+        takers: takers.into_iter().collect(),
+        holds,
     })
 }
 
@@ -115,6 +147,15 @@ fn identifier(name: &str) -> String {
 }
 
 impl Writer<'_> {
+    /// The advice of the scenario that some release lacks, and whose word the language has for all.
+    fn advice(&self) -> Vec<&'static str> {
+        let all = || self.plan.lanes.values().flatten().map(|at| &self.log.ops[*at].what);
+        let cold = all().any(|what| matches!(what, What::Advise(_, "cold")));
+        let pageout = all().any(|what| matches!(what, What::Pageout(_)));
+        let names = [("MADV_COLD", cold), ("MADV_PAGEOUT", pageout)];
+        names.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
+
     /// Gives processes and lanes their names.
     fn name(&mut self) {
         self.processes.insert(self.plan.first, "P".to_owned());
@@ -220,6 +261,7 @@ impl Writer<'_> {
         if let Some(thread) = self.other() {
             self.lane_beside(thread);
         }
+        self.devices();
         self.claims();
         self.end();
     }
@@ -227,7 +269,8 @@ impl Writer<'_> {
     fn machine(&mut self) {
         let log = self.log;
         let direct = |seed: &&usize| {
-            matches!(log.seeds[**seed].taker, Taker::DirectRead | Taker::DirectWrite)
+            let seed = &log.seeds[**seed];
+            matches!(seed.taker, Taker::DirectRead | Taker::DirectWrite) && !seed.submitted
         };
         self.files = self.plan.seeds.iter().filter(direct).copied().collect();
         self.line("machine");
@@ -269,7 +312,15 @@ impl Writer<'_> {
             self.line("P: sync F");
         }
         for area in plan.areas.iter().filter(|area| !area.later) {
-            self.map(area);
+            match self.home(area) {
+                None => self.map(area, "P", "P: "),
+                Some(lane) => {
+                    let (process, name) = (self.process(lane), self.area_name(area));
+                    for at in 0..area.pages.len() {
+                        self.found(&process, &format!("{name}[{at}]"), "v1");
+                    }
+                }
+            }
         }
         let (first, count) = self.prefix();
         for at in first.iter().take(count) {
@@ -283,46 +334,21 @@ impl Writer<'_> {
         let steps = self.plan.lanes.get(&self.plan.first).cloned().unwrap_or_default();
         // Nobody is beside what runs before the lanes.
         let met: BTreeSet<usize> = self.between.values().flatten().map(|(at, _)| *at).collect();
-        let starts = |at: &usize| makes(&self.log.ops[*at]).is_some() || met.contains(at);
+        // A device writes while what follows its request is done.
+        let requests = |at: &usize| match self.log.ops[*at].what {
+            What::Take(seed) => self.log.seeds[seed].submitted,
+            _ => false,
+        };
+        let begun = steps.iter().position(requests).unwrap_or(steps.len());
+        let starts = |(place, at): (usize, &usize)| {
+            makes(&self.log.ops[*at]).is_some()
+                || met.contains(at)
+                || place > begun && !requests(at)
+        };
         // Lanes of other programs are there from the start.
         let alone = self.plan.outside.is_empty();
-        let count = steps.iter().position(starts).filter(|_| alone).unwrap_or(0);
+        let count = steps.iter().enumerate().position(starts).filter(|_| alone).unwrap_or(0);
         (steps, count)
-    }
-
-    fn map(&mut self, area: &Area) {
-        let name = self.area_name(area);
-        let count = area.pages.len();
-        let (mut what, kind) = match area.kind {
-            Kind::Private => ("private memory".to_owned(), "private"),
-            Kind::PrivateFile => {
-                ("private memory of a file, taken as anonymous".to_owned(), "private")
-            }
-            Kind::Shared => ("shared memory".to_owned(), "shared"),
-            Kind::Huge => {
-                ("private memory of huge pages, taken as small ones".to_owned(), "private")
-            }
-            Kind::Unseen => (
-                "memory that no call of the recording made, taken as private".to_owned(),
-                "private",
-            ),
-        };
-        for (at, page) in area.pages.iter().enumerate() {
-            let pages = page.range.to - page.range.from;
-            let part = if page.partial { ", used in part" } else { "" };
-            let _ = match pages {
-                1 => write!(what, "; {name}[{at}] is a page{part}"),
-                many => write!(what, "; {name}[{at}] is {many} pages that all calls treat alike"),
-            };
-        }
-        self.comment(&format!("{name}: {what}"));
-        self.line(&format!("P: map {name} {count} {kind} rw"));
-        self.comment("assumed: it was written before it is used");
-        for at in 0..count {
-            self.line(&format!("P: write {name}[{at}] \"v1\""));
-            let key = ("P".to_owned(), format!("{name}[{at}].0"));
-            self.last.insert(key, ("v1".to_owned(), usize::MAX, false));
-        }
     }
 
     fn lane(&mut self, thread: usize, steps: &[usize]) {
@@ -342,38 +368,51 @@ impl Writer<'_> {
             self.line(&format!("await start-{name}"));
         }
         let mut empty = true;
-        let calls = self.between.get(&thread).cloned().unwrap_or_default();
-        // Who changes the memory is there once this one has made it.
-        let makers: Vec<usize> = (steps.iter().copied())
-            .filter(|at| {
-                let made = makes(&log.ops[*at]);
-                made.is_some_and(|made| calls.iter().any(|(call, _)| log.ops[*call].thread == made))
-            })
-            .collect();
-        if makers.is_empty() {
-            empty &= !self.beside(thread);
-        }
-        for at in &steps {
-            let ends = matches!(log.ops[*at].what, What::Exit | What::Exec);
+        let mut areas = self.own_areas(thread);
+        // Stores of other calls' time come once who makes those is there, and the memory.
+        let starts = self.starts(thread, &steps, &areas);
+        for (place, at) in steps.iter().enumerate() {
+            let op = log_op(log, *at);
+            self.due(thread, &mut areas, op.line);
+            if place == starts {
+                self.beside(thread);
+            }
+            let ends = matches!(op.what, What::Exit | What::Exec);
             if ends && self.is_waited_for(thread) {
                 self.line(&format!("signal end-{name}"));
             }
             empty = false;
             self.now = *at;
-            self.step(thread, &log_op(log, *at), "");
-            if makers.last() == Some(at) {
-                self.beside(thread);
-            }
+            self.step(thread, &op, "");
+        }
+        self.due(thread, &mut areas, u64::MAX);
+        if starts >= steps.len() {
+            empty &= !self.beside(thread);
         }
         let ended =
             steps.last().is_some_and(|at| matches!(log.ops[*at].what, What::Exit | What::Exec));
         if self.is_waited_for(thread) && !ended {
             self.line(&format!("signal end-{name}"));
-        } else if empty {
+        } else if empty
+            && let Some(area) = self.plan.areas.iter().find(|area| self.home(area).is_none())
+        {
             // A lane has a step.
-            let page = self.plan.areas.first().map_or("A", |area| self.area_name(area));
+            let page = self.area_name(area);
             self.line(&format!("read {page}[0]"));
         }
+    }
+
+    /// Before which of its steps a lane stores in the middle of other lanes' calls: behind those
+    /// that make the callers, and with all that it maps itself.
+    fn starts(&self, thread: usize, steps: &[usize], areas: &[(u64, Area)]) -> usize {
+        let calls = self.between.get(&thread).cloned().unwrap_or_default();
+        let calls: Vec<usize> = calls.iter().map(|(call, _)| self.log.ops[*call].thread).collect();
+        let behind = |at: &usize| {
+            let op = &self.log.ops[*at];
+            makes(op).is_some_and(|made| calls.contains(&made))
+                || areas.iter().any(|(line, _)| op.line <= *line)
+        };
+        steps.iter().rposition(behind).map_or(0, |place| place + 1)
     }
 
     /// The thread without a lane that stores while others change the memory.
@@ -425,45 +464,6 @@ impl Writer<'_> {
         if all.into_iter().any(danger) { " may fail no-access" } else { "" }
     }
 
-    /// What one lane alone decides, and where pages of a buffer must be.
-    fn claims(&mut self) {
-        let mut claims = std::mem::take(&mut self.claims);
-        for (number, held) in &self.held {
-            let seed = &self.log.seeds[*number];
-            if self.over.contains(number) || seed.taker.sends() {
-                continue;
-            }
-            let owner = self.owner(seed);
-            for (handle, page) in held {
-                match self.gone.get(&(owner.clone(), page.clone())) {
-                    Some(None) => {}
-                    Some(Some(other)) => claims.push(format!("{handle} is {owner}:{other}")),
-                    None => claims.push(format!("{handle} is {owner}:{page}")),
-                }
-            }
-        }
-        let mortal: BTreeSet<String> = (self.plan.lanes.iter())
-            .filter(|(_, steps)| {
-                steps.iter().any(|at| matches!(self.log.ops[*at].what, What::Exit | What::Exec))
-            })
-            .map(|(thread, _)| self.process(*thread))
-            .collect();
-        for ((process, page), (word, by, several)) in &self.last {
-            let whole = page.split('.').next().unwrap_or(page);
-            let reads = claims.iter().any(|claim| claim.starts_with(&format!("{process}:{page} ")));
-            let gone =
-                self.gone.get(&(process.clone(), whole.to_owned())).is_some_and(Option::is_none);
-            if !several && *by != usize::MAX && !reads && !gone && !mortal.contains(process) {
-                claims.push(format!("{process}:{page} sees \"{word}\""));
-            }
-        }
-        claims.retain(|claim| {
-            let of = claim.split(':').next().unwrap_or_default();
-            !mortal.contains(of.rsplit(' ').next().unwrap_or(of))
-        });
-        self.claims = claims;
-    }
-
     fn end(&mut self) {
         let claims = self.claims.clone();
         if claims.is_empty() {
@@ -473,7 +473,7 @@ impl Writer<'_> {
             self.line("always");
             claims.iter().for_each(|claim| self.line(claim));
         }
-        if let Some(fact) = self.outcome.clone() {
+        if let Some(fact) = self.arrived.iter().find(|fact| claims.contains(*fact)) {
             self.line(&format!("outcome arrived when {fact}"));
             self.line("outcome lost otherwise");
         } else if let Some(fact) = claims.iter().find(|claim| claim.contains(" is ")) {

@@ -5,7 +5,7 @@
 //! the fuzz target, and fails again.
 
 use pinfold_lab::campaign::{Campaign, Partial, Shard, merge};
-use pinfold_lab::import::{ImportError, Recording, Source, Takes};
+use pinfold_lab::import::{ImportError, Recording, Source, Takes, Way};
 use pinfold_lab::report::{Oracle, Verdict};
 use pinfold_lab::saved::{Engines, ReplayFile};
 use pinfold_lab::scenario::{self, MOST_DRAWN, Style};
@@ -197,7 +197,8 @@ impl Seeds {
 /// A recording is one of which a scenario can be made, or is refused.
 fn recording(text: &str) {
     let source = Source { name: "mutant".to_owned(), pid: None, text: Box::new(text.as_bytes()) };
-    let made = Recording::read(vec![source]).and_then(|it| it.scenario("m", &|_| Takes::Get));
+    let made = Recording::read(vec![source])
+        .and_then(|it| it.scenario("m", &|_| Takes::Get(Way::FastFirst)));
     match made {
         Ok(made) => assert!(scenario::parse(&made.text).is_ok(), "{text}"),
         Err(why @ ImportError::Unwritable { .. }) => panic!("{why}\n{text}"),

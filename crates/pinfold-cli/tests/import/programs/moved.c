@@ -1,4 +1,4 @@
-/* A registered buffer is moved by mremap, and the program forks. */
+/* A registered buffer is moved by mremap, and the program goes on writing it. */
 #include "common.h"
 
 int main(void)

@@ -23,18 +23,28 @@ fn count(log: &Log, wanted: fn(&What) -> bool) -> usize {
     log.ops.iter().filter(|op| wanted(&op.what)).count()
 }
 
+fn releases(log: &Log) -> usize {
+    count(log, |what| matches!(what, What::Release(_)))
+}
+
 #[test]
 fn a_request_goes_on_until_it_is_told_to_be_over() {
-    let waits = |log: &Log| count(log, |what| matches!(what, What::Wait(1)));
     let beside = log(&format!("{SUBMIT}10 fork() = 11\n{REAP}"));
-    assert_eq!((beside.seeds[0].taker, beside.seeds[0].owner), (Taker::DirectRead, 0));
-    assert_eq!((count(&beside, |what| matches!(what, What::Thread(1))), waits(&beside)), (1, 1));
+    let seed = &beside.seeds[0];
+    assert_eq!((seed.taker, seed.owner, seed.submitted), (Taker::DirectRead, 0, true));
+    assert_eq!((releases(&beside), beside.threads.len()), (1, 2));
     let take = beside.ops.iter().find(|op| matches!(op.what, What::Take(0))).expect("it takes");
-    assert_eq!((take.thread, beside.left.gap()), (1, Gap::None));
+    assert_eq!((take.thread, beside.left.gap()), (0, Gap::None));
     // Nothing was between: it is as a read, and the next one is the same again.
     let over = log(&format!("{SUBMIT}{REAP}{SUBMIT}{REAP}10 fork() = 11\n"));
-    assert_eq!((over.seeds.len(), over.seeds[0].times, over.ops[1].thread), (1, 2, 0));
-    assert_eq!((over.threads.len(), waits(&over)), (2, 0), "{:?}", over.ops);
+    let seed = &over.seeds[0];
+    assert_eq!((over.seeds.len(), seed.times, seed.submitted), (1, 2, false));
+    assert_eq!((over.ops.len(), releases(&over)), (3, 0), "{:?}", over.ops);
+    // So it is if only others did something, unless they are told of the end.
+    let thread = "10 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD}, 88) = 11\n";
+    let forks = format!("{thread}{SUBMIT}11 fork() = 12\n");
+    assert!(!log(&format!("{forks}{REAP}")).seeds[0].submitted);
+    assert!(log(&format!("{forks}{}", REAP.replace("10 ", "11 "))).seeds[0].submitted);
     // A part of the requests is not all of them; a context that is destroyed waits for all.
     let two = SUBMIT.replace(", 1, [", ", 2, [").replace(
         "]) = 1",
@@ -42,42 +52,49 @@ fn a_request_goes_on_until_it_is_told_to_be_over() {
          aio_fildes=3, aio_buf=0x7f0000001000, aio_nbytes=512}]) = 2",
     );
     let fork = "10 fork() = 11\n";
-    assert_eq!(waits(&log(&format!("{two}{fork}{REAP}"))), 0);
-    assert_eq!(waits(&log(&format!("{two}{fork}{REAP}{REAP}"))), 1);
-    assert_eq!(waits(&log(&format!("{two}{fork}10 io_destroy(0x7f0000500000) = 0\n"))), 1);
+    assert_eq!(releases(&log(&format!("{two}{fork}{REAP}"))), 0);
+    assert_eq!(releases(&log(&format!("{two}{fork}{REAP}{REAP}"))), 2);
+    assert_eq!(releases(&log(&format!("{two}{fork}10 io_destroy(0x7f0000500000) = 0\n"))), 2);
 }
 
 #[test]
 fn a_request_comes_after_what_was_done_before_it() {
     let fork = "10 fork() = 11\n";
-    let found = log(&format!("{SUBMIT}{fork}{SUBMIT}{SUBMIT}{REAP}{REAP}{REAP}"));
+    let found = log(&format!("{SUBMIT}{fork}{SUBMIT}{REAP}{REAP}"));
     let place = |wanted: fn(&What) -> bool| found.ops.iter().position(|op| wanted(&op.what));
-    let forked = place(|what| matches!(what, What::Fork(2)));
-    assert!(place(|what| matches!(what, What::Thread(1))) < forked, "{:?}", found.ops);
-    assert!(forked < place(|what| matches!(what, What::Thread(3))), "{:?}", found.ops);
-    let takers: Vec<usize> = found
-        .ops
-        .iter()
-        .filter(|op| matches!(op.what, What::Take(_)))
-        .map(|op| op.thread)
-        .collect();
-    assert_eq!((takers, found.threads.len()), (vec![1, 3], 4), "{:?}", found.ops);
-    let waits = |count: usize| {
-        let found = log(&format!("{SUBMIT}{fork}{SUBMIT}{}", REAP.repeat(count)));
-        found.ops.iter().filter(|op| matches!(op.what, What::Wait(1 | 3))).count()
-    };
-    assert_eq!((waits(1), waits(2)), (0, 2));
+    let forked = place(|what| matches!(what, What::Fork(1)));
+    assert!(place(|what| matches!(what, What::Take(0))) < forked, "{:?}", found.ops);
+    assert!(forked < place(|what| matches!(what, What::Take(1))), "{:?}", found.ops);
+    assert_eq!(releases(&found), 2);
 }
 
+/// INV-USE-1: who submits takes the pages itself, so its fork comes after that.
 #[test]
-fn a_fork_beside_a_request_becomes_a_lane_of_its_own() {
-    let made = made(&format!("{START}{SUBMIT}10 fork() = 11\n{REAP}"));
-    let steps = steps(&made);
-    assert!(steps.contains(&"fork C"), "{}", made.text);
-    assert!(steps.iter().any(|step| step.starts_with("direct-read A[0].")), "{}", made.text);
+fn inv_use_1_a_fork_beside_a_request_comes_after_its_pages() {
+    let fork = "10 fork() = 11\n";
+    let made = made(&format!("{START}{SUBMIT}{fork}{REAP}"));
+    let steps = self::steps(&made);
+    let at = |wanted: &str| steps.iter().position(|step| *step == wanted);
+    assert!(at("P: pin A[0] write as h0") < at("fork C"), "{}", made.text);
+    assert!(at("P: pin A[0] write as h0").is_some(), "{}", made.text);
+    assert_eq!(at("lane device-0: device").map(|lane| lane + 1), at("write h0.0 \"disk0\""));
+    assert!(made.text.contains("P:A[0].0 sees \"disk0\""), "{}", made.text);
+    assert!(made.text.contains("write A[0].1"), "{}", made.text);
     assert_eq!(made.gap, Gap::None, "{:?}", made.left);
-    let lanes = steps.iter().filter(|step| step.starts_with("lane ")).count();
-    assert_eq!(lanes, 2, "{}", made.text);
+    // What follows a request races with its device.
+    let cold = "10 madvise(0x7f0000000000, 4096, MADV_COLD) = 0\n";
+    let advised = self::made(&format!("{START}{SUBMIT}{cold}{REAP}{fork}"));
+    let steps = self::steps(&advised);
+    let at = |wanted: &str| steps.iter().position(|step| *step == wanted);
+    assert!(at("lane main: P on cpu0") < at("advise A[0] cold"), "{}", advised.text);
+    // Who is told of the end waits for the device.
+    let more = registered("0x7f0000000000") + "10 munmap(0x7f0000000000, 4096) = 0\n";
+    let ends = self::made(&format!("{START}{SUBMIT}{fork}{REAP}{more}"));
+    let steps = self::steps(&ends);
+    let at = |wanted: &str| steps.iter().position(|step| *step == wanted);
+    let waits = at("await done-0");
+    assert!(waits.is_some() && at("signal done-0").is_some(), "{}", ends.text);
+    assert_eq!(at("unpin h0 dirty"), waits.map(|step| step + 1), "{}", ends.text);
 }
 
 /// A buffer of a page at an address.

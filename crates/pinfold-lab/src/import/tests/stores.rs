@@ -55,14 +55,17 @@ fn what_may_change_a_store_is_followed_by_one() {
     assert_eq!(next(&flipped, "protect A[0] ro"), Some("protect A[0] rw"));
     assert_eq!(next(&flipped, "protect A[0] rw"), store, "{}", flipped.text);
     for (advice, step) in [
-        ("MADV_PAGEOUT", "pageout A[0]"),
+        ("MADV_PAGEOUT", "read A[0].0"),
         ("MADV_FREE", "advise A[0] free"),
         ("MADV_COLD", "advise A[0] cold"),
         ("MADV_DONTNEED", "advise A[0] dontneed"),
     ] {
         assert_eq!(next(&after(&advised(advice)), step), store, "{advice}");
     }
-    assert!(after(&advised("MADV_PAGEOUT")).text.contains("swap 1\n"));
+    let out = after(&advised("MADV_PAGEOUT"));
+    assert!(out.text.contains("swap 1\n"), "{}", out.text);
+    assert_eq!(next(&out, "pageout A[0]"), Some("read A[0].0"), "{}", out.text);
+    assert_eq!(out.advice, ["MADV_PAGEOUT"]);
     let beside = "10 munmap(0x7f0000001000, 4096) = 0\n";
     assert!(!after(beside).text.contains("w1"), "nothing has that page");
 }

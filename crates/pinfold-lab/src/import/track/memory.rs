@@ -42,7 +42,7 @@ impl Tracker {
             _ => Kind::PrivateFile,
         };
         self.mappings = self.mappings.saturating_add(1);
-        let mut piece = Piece::new(self.mappings, kind);
+        let mut piece = Piece::new(self.mappings, kind).by(call.line, thread);
         piece.said.protection = barred(protection(call), call.line, thread);
         self.mapped(thread, call.line, area, (piece, self.mappings));
     }
@@ -131,7 +131,7 @@ impl Tracker {
         self.lose(thread, call.line, area, gone);
         if keeps < target.1 - target.0 {
             self.mappings = self.mappings.saturating_add(1);
-            let piece = Piece::new(self.mappings, Kind::Private);
+            let piece = Piece::new(self.mappings, Kind::Private).by(call.line, thread);
             if let Some(space) = self.spaces.get_mut(&living.space) {
                 space.insert((target.0 + keeps, target.1), piece);
             }
@@ -154,7 +154,7 @@ impl Tracker {
             self.lose(thread, line, target, gone);
         } else {
             self.mappings = self.mappings.saturating_add(1);
-            let piece = Piece::new(self.mappings, Kind::Private);
+            let piece = Piece::new(self.mappings, Kind::Private).by(line, thread);
             self.mapped(thread, line, target, (piece, self.mappings));
         }
     }
@@ -171,9 +171,12 @@ impl Tracker {
         if now < start || now - start > MOST_BREAK / PAGE {
             return;
         }
+        let grown = now > end && std::mem::take(&mut space.parted);
+        self.mappings = self.mappings.saturating_add(u32::from(grown));
+        let mapping = if grown { self.mappings } else { mapping };
         space.brk = Some((start, now, mapping));
         if now > end {
-            space.insert((end, now), Piece::new(mapping, Kind::Private));
+            space.insert((end, now), Piece::new(mapping, Kind::Private).by(call.line, thread));
         } else if now < end {
             let gone = space.remove((now, end));
             self.lose(thread, call.line, (now, end), gone);

@@ -1,17 +1,16 @@
 //! Direct I/O that goes on after its call: io_submit, and what tells of its end.
 //!
-//! The requests of a context are what a thread of their own does, which the first of them makes and
-//! whose end is waited for by the call that tells of the last one. Those that are submitted after
-//! another thread did something have a new one: they come after that. Where nothing else that is
-//! kept happened in between, they are calls of the thread that submitted them, as read and write
-//! are.
+//! A request takes its pages before io_submit returns, so that is a call of who submits. What moves
+//! the bytes is the device, until a call tells that all requests of the context are over. Where who
+//! submitted them does nothing else that is kept until it is told so itself, they are calls of its
+//! own, as read and write are: all that others did meanwhile races with both.
 //!
-//! INV-REQUEST-1: such a thread is in the log alone: no call of the recording is its own.
+//! INV-REQUEST-1: a seed that is submitted has a device, which nothing waits for but its release.
 
 use super::super::files::Object;
 use super::super::gap::Gap;
-use super::super::log::{Taker, Thread, What};
-use super::super::pending::{Requests, Stand};
+use super::super::log::{Op, Taker, What};
+use super::super::pending::Requests;
 use super::super::value::Value;
 use super::buffers::{Buffer, vector};
 use super::{Call, Tracker};
@@ -38,13 +37,13 @@ fn asked(request: &Value) -> Option<Asked> {
 }
 
 impl Tracker {
-    /// io_submit: each request of direct I/O takes its memory until it is told to be over.
+    /// io_submit: each request of direct I/O holds its memory until it is told to be over.
     pub(super) fn submit(&mut self, thread: usize, call: &Call<'_>) {
         let table = self.living[&thread].files;
         let requests = call.arg(2).map(Value::items).unwrap_or_default();
         let count = usize::try_from(call.result).unwrap_or(usize::MAX);
         let mut missing = requests.len() < count;
-        let by = self.requests(thread, call);
+        let followed = self.requests(thread, call);
         for request in requests.iter().take(count) {
             let part = |name| request.field(name).and_then(Value::number);
             let (Some(asked), Some(fd)) = (asked(request), part("aio_fildes")) else {
@@ -62,10 +61,10 @@ impl Tracker {
             match (asked, direct) {
                 (Asked::Nothing, _) => {}
                 (Asked::Read, true) => {
-                    self.take_of(by, thread, call, Taker::DirectRead, &buffers);
+                    self.request(thread, call, Taker::DirectRead, &buffers, followed);
                 }
                 (Asked::Write, true) => {
-                    self.take_of(by, thread, call, Taker::DirectWrite, &buffers);
+                    self.request(thread, call, Taker::DirectWrite, &buffers, followed);
                 }
                 (Asked::Read, false) => self.store(thread, call.line, &buffers),
                 (Asked::Write, false) => self.source(thread, call.line, &buffers),
@@ -76,42 +75,37 @@ impl Tracker {
         }
     }
 
-    /// The thread that stands for the requests of a call: the submitter itself, and the answer is
-    /// about a part, where there is no room for one.
-    fn requests(&mut self, thread: usize, call: &Call<'_>) -> usize {
-        let living = self.living[&thread].clone();
-        let Some(context) = call.number(0).map(|context| (living.space, context)) else {
-            return thread;
-        };
-        if let Some(known) = self.under_way.get_mut(&context) {
-            known.under_way = known.under_way.saturating_add(call.result);
-            if let Some(last) = known.stands.last() {
-                let since = self.log.ops.iter().skip(last.begins);
-                let mut since = since.filter(|op| op.line > last.line);
-                if since.all(|op| op.thread == last.thread) {
-                    return last.thread;
-                }
-            }
-        }
-        let known = self.under_way.contains_key(&context);
-        if !self.has_room() || !known && self.under_way.len() >= MOST_CONTEXTS {
+    /// Counts the requests of a call as under way, and returns by what; nothing if there is no room
+    /// to follow them, and the answer is about a part.
+    fn requests(&mut self, thread: usize, call: &Call<'_>) -> Option<(usize, u64)> {
+        let context = call.number(0).map(|context| (self.living[&thread].space, context))?;
+        if !self.under_way.contains_key(&context) && self.under_way.len() >= MOST_CONTEXTS {
             self.leave("io_submit: requests beyond those that are followed", Gap::Dropped);
-            return thread;
+            return None;
         }
-        let number = self.log.threads.len();
-        let Thread { pid, process, .. } = self.log.threads[thread];
-        self.log.threads.push(Thread { pid, parent: Some(thread), process, visits: false });
         let begins = self.log.ops.len();
-        self.op(call.line, thread, living.root, What::Thread(number));
-        let stand = Stand { thread: number, by: thread, line: call.line, begins };
-        match self.under_way.get_mut(&context) {
-            Some(known) => known.stands.push(stand),
-            None => {
-                let requests = Requests { under_way: call.result, stands: vec![stand] };
-                self.under_way.insert(context, requests);
-            }
+        let fresh = || Requests { under_way: 0, seeds: Vec::new(), begins };
+        let known = self.under_way.entry(context).or_insert_with(fresh);
+        known.under_way = known.under_way.saturating_add(call.result);
+        Some(context)
+    }
+
+    /// One request of direct I/O.
+    fn request(
+        &mut self,
+        thread: usize,
+        call: &Call<'_>,
+        taker: Taker,
+        buffers: &[Buffer],
+        followed: Option<(usize, u64)>,
+    ) {
+        let Some(seed) = self.take_of((thread, followed.is_some()), thread, call, taker, buffers)
+        else {
+            return;
+        };
+        if let Some(known) = followed.and_then(|context| self.under_way.get_mut(&context)) {
+            known.seeds.push(seed);
         }
-        number
     }
 
     /// io_getevents tells of the end of so many requests, io_destroy waits for all of them.
@@ -125,33 +119,36 @@ impl Tracker {
             return;
         }
         let Some(known) = self.under_way.remove(&context) else { return };
-        if let [only] = known.stands[..]
-            && self.fold(only, living.root)
-        {
+        if self.fold(thread, &known) {
             return;
         }
-        for stand in known.stands {
-            self.op(call.line, thread, living.root, What::Wait(stand.thread));
+        for seed in known.seeds {
+            self.op(call.line, thread, living.root, What::Release(seed));
         }
     }
 
-    /// Makes requests calls of who submitted them, if nothing else was kept since the first;
-    /// whether it was so.
-    fn fold(&mut self, of: Stand, root: usize) -> bool {
-        let made = |what: &What| matches!(what, What::Thread(thread) if *thread == of.thread);
-        let first = self.log.ops.get(of.begins).is_some_and(|op| made(&op.what));
-        let alone = first && self.log.ops[of.begins + 1..].iter().all(|op| op.thread == of.thread);
-        if !alone || self.log.threads.len() != of.thread + 1 {
+    /// Makes requests calls of who submitted them, if that one is told of their end itself and did
+    /// nothing else that is kept since the first; whether it was so.
+    fn fold(&mut self, thread: usize, of: &Requests) -> bool {
+        let mine = |op: &Op| matches!(op.what, What::Take(it) if of.seeds.contains(&it));
+        let uses = |op: &Op| matches!(op.what, What::Take(_) | What::Store(_) | What::Again(_));
+        let since = &self.log.ops[of.begins..];
+        let submitted = since.iter().filter(|op| mine(op)).all(|op| op.thread == thread);
+        if !submitted || !since.iter().filter(|op| op.thread == thread).all(uses) {
             return false;
         }
-        let ops = self.log.ops.split_off(of.begins);
-        self.log.threads.pop();
-        self.turns = self.turns.saturating_sub(1);
-        let taken = ops.len() - 1;
-        let seeds = self.log.seeds.split_off(self.log.seeds.len().saturating_sub(taken));
-        for (op, seed) in ops.into_iter().skip(1).zip(seeds) {
-            if let Some(number) = self.seed(of.by, seed) {
-                self.op(op.line, of.by, root, What::Take(number));
+        for seed in &of.seeds {
+            self.log.seeds[*seed].submitted = false;
+        }
+        // Where nothing came between at all each may be like one before.
+        let first = self.log.seeds.len().saturating_sub(of.seeds.len());
+        if since.len() == of.seeds.len() && of.seeds.first().is_none_or(|seed| *seed == first) {
+            let ops = self.log.ops.split_off(of.begins);
+            let seeds = self.log.seeds.split_off(first);
+            for (op, seed) in ops.into_iter().zip(seeds) {
+                if let Some(number) = self.seed(thread, seed) {
+                    self.op(op.line, thread, op.root, What::Take(number));
+                }
             }
         }
         true

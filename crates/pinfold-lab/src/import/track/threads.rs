@@ -6,7 +6,6 @@
 
 use super::super::gap::Gap;
 use super::super::log::What;
-use super::super::space::Space;
 use super::super::value::Value;
 use super::{Call, Living, Tracker};
 
@@ -28,8 +27,12 @@ impl Tracker {
         let space = match shares {
             true => parent.space,
             false => {
-                let copy = self.spaces.get(&parent.space).map(Space::child).unwrap_or_default();
-                self.space(copy)
+                let own = self.spaces.get_mut(&parent.space);
+                let copy = own.map(|own| {
+                    own.parted = true;
+                    own.child()
+                });
+                self.space(copy.unwrap_or_default())
             }
         };
         let files = if has("CLONE_FILES", 0x400) {

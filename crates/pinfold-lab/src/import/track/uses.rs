@@ -13,6 +13,9 @@ use super::{Call, MOST_OPS, MOST_SEEDS, Tracker};
 /// The most parts of a vector, and pieces of memory, that one use has.
 const MOST_PARTS: usize = 8;
 
+/// The most uses of one buffer by one thread that are told apart.
+const MOST_AGAIN: usize = 8;
+
 /// MSG_ZEROCOPY, and the bit of io_uring_register for a ring that is named by its index.
 const ZEROCOPY: u64 = 0x400_0000;
 const BY_INDEX: u64 = 1 << 31;
@@ -359,7 +362,7 @@ impl Tracker {
         let target = pid.and_then(|pid| self.pids.get(&pid).copied());
         match target.filter(|target| self.living.contains_key(target)) {
             Some(target) => {
-                self.take_of(thread, target, call, taker, buffers);
+                self.take_of((thread, false), target, call, taker, buffers);
             }
             None => {
                 self.leave("uses of the memory of a process that was not recorded", Gap::Untold);
@@ -374,13 +377,14 @@ impl Tracker {
         taker: Taker,
         buffers: &[Buffer],
     ) -> Option<usize> {
-        self.take_of(thread, thread, call, taker, buffers)
+        self.take_of((thread, false), thread, call, taker, buffers)
     }
 
-    /// Something takes memory of the thread `owner`.
+    /// Something takes memory of the thread `owner`, asked for by another one or by that itself:
+    /// for the call, or as a request that goes on.
     pub(super) fn take_of(
         &mut self,
-        thread: usize,
+        (thread, submitted): (usize, bool),
         owner: usize,
         call: &Call<'_>,
         taker: Taker,
@@ -393,6 +397,7 @@ impl Tracker {
             partial: Vec::new(),
             kind: Kind::Unseen,
             apart: false,
+            submitted,
             root: living.root,
             owner,
             line: call.line,
@@ -417,7 +422,6 @@ impl Tracker {
             let ranges = seed.ranges.clone();
             self.again(thread, call.line, &ranges);
         }
-        // Requests under way have no calls of their own.
         let caller = self.living.get(&thread).map_or(living.root, |living| living.root);
         let number = self.seed(thread, seed)?;
         self.check_room(owner);
@@ -468,6 +472,9 @@ impl Tracker {
                 self.leave("pieces of a buffer beyond the first eight", Gap::Dropped);
                 break;
             }
+            if let Some(by) = piece.made {
+                self.log.makers.entry(range.mapping).or_insert(by);
+            }
             seed.kind = if seed.ranges.is_empty() { piece.kind } else { seed.kind };
             seed.apart |= piece.said.is_apart();
             if !start.is_multiple_of(PAGE) && at == 0 {
@@ -505,18 +512,32 @@ impl Tracker {
     }
 
     /// Keeps a seed, or counts it with one that is alike: the same pages, by the same thread, and
-    /// over with the call.
+    /// over with the call. Between the two the thread did nothing that is kept, but for other uses:
+    /// what is before the one and what is after it is so for the other one, and all else races with
+    /// both (INV-ORDER-1).
     pub(super) fn seed(&mut self, thread: usize, seed: Seed) -> Option<usize> {
-        let alike = self.log.ops.iter().rev().find_map(|op| match op.what {
-            What::Take(old) if op.thread == thread => {
+        let own = || self.log.ops.iter().rev().filter(|op| op.thread == thread);
+        let uses = |op: &&Op| matches!(op.what, What::Take(_) | What::Store(_) | What::Again(_));
+        let same = |op: &Op| match op.what {
+            What::Take(old) => {
                 let before = &self.log.seeds[old];
                 let same = before.taker == seed.taker && before.ranges == seed.ranges;
-                (same && !seed.taker.stays()).then_some(old)
+                (same && !seed.goes_on() && !before.goes_on()).then_some(old)
             }
             _ => None,
-        });
-        if let Some(old) = alike {
+        };
+        if let Some(old) = own().take_while(uses).find_map(same) {
             self.log.seeds[old].times += 1;
+            return None;
+        }
+        let before: Vec<usize> = own().filter_map(same).take(MOST_AGAIN).collect();
+        if let [last, .., _] = before[..]
+            && before.len() == MOST_AGAIN
+        {
+            self.log.seeds[last].times += 1;
+            if !self.is_alone(thread) {
+                self.leave("uses of a buffer beyond eight with calls between them", Gap::Dropped);
+            }
             return None;
         }
         if self.log.seeds.len() >= MOST_SEEDS {
@@ -525,6 +546,15 @@ impl Tracker {
         }
         self.log.seeds.push(seed);
         Some(self.log.seeds.len() - 1)
+    }
+
+    /// Whether nobody else uses the address space of a thread now: nothing races with its calls.
+    fn is_alone(&self, thread: usize) -> bool {
+        let space = self.living.get(&thread).map(|living| living.space);
+        let shares = |(other, living): (&usize, &super::Living)| {
+            *other != thread && Some(living.space) == space
+        };
+        !self.living.iter().any(shares)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The calls of a plan as steps, and the stores that are assumed around them.
 
-use super::super::answer::Takes;
-use super::super::log::{Op, Taker, What, makes};
+use super::super::log::{Op, What, makes};
 use super::super::space::{Range, writable};
 use super::Writer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,27 +9,30 @@ use std::collections::{BTreeMap, BTreeSet};
 const TARGETS: [&str; 2] = ["0x1000", "0x5000"];
 
 impl Writer<'_> {
-    /// A store that nobody recorded.
-    fn store(&mut self, thread: usize, prefix: &str, page: &str, word: usize) {
+    /// A store that nobody recorded: at the call that is written, or at any time.
+    fn store(&mut self, (thread, timed): (usize, bool), prefix: &str, page: &str, word: usize) {
         let process = self.process(thread);
         let gone = self.gone.get(&(process.clone(), page.to_owned())).cloned();
         if gone == Some(None) {
             return;
         }
         let page = gone.flatten().unwrap_or_else(|| page.to_owned());
+        self.ensure(thread, &[(page.clone(), false)], prefix);
         let said = self.word();
         let hazard = self.hazard(thread, &process, &[(page.clone(), false)]);
         self.line(&format!("{prefix}write {page}.{word} \"{said}\"{hazard}"));
         let key = (process, format!("{page}.{word}"));
-        let others = self
-            .last
-            .get(&key)
-            .is_some_and(|(_, by, several)| *several || (*by != usize::MAX && *by != thread));
-        self.last.insert(key, (said, thread, others || !hazard.is_empty()));
+        self.settle(key, said, (thread, timed), !hazard.is_empty());
     }
 
     /// Stores that nobody recorded, where the process may store: each once.
-    fn assume(&mut self, thread: usize, prefix: &str, why: &str, stores: Vec<(String, usize)>) {
+    fn assume(
+        &mut self,
+        (thread, timed): (usize, bool),
+        prefix: &str,
+        why: &str,
+        stores: Vec<(String, usize)>,
+    ) {
         let mut fresh = BTreeSet::new();
         let may = |store: &(String, usize)| {
             let barred = self.barred.get(&self.now).is_some_and(|pages| pages.contains(&store.0));
@@ -42,7 +44,7 @@ impl Writer<'_> {
         }
         self.comment(&format!("assumed: {why}"));
         for (page, word) in stores {
-            self.store(thread, prefix, &page, word);
+            self.store((thread, timed), prefix, &page, word);
         }
     }
 
@@ -67,19 +69,18 @@ impl Writer<'_> {
             let seed = &log.seeds[*number];
             let own = self.process(thread) == self.owner(seed);
             let (stays, taker) = (seed.taker.stays(), self.taker(*number));
-            let idle = match stays {
-                true => {
-                    self.over.contains(number)
-                        || seed.taker.sends() && own
-                        || taker == thread && seed.line > line
-                }
+            let later = taker == thread && seed.line > line;
+            let idle = match (stays, seed.submitted) {
+                (true, _) => self.over.contains(number) || seed.taker.sends() && own || later,
+                (_, true) => self.over.contains(number) || later,
                 // Between two calls of its own a thread has no direct I/O under way.
-                false => made == Some(taker) || made.is_none() && taker == thread,
+                _ => made == Some(taker) || made.is_none() && taker == thread,
             };
             if idle {
                 continue;
             }
             let mut pages = self.seed_pages(seed);
+            pages.retain(|(page, _)| self.has(thread, page, line));
             if let Some(range) = range {
                 let changed = self.pages(range);
                 pages.retain(|page| changed.contains(page));
@@ -96,7 +97,7 @@ impl Writer<'_> {
                 (true, true) => "the owner goes on writing the buffer",
                 (true, false) => "the process goes on writing what its child passed on",
             };
-            self.assume(thread, prefix, why, fresh);
+            self.assume((thread, true), prefix, why, fresh);
         }
     }
 
@@ -144,11 +145,11 @@ impl Writer<'_> {
             let why = format!("thread {pid} may store while line {line} is under way");
             self.now = at;
             let stores = pages.iter().map(|page| (page.clone(), word)).collect();
-            self.assume(thread, "", &why, stores);
+            self.assume((thread, false), "", &why, stores);
             for page in pages {
                 let dropped = self.is_dropped(&page);
                 let key = (self.process(thread), format!("{page}.{word}"));
-                self.last.entry(key).and_modify(|last| last.2 |= dropped);
+                self.last.entry(key).and_modify(|last| last.several |= dropped);
             }
         }
         true
@@ -185,12 +186,14 @@ impl Writer<'_> {
             let (own, taker) = (self.process(thread) == self.owner(seed), self.taker(*number));
             let held = own && seed.taker.stays() && !seed.taker.sends();
             let later = taker == thread && seed.line > line;
-            let beside = own && !seed.taker.stays() && taker != thread;
+            let beside =
+                own && !seed.taker.stays() && (taker != thread || seed.submitted && !later);
             let changed = range.map(|range| self.pages(range));
             for page in self.seed_pages(seed) {
                 let meets = changed.as_ref().is_none_or(|changed| changed.contains(&page));
                 let stored = held && !later || beside && page.1;
-                if meets && stored && !self.is_moved(&page.0) {
+                let there = self.has(thread, &page.0, line) && self.has_at_once(thread, &page.0);
+                if meets && stored && there && !self.is_moved(&page.0) {
                     found.push(page.0);
                 }
             }
@@ -240,18 +243,21 @@ impl Writer<'_> {
     pub(super) fn step(&mut self, thread: usize, op: &Op, prefix: &str) {
         let (log, at) = (self.log, op.line);
         match &op.what {
-            What::Take(seed) => self.take(thread, *seed, prefix),
+            What::Take(seed) => {
+                self.ensure(thread, &self.seed_pages(&log.seeds[*seed]), prefix);
+                self.take(thread, *seed, prefix);
+            }
             What::Release(seed) => self.release(*seed, prefix),
             What::Again(seed) => {
                 let why = format!("line {at} uses the buffer again, so it was filled again");
                 let pages = self.seed_pages(&log.seeds[*seed]);
                 let stores = pages.into_iter().map(|(page, _)| (page, 0)).collect();
-                self.assume(thread, prefix, &why, stores);
+                self.assume((thread, true), prefix, &why, stores);
             }
             What::Store(range) => {
                 self.comment(&format!("line {at} stores into the buffer"));
                 for (page, _) in self.pages(range) {
-                    self.store(thread, prefix, &page, 0);
+                    self.store((thread, true), prefix, &page, 0);
                 }
             }
             What::Fork(child) => self.forked(thread, op, *child, "fork", prefix),
@@ -292,6 +298,7 @@ impl Writer<'_> {
                 for page in self.runs(&self.pages(range)) {
                     self.line(&format!("{prefix}pageout {page}"));
                 }
+                self.look(thread, range, prefix);
                 self.go_on(thread, at, Some(range), None, prefix);
             }
             What::ClearRefs => {
@@ -300,6 +307,30 @@ impl Writer<'_> {
                 self.go_on(thread, at, None, None, prefix);
             }
             What::Move(range) => self.moved(thread, op, range, prefix),
+        }
+    }
+
+    /// A load of what left memory, before the store that follows: it brings the page back as one
+    /// that is written only later, which is where a store finds it least its own (facts 1.8).
+    fn look(&mut self, thread: usize, range: &Range, prefix: &str) {
+        let held = |page: &String| {
+            let seeds = self.plan.seeds.iter().map(|number| (number, &self.log.seeds[*number]));
+            seeds
+                .filter(|(number, seed)| seed.goes_on() && !self.over.contains(number))
+                .any(|(_, seed)| self.seed_pages(seed).iter().any(|(own, _)| own == page))
+        };
+        let pages = self.pages(range).into_iter().map(|(page, _)| page);
+        let barred = self.barred.get(&self.now);
+        let may = |page: &String| !barred.is_some_and(|barred| barred.contains(page));
+        let pages: Vec<String> = pages.filter(|page| held(page) && may(page)).collect();
+        if pages.is_empty() {
+            return;
+        }
+        self.comment("assumed: the program reads there first");
+        for page in pages {
+            let process = self.process(thread);
+            let hazard = self.hazard(thread, &process, &[(page.clone(), false)]);
+            self.line(&format!("{prefix}read {page}.0{hazard}"));
         }
     }
 
@@ -313,29 +344,6 @@ impl Writer<'_> {
         self.line(&format!("{prefix}{verb} {name}"));
         self.inherit(thread, &name, verb);
         self.go_on(thread, op.line, None, Some(child), prefix);
-    }
-
-    /// A child finds what its parent had stored, but for what it gets no more than zeros of.
-    fn inherit(&mut self, thread: usize, child: &str, verb: &str) {
-        let parent = self.process(thread);
-        let own = self.last.iter().filter(|((process, _), _)| *process == parent);
-        let several = verb != "fork";
-        let copies: Vec<_> = own
-            .map(|((_, page), (word, _, others))| {
-                let key = (child.to_owned(), page.clone());
-                let whole = page.split('.').next().unwrap_or(page);
-                let zeroed = !several && self.wiped.contains(&(parent.clone(), whole.to_owned()));
-                (key, (word.clone(), usize::MAX, *others || several || zeroed))
-            })
-            .collect();
-        self.last.extend(copies);
-        let wiped: Vec<String> = self
-            .wiped
-            .iter()
-            .filter(|(of, _)| *of == parent)
-            .map(|(_, page)| page.clone())
-            .collect();
-        self.wiped.extend(wiped.into_iter().map(|page| (child.to_owned(), page)));
     }
 
     /// The thread that took a seed.
@@ -361,7 +369,7 @@ impl Writer<'_> {
         for (at, (page, _)) in self.pages(old).into_iter().enumerate() {
             let own = (self.process(thread), page.clone());
             self.gone.insert(own, Some(format!("{name}[{at}]")));
-            self.store(thread, prefix, &page, 0);
+            self.store((thread, true), prefix, &page, 0);
         }
     }
 
@@ -370,6 +378,9 @@ impl Writer<'_> {
         let pages = self.pages(range);
         for page in self.runs(&pages) {
             self.line(&format!("{prefix}advise {page} {advice}"));
+        }
+        if matches!(advice, "dontneed" | "free") {
+            self.drop_words(thread, &pages, advice);
         }
         for (page, _) in pages {
             let key = (self.process(thread), page);
@@ -400,7 +411,7 @@ impl Writer<'_> {
     }
 
     /// Pages that follow each other, as ranges and how many pages each has.
-    fn runs_of(&self, pages: &[(String, bool)]) -> Vec<(String, usize)> {
+    pub(super) fn runs_of(&self, pages: &[(String, bool)]) -> Vec<(String, usize)> {
         let mut runs: Vec<(String, usize, usize)> = Vec::new();
         for (page, _) in pages {
             let Some((area, at)) = page.trim_end_matches(']').split_once('[') else { continue };
@@ -415,154 +426,5 @@ impl Writer<'_> {
             false => (format!("{area}[{from}..{}]", to + 1), to + 1 - from),
         };
         runs.into_iter().map(text).collect()
-    }
-
-    fn take(&mut self, thread: usize, number: usize, prefix: &str) {
-        let log = self.log;
-        let seed = &log.seeds[number];
-        let times = if seed.times > 1 {
-            format!(", which stands for {} that are alike", seed.times)
-        } else {
-            String::new()
-        };
-        let place = match seed.address {
-            Some(address) => format!("{} bytes at {address:#x}", seed.bytes),
-            None => format!("{} bytes; assumed: in one buffer, as no address is shown", seed.bytes),
-        };
-        self.comment(&format!("line {}: {}, {place}{times}", seed.line, seed.taker.title()));
-        let takes = (self.takes)(seed.taker);
-        if takes == Takes::Absent {
-            self.comment("the release has no such call");
-            self.absent.push(seed.taker);
-            return;
-        }
-        let pages = self.seed_pages(seed);
-        if seed.taker.stays() {
-            self.hold(thread, number, takes, &pages, prefix);
-        } else {
-            self.pass(thread, number, &pages, prefix);
-        }
-    }
-
-    /// What goes on after the call.
-    fn hold(
-        &mut self,
-        thread: usize,
-        number: usize,
-        takes: Takes,
-        pages: &[(String, bool)],
-        prefix: &str,
-    ) {
-        let taker = self.log.seeds[number].taker;
-        let way = if taker.sends() { "read" } else { "write" };
-        let hazard = self.hazard(thread, &self.process(thread), pages);
-        let mut rest = pages;
-        for (run, length) in self.runs_of(pages) {
-            let own;
-            (own, rest) = rest.split_at(length.min(rest.len()));
-            let handle = format!("h{}", self.handles);
-            self.handles += 1;
-            self.line(&match takes {
-                Takes::Pin => format!("{prefix}pin {run} {way} longterm as {handle}{hazard}"),
-                Takes::Follow => format!("{prefix}follow {run} as {handle}{hazard}"),
-                Takes::Get | Takes::Absent => {
-                    format!("{prefix}get {run} {way} as {handle}{hazard}")
-                }
-            });
-            let one = own.len() == 1;
-            for (at, (page, _)) in own.iter().enumerate() {
-                let of = if one { handle.clone() } else { format!("{handle}[{at}]") };
-                if taker.sends() {
-                    self.sends(thread, number, &of, page);
-                }
-                self.held.entry(number).or_default().push((of, page.clone()));
-            }
-        }
-    }
-
-    /// What is sent must be what was there at the call.
-    fn sends(&mut self, thread: usize, seed: usize, handle: &str, page: &str) {
-        let key = (self.process(thread), format!("{page}.0"));
-        let released = self
-            .plan
-            .lanes
-            .values()
-            .flatten()
-            .any(|at| matches!(self.log.ops[*at].what, What::Release(it) if it == seed));
-        let inherited = ("P".to_owned(), key.1.clone());
-        let word = match self.last.get(&key).or_else(|| self.last.get(&inherited)) {
-            Some((word, _, false)) => word.clone(),
-            _ => return,
-        };
-        if released {
-            self.claims.push(format!("r{} \"{word}\"", self.registers));
-            self.told.insert(handle.to_owned(), self.registers);
-            self.registers += 1;
-        } else {
-            self.claims.push(format!("{handle} sees \"{word}\""));
-        }
-    }
-
-    /// What is over with the call.
-    fn pass(&mut self, thread: usize, number: usize, pages: &[(String, bool)], prefix: &str) {
-        let seed = &self.log.seeds[number];
-        let chosen = pages.iter().find(|(_, partial)| *partial).or_else(|| pages.first());
-        let Some((page, partial)) = chosen.cloned() else { return };
-        let owner = self.owner(seed);
-        let hazard = self.hazard(thread, &owner, &[(page.clone(), partial)]);
-        let word = if partial { ".0" } else { "" };
-        let file = self.files.iter().position(|other| *other == number).unwrap_or(0);
-        let line = match seed.taker {
-            Taker::DirectRead => format!("direct-read {page}{word} from F[{file}]{word}{hazard}"),
-            Taker::DirectWrite => format!("direct-write {page}{word} to F[{file}]{word}{hazard}"),
-            Taker::VmRead | Taker::PtraceRead => {
-                let verb = if seed.taker == Taker::VmRead { "vm-read" } else { "ptrace-read" };
-                let register = format!("r{}", self.registers);
-                self.registers += 1;
-                format!("{verb} {owner}:{page} as {register}{hazard}")
-            }
-            _ => {
-                let verb = if seed.taker == Taker::VmWrite { "vm-write" } else { "ptrace-write" };
-                format!("{verb} {owner}:{page}.0 \"sent\"{hazard}")
-            }
-        };
-        self.line(&format!("{prefix}{line}"));
-        let arrived = match seed.taker {
-            Taker::DirectRead => format!("disk{file}"),
-            Taker::VmWrite | Taker::PtraceWrite => "sent".to_owned(),
-            _ => return,
-        };
-        if hazard.is_empty() && !self.gone.contains_key(&(owner.clone(), page.clone())) {
-            let fact = format!("{owner}:{page}.0 sees \"{arrived}\"");
-            self.outcome.get_or_insert(fact.clone());
-            self.claims.push(fact);
-        }
-    }
-
-    fn release(&mut self, number: usize, prefix: &str) {
-        let seed = &self.log.seeds[number];
-        let takes = (self.takes)(seed.taker);
-        let Some(held) = self.held.get(&number).cloned() else { return };
-        self.over.insert(number);
-        self.comment(if seed.taker.sends() {
-            "what was sent has arrived"
-        } else {
-            "the registration ends"
-        });
-        let mut handles = BTreeSet::new();
-        for (of, _) in &held {
-            if let Some(register) = self.told.get(of).copied() {
-                self.line(&format!("{prefix}read {of} as r{register}"));
-            }
-            handles.insert(of.split('[').next().unwrap_or("h0").to_owned());
-        }
-        for handle in handles {
-            let verb = match takes {
-                Takes::Pin => "unpin",
-                Takes::Follow => "unfollow",
-                Takes::Get | Takes::Absent => "put",
-            };
-            self.line(&format!("{prefix}{verb} {handle}"));
-        }
     }
 }
