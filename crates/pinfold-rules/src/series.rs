@@ -249,6 +249,7 @@ const SERIES: &[Series] = &[
             PteCow::MapCount 0 Memory "no exclusive mark, facts 0.4";
             ReadGup::ForceWrite 47 Found "17839856fd58, a repair for 5.4, facts 1.2; its point: M";
             HeadRecheck::Again 133 Memory "c24d37322548, Cc: stable, facts 3.3";
+            ReadGup::ForceWrite 47 Found "17839856fd58, a repair for 5.4, facts 1.2; its point: M";
             FastRecheck::On 218 Memory "70cbc3cc78a9, facts 3.5";
             CollapseSync::Interrupt 227 Memory "2ba99c5e0812, facts 7.4";
             LazyFree::References 189 Memory "6c8e2a256915, in April 2022, facts 7.2";

@@ -123,7 +123,7 @@ impl Writer<'_> {
         let handle = self.handle();
         self.line(&format!("{prefix}{verb} {page} {way} as {handle}{hazard}"));
         if seed.taker == Taker::DirectRead {
-            self.arrives(thread, (&owner, &page), format!("disk{number}"), &hazard);
+            self.arrives(thread, (&owner, &page), format!("disk{number}"), hazard);
         }
         self.held.entry(number).or_default().push((handle, page));
     }
