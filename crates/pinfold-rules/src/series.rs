@@ -247,7 +247,6 @@ const SERIES: &[Series] = &[
         read: None,
         findings: findings! {
             PteCow::MapCount 0 Memory "no exclusive mark, facts 0.4";
-            ReadGup::ForceWrite 47 Found "17839856fd58, a repair for 5.4, facts 1.2; its point: M";
             HeadRecheck::Again 133 Memory "c24d37322548, Cc: stable, facts 3.3";
             ReadGup::ForceWrite 47 Found "17839856fd58, a repair for 5.4, facts 1.2; its point: M";
             FastRecheck::On 218 Memory "70cbc3cc78a9, facts 3.5";

@@ -174,12 +174,12 @@ impl<'a> Teller<'a> {
         if reads && as_it_is {
             let tag = self.tag(Switch::ReadGup);
             // What has no copy for a pin has none for an ordinary reference either.
-            let only = match (&*step.action, self.rules.read_gup) {
-                (Action::Get { .. }, ReadGup::UnshareAnon | ReadGup::UnshareAll) => {
-                    ": only a pin has it replaced first"
-                }
-                _ => "",
+            let replaced = match self.rules.read_gup {
+                ReadGup::UnshareAnon | ReadGup::UnshareAll => ": only a pin has it replaced first",
+                ReadGup::AsIs | ReadGup::ForceWrite => "",
             };
+            let is_get = matches!(&*step.action, Action::Get { .. });
+            let only = if is_get { replaced } else { "" };
             let took = format!("{cite} took {frame} of {name} for {handle} as it was");
             self.say(taken, format!("{took}{only} ({tag})."));
         }
