@@ -137,7 +137,7 @@ fn who_waits_for_operations_stops_when_he_is_told_to() {
     while_held(move |mem, id| {
         let at_once = mem.swap_off_unless(id, || true);
         assert_eq!(at_once, Err(SwapError::Interrupted { slots: 1 }));
-        assert!(at_once.unwrap_err().to_string().contains("1 slot is"));
+        assert!(at_once.unwrap_err().to_string().contains("needed 1 slot:"));
         // One that sleeps already.
         let (signal, (tell, told)) = (Arc::new(AtomicBool::new(false)), channel());
         let (pending, asked, machine) = (signal.clone(), seen.clone(), mem.clone());

@@ -32,7 +32,7 @@ impl<F: Format> World<F> {
     }
 
     /// Whether an operation on a file failed for want of frames, or of a store that works.
-    fn is_excused(&self, error: FileError) -> bool {
+    pub(super) fn is_excused(&self, error: FileError) -> bool {
         matches!(error, FileError::OutOfFrames)
             || self.fails && matches!(error, FileError::Store { error: StoreError::Io, .. })
     }

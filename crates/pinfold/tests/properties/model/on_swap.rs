@@ -88,6 +88,12 @@ impl<F: Format> World<F> {
         }
     }
 
+    /// What cannot come back has a slot.
+    fn assert_used(&self, id: SwapId) {
+        let used = self.mem.swap_usage(id).map(|usage| usage.slots - usage.free);
+        assert!(used > Some(0), "what cannot come back has a slot");
+    }
+
     /// Brings all pages back, if there are frames for them and the device works, and takes the
     /// device out of use; a new one takes its place.
     fn swap_off(&mut self) {
@@ -95,9 +101,13 @@ impl<F: Format> World<F> {
         for process in &self.processes {
             if let Err(error) = process.space.swap_in(id) {
                 assert!(is_misfortune(error), "{error}");
-                let used = self.mem.swap_usage(id).map(|usage| usage.slots - usage.free);
-                assert!(used > Some(0), "what cannot come back has a slot");
-                return;
+                return self.assert_used(id);
+            }
+        }
+        for modelled in &self.files {
+            if let Err(error) = modelled.file.swap_in(id) {
+                assert!(self.is_excused(error), "{error}");
+                return self.assert_used(id);
             }
         }
         match self.mem.swap_off(id) {
