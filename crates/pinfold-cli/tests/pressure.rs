@@ -18,7 +18,7 @@ fn the_report_is_one_table_and_its_accounts() {
     let told = str![[r#"
 PASS        pressure under pinfold, seed 0: [..] s, 2 threads
 machine     4 processes of 192 pages each on 256 frames
-swap        1,536 slots in memory, at most [..] in use
+swap        1,632 slots in memory, at most [..] in use
 
 operation                              done  each second      refused       failed      longest
 load [..]
@@ -60,7 +60,7 @@ fn a_word_that_is_lost_is_a_failure() {
     let told = str![[r#"
 FAIL        pressure under linux-5.8, seed 0: [..] s, 2 threads
 machine     4 processes of 192 pages each on 256 frames
-swap        1,536 slots in memory, at most [..] in use
+swap        1,632 slots in memory, at most [..] in use
 but         [..] words are not what their writer wrote
 wrong       page [..]
 ...

@@ -1,7 +1,7 @@
 //! The file that all processes have mapped, and the shared memory: with their pages memory is
 //! filled, too, beside those of the processes.
 //!
-//! Protocol: either has as many pages as a process. The file's store fails as often as the swap
+//! Protocol: either has half as many pages as a process. The file's store fails as often as the swap
 //! device; what has no store goes to that.
 //! Each thread stores to lanes of its own in each page, through the mapping of any process and by
 //! writing to the file, and looks at them by loads and reads. The threads write some of it back now

@@ -166,10 +166,14 @@ impl Plan {
         (OVER * frames).div_ceil(u64::from(self.processes.max(1)))
     }
 
-    /// The pages of the file that all processes have mapped, and of the shared memory: of each as
-    /// many as a process has, but no more than the machine has frames.
+    /// The pages of the file that all processes have mapped, and of the shared memory: of each half
+    /// as many as a process has, but no more than half of the machine's frames.
     pub fn file_pages(&self) -> u64 {
-        self.pages().min(self.frames)
+        Self::half_of(self.pages(), self.frames)
+    }
+
+    fn half_of(pages: u64, frames: u64) -> u64 {
+        (pages.min(frames) / 2).max(1)
     }
 
     /// The slots of the swap device: for all processes, and as many for what children change; and
@@ -217,7 +221,8 @@ impl Plan {
     fn tables_on(&self, frames: u64) -> u64 {
         const ABOVE: u64 = 4;
         const PAGES: u64 = 512;
-        let mapped = self.pages_on(frames) + 2 * self.pages_on(frames).min(frames);
+        let pages = self.pages_on(frames);
+        let mapped = pages + 2 * Self::half_of(pages, frames);
         let each = ABOVE + mapped.div_ceil(PAGES) + 1;
         let spare = u64::from(self.threads) * (CHILDREN as u64 + 1);
         (u64::from(self.processes) + spare) * each
