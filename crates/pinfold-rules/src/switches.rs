@@ -150,9 +150,9 @@ switches! {
         /// count is zero, so that nobody finds it by number. One more through a reference that is
         /// held makes both additions under a lock in the head, which a split takes, too: that keeps
         /// it from coming between. First it takes a reference on the head, unless that has none, so
-        /// that the lock is not that of a frame that was freed. If the page is no tail any more once
-        /// it has the lock, it gives that one back and takes one on the page. Commit 70b50f94f164.
-        /// facts 5.2
+        /// that the lock is not that of a frame that was freed. If the page is no tail any more
+        /// once it has the lock, it gives that one back and takes one on the page. Commit
+        /// 70b50f94f164. facts 5.2
         TailMapcount = "tail-mapcount" ["3.2"],
         /// On the head alone, by one addition, commit ddc58f27f9ee; a split fails if references are
         /// left beside the mappings, by plain reads, commit e9b61f19858a. Hazard: a reference that

@@ -104,7 +104,7 @@ fn words(report: &Report, trace: &Trace, mends: &[Mend], look: &Look) -> Vec<Str
     let text: Vec<String> =
         text.chain(shown).chain(who).chain(sums).chain(head(report, look)).collect();
     let mut found = terms::used(&text.join("\n"));
-    found.extend(report.broken.iter().flat_map(|broken| oracles(broken)));
+    found.extend(report.broken.iter().flat_map(oracles));
     listed(&found, look)
 }
 
