@@ -23,6 +23,9 @@ pub struct Contrast {
     /// step, in the last thing that WHY is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Parting>,
+    /// Whether both come to the first difference in the same order: the same steps have begun, one
+    /// after the other, and those that were interrupted are the same.
+    pub same_order: bool,
 }
 
 /// A difference within a step.
@@ -56,6 +59,8 @@ struct Step<'a> {
     /// Its place among the steps of its lane.
     place: usize,
     row: &'a Row,
+    /// The index of that row.
+    at: usize,
     /// What was reported, each with the index of its row.
     told: Vec<Told<'a>>,
     /// Whether WHY is about something that was reported of it.
@@ -82,8 +87,9 @@ impl Told<'_> {
 struct Differing {
     /// Another switch has decided the first difference, or none.
     undecided: bool,
-    /// The row of that difference.
+    /// The row of that difference, and the one of the other execution.
     at: usize,
+    there: usize,
     /// Whether WHY is about the step.
     cited: bool,
     parting: Parting,
@@ -101,14 +107,15 @@ impl Contrast {
         for step in &own {
             let same = |one: &&Step<'_>| (one.lane, one.place) == (step.lane, step.place);
             // What was never come to there, as it broke before, decides nothing in another way.
-            let Some(known) = other.iter().find(same).map(|other| &other.told) else { continue };
+            let Some(other) = other.iter().find(same) else { continue };
+            let known = &other.told;
             let both = step.told.iter().zip(known);
             let common = both.take_while(|(one, other)| one.text == other.text).count();
-            let (one, other) = (step.told.get(common), known.get(common));
-            if one.is_none() && other.is_none() {
+            let (one, counterpart) = (step.told.get(common), known.get(common));
+            if one.is_none() && counterpart.is_none() {
                 continue;
             }
-            let decided = [one, other].iter().flatten().any(|told| told.rule == Some(switch));
+            let decided = [one, counterpart].iter().flatten().any(|told| told.rule == Some(switch));
             let step_text = &step.row.text;
             let parting = |one: Option<&Told<'_>>, other: Option<&Told<'_>>| {
                 let (here, there) = (one.map(Told::deed), other.map(Told::deed));
@@ -124,9 +131,10 @@ impl Contrast {
             });
             differing.push(Differing {
                 undecided: !decided,
-                at: one.or(step.told.last()).map_or(0, |told| told.at),
+                at: one.or(step.told.last()).map_or(step.at, |told| told.at),
+                there: counterpart.or(known.last()).map_or(other.at, |told| told.at),
                 cited: step.cited,
-                parting: parting(one, other),
+                parting: parting(one, counterpart),
                 end,
             });
         }
@@ -134,8 +142,37 @@ impl Contrast {
         let later = |one: &&Differing| one.cited && one.parting.step > first.parting.step;
         let last = differing.iter().filter(later).max_by_key(|one| one.parting.step);
         let last = last.map(|one| one.parting.clone()).or_else(|| first.end.clone());
-        Some(Self { first: first.parting.clone(), last })
+        let same_order = order(here, first.at) == order(there, first.there);
+        Some(Self { first: first.parting.clone(), last, same_order })
     }
+}
+
+/// The order in which lanes have run before a row and in it: a lane's next step, or what it goes on
+/// with, and, where another lane goes on, whether the step was left unfinished.
+fn order(report: &Report, until: usize) -> Vec<(Option<usize>, Turn)> {
+    let mut turns: Vec<(Option<usize>, Turn)> = Vec::new();
+    let rows = report.trace.iter().flat_map(|trace| trace.rows.iter().take(until + 1));
+    for row in rows.filter(|row| row.lane.is_some()) {
+        let turn = match row.kind {
+            RowKind::Step => Turn::Begins,
+            RowKind::Switch if row.text.contains("is not finished") => Turn::Interrupted,
+            RowKind::Switch => Turn::Over,
+            RowKind::Note | RowKind::Claims => continue,
+        };
+        turns.push((row.lane, turn));
+    }
+    turns
+}
+
+/// What becomes of a lane.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    /// It begins a step.
+    Begins,
+    /// Another one goes on, in the middle of its step.
+    Interrupted,
+    /// Another one goes on, and its step is over.
+    Over,
 }
 
 /// A text without its numbers.
@@ -153,7 +190,7 @@ fn steps(report: &Report) -> Vec<Step<'_>> {
             RowKind::Step => {
                 let place = steps.iter().filter(|step| step.lane == row.lane).count();
                 let told = Vec::new();
-                steps.push(Step { lane: row.lane, place, row, told, cited: row.cited });
+                steps.push(Step { lane: row.lane, place, row, at, told, cited: row.cited });
             }
             RowKind::Note => {
                 let Some(step) = steps.iter_mut().rev().find(of_lane) else { continue };

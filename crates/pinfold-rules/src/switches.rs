@@ -44,9 +44,10 @@ switches! {
         /// owner's own pin makes the owner copy, and from then on the device and the owner use
         /// different pages. facts 1.3
         RefCount = "ref-count" ["5.9"],
-        /// The refcount is 1 after draining this CPU's LRU batch and freeing the swap cache,
-        /// commits 53a05ad9f21d and d4c470970d45. Fewer useless copies; the hazard of a pinned
-        /// owner that copies remains. facts 1.4
+        /// The refcount is 1 after draining this CPU's LRU batch and freeing the swap cache, for
+        /// which it must be 3 at most (the entry, a batch, the swap cache), commits 53a05ad9f21d
+        /// and d4c470970d45. Fewer useless copies; the hazard of a pinned owner that copies
+        /// remains. facts 1.4
         RefCountPrecise = "ref-count-precise" ["5.18"],
         /// The page carries the exclusive mark, commit 6c287605fd56, whatever its counts; without
         /// the mark as ref-count-precise, and success sets it. A pinned page stays with its owner
@@ -137,9 +138,9 @@ switches! {
     /// 5.1 to 5.3).
     tail_refs: TailRefs = "tail-refs" {
         /// On the tail and on the head, by two additions of which each is atomic alone. Hazards:
-        /// who takes a reference by a frame's number raises that of a tail that has one already,
-        /// alone, and the split takes too many from the head; and where one more is taken through a
-        /// reference that is held, a split may come between the two additions. facts 5.1
+        /// who takes a reference by a frame's number raises only the tail's own count, if that is
+        /// not zero, and the split takes too many from the head; and where one more is taken
+        /// through a reference that is held, a split may come between the two additions. facts 5.1
         TailAndHead = "tail-and-head" [always],
         /// As tail-mapcount, but who takes one more through a reference that is held takes the lock
         /// without a look whether the head lives: the first posting. Hazard: that is the lock of a
@@ -149,7 +150,9 @@ switches! {
         /// count is zero, so that nobody finds it by number. One more through a reference that is
         /// held makes both additions under a lock in the head, which a split takes, too: that keeps
         /// it from coming between. First it takes a reference on the head, unless that has none, so
-        /// that the lock is not that of a frame that was freed. Commit 70b50f94f164. facts 5.2
+        /// that the lock is not that of a frame that was freed. If the page is no tail any more
+        /// once it has the lock, it gives that one back and takes one on the page. Commit
+        /// 70b50f94f164. facts 5.2
         TailMapcount = "tail-mapcount" ["3.2"],
         /// On the head alone, by one addition, commit ddc58f27f9ee; a split fails if references are
         /// left beside the mappings, by plain reads, commit e9b61f19858a. Hazard: a reference that
@@ -231,14 +234,15 @@ switches! {
     fork_snapshot: ForkSnapshot = "fork-snapshot" {
         /// It can: the parent's entry stays writable. Hazard: what the parent's other threads write
         /// during the copy makes the child's page torn. Other pages of the child may have what was
-        /// written after this one was copied, so pages do not fit together either. It can happen
-        /// since 5.9, when fork began to copy pinned pages (fork-pin). facts 2.7
+        /// written after this one was copied, so pages do not fit together either. Before 5.9 fork
+        /// copied no page, and none could be torn; since then it copies those that look pinned
+        /// (fork-pin=copy, and since 5.19 copy-if-exclusive). facts 2.7
         Torn = "torn" [always],
         /// It cannot, by the parent's threads: the entry loses write permission, and is flushed,
         /// before the copy, as a posting of June 2025 proposed. Who writes waits for the fork, and
-        /// faults. Where pte-cow knows the exclusive mark the fault gives the permission back;
-        /// where it counts references it copies, and the device is left with the old page. facts
-        /// 2.7
+        /// faults. Since 5.19 the fault finds the exclusive mark, keeps the page and gives the
+        /// permission back; before, it counts references (pte-cow) and copies, and the device is
+        /// left with the old page. facts 2.7
         Protected = "protected" [never],
     }
 
@@ -362,7 +366,8 @@ switches! {
 
     /// What a migration entry remembers of the entry that it replaced (facts 4.5).
     migration_kind: MigrationKind = "migration-kind" {
-        /// Readable or writable. Hazard: a scan makes a writable one readable, a failed migration
+        /// Readable or writable, but not the exclusive mark, which a page loses by a move, one
+        /// that fails, too. Hazard: a scan makes a writable one readable, a failed migration
         /// restores it so, and the next write faults on an entry without write permission: that
         /// fault may copy a page that is pinned. facts 4.2, 4.6
         ReadWrite = "read-write" [always],
@@ -370,8 +375,8 @@ switches! {
         /// exclusive mark of pages. Before a page moves its mark is cleared, and where the page may
         /// be pinned the move gives up at that: its entry is put back as it was, writable, and no
         /// migration entry stands there for a scan to change. One that a scan does change says
-        /// readable and exclusive, so the mark comes back with the page, and pte-cow=exclusive
-        /// keeps the page at the next write. facts 4.5
+        /// readable and exclusive, so the mark comes back with the page: where pte-cow asks for it,
+        /// the next write keeps the page. facts 4.5
         Exclusive = "exclusive" ["5.19"],
     }
 

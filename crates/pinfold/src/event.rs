@@ -279,7 +279,8 @@ events! {
     /// The pool has no page for a copy, and the process that this one was promised to takes it from
     /// all others that map it.
     HugetlbTaken(head: Pfn) = "hugetlb-taken": Line("{head} goes back to its owner, as the pool has no page for a copy"), under(always);
-    /// A split begins: the entries of the folio's pages are taken out.
+    /// A split begins, whose caller has a reference on the page that it is about: the entries of
+    /// the folio's pages are taken out.
     SplitBegins(head: Pfn) = "split-begins": Line("split of the folio at {head} begins"), under(always);
     /// A split fails: the folio has references that it cannot account for.
     SplitBusy {
@@ -434,7 +435,7 @@ events! {
         why: Why,
     } = "fork-shared": Line("fork: share {pfn} ({why})"), under(always),
         decided by ForkPin("{pfn} was shared, as {why}");
-    /// fork begins to copy a pinned page for the child, which is not seen before it is done.
+    /// fork begins to copy a pinned page for the child; nobody sees the copy before it is whole.
     ForkCopying {
         /// The parent's page.
         from: Pfn,
@@ -486,9 +487,9 @@ events! {
     /// A lock-free walk stopped.
     FastStop(stop: FastStop) = "fast-stop": Line("fast walk stops: {stop:?}"), under(always),
         decided by FastRecheck("the lock-free walk stopped: {stop:?}");
-    /// A reference or pin was taken without locks.
+    /// A reference was taken without locks.
     FastTaken(pfn: Pfn) = "fast-taken": Line("fast walk takes {pfn}"), under(always);
-    /// A reference or pin was taken under the page-table lock.
+    /// A reference was taken under the page-table lock.
     SlowTaken(pfn: Pfn) = "slow-taken": Line("slow walk takes {pfn}"), under(always);
     /// A pin was released.
     Unpinned(pfn: Pfn) = "unpinned": Passing("unpin {pfn}"), under(always);

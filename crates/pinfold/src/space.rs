@@ -158,7 +158,7 @@ impl<P: Platform> Space<P> {
             sync::label(&raw const *word, size_of_val(word), name("delegated area"));
         }
         let seq = &self.protect_seq;
-        sync::label(&raw const *seq, size_of_val(seq), name("sequence"));
+        sync::label(&raw const *seq, size_of_val(seq), name("write-protect sequence count"));
         let pinned = &self.has_pinned;
         sync::label(&raw const *pinned, size_of_val(pinned), name("has-pinned"));
         let zapping = &*self.zapping;

@@ -13,7 +13,9 @@ use super::rules::finish;
 use super::text::{clean, fold, pad, width};
 use super::{Look, Tone};
 use facts::{Counts, Known};
-use pinfold_lab::report::{Decision, Explained, HandleKind, Report, Row, RowKind, Trace};
+use pinfold_lab::report::{
+    Broken, Decision, Explained, HandleKind, Oracle, Report, Row, RowKind, Trace,
+};
 
 /// How far what belongs to a step is indented.
 const INDENT: usize = 6;
@@ -99,16 +101,30 @@ fn words(report: &Report, trace: &Trace, mends: &[Mend], look: &Look) -> Vec<Str
     let shown = report.about.iter().cloned().chain(rules(report, mends, look));
     let who = who(report, trace, look).into_iter().chain(signs(trace, look));
     let sums = report.explained.iter().filter_map(|row| row.sum.clone());
-    let text: Vec<String> = text.chain(shown).chain(who).chain(sums).collect();
-    let found = terms::used(&text.join("\n"));
+    let text: Vec<String> =
+        text.chain(shown).chain(who).chain(sums).chain(head(report, look)).collect();
+    let mut found = terms::used(&text.join("\n"));
+    found.extend(report.broken.iter().flat_map(oracles));
     listed(&found, look)
+}
+
+/// Who noticed what broke, with what each demands.
+fn oracles(broken: &Broken) -> Vec<(String, String)> {
+    let mut all = vec![broken.oracle];
+    for finding in &broken.also {
+        if !all.contains(&finding.oracle) {
+            all.push(finding.oracle);
+        }
+    }
+    let told = |oracle: Oracle| format!("a check. {}", oracle.doc().trim_end_matches('.'));
+    all.into_iter().map(|oracle| (oracle.name().to_owned(), told(oracle))).collect()
 }
 
 /// The signs of the steps below.
 fn signs(trace: &Trace, look: &Look) -> Vec<String> {
-    let text = "Below, * marks what WHY is about. `now` is what has changed by the moment at which \
-                its line was told; what frames hold and count stands where the step ends, or where \
-                another lane interrupts it.";
+    let text = "Below, * marks what WHY is about, and what led to a frame or handle that it names. \
+                `now` is what has changed by the moment at which its line was told; what frames \
+                hold and count stands where the step ends, or where another lane interrupts it.";
     let mut text = text.to_owned();
     let is_alone = |row: &Row| {
         let lane = row.lane.and_then(|lane| trace.lanes.get(lane));
@@ -119,7 +135,7 @@ fn signs(trace: &Trace, look: &Look) -> Vec<String> {
                  after they have ended, on the CPU of its process.";
     }
     let mut lines = section("SIGNS", &fold(&text, room(look), 0), look);
-    lines.extend(legend::draw(trace.rows.iter(), look));
+    lines.extend(legend::draw(trace.rows.iter(), legend::Beside::Sentences, look));
     lines
 }
 
@@ -144,28 +160,38 @@ fn steps(report: &Report, trace: &Trace, look: &Look) -> Vec<Vec<String>> {
             section.extend(now(&changes, look));
         }
     }
-    if trace.cut_off {
-        let text = "The end: what broke is recorded, and the laboratory ends the run there; a \
-                    kernel would go on.";
-        sections.push(painted(text, Tone::Head, look.width, look));
-    }
+    let judged = trace.rows.iter().any(|row| row.kind == RowKind::Claims);
+    let end = match (&report.broken, trace.cut_off) {
+        (Some(_), true) => {
+            "The end: what broke is recorded, and the run ends there; a kernel would go on."
+        }
+        (Some(_), false) if !judged => THE_CLAIMS_LOOK,
+        _ => return sections,
+    };
+    sections.push(painted(end, Tone::Head, look.width, look));
     sections
 }
+
+/// What is done once all steps are over.
+const THE_CLAIMS_LOOK: &str = "The end: all steps are over. Only now the scenario's claims (its \
+                               `always`) are compared with pages and frames, and what must hold \
+                               in every run is looked at; WHAT says what was found.";
 
 /// What a row says.
 fn row(row: &Row, told: &Explained, trace: &Trace, look: &Look) -> Vec<String> {
     let lane = row.lane.and_then(|lane| trace.lanes.get(lane)).map(|lane| lane.name.as_str());
     match (row.kind, row.step) {
         (RowKind::Step, Some(number)) => {
+            let mark = if row.cited { "* " } else { "" };
             let title = match lane {
-                None | Some(ALONE) => format!("STEP {number}  {}", row.text),
-                Some(lane) => format!("STEP {number}  {lane}: {}", row.text),
+                None | Some(ALONE) => format!("STEP {number}  {mark}{}", row.text),
+                Some(lane) => format!("STEP {number}  {mark}{lane}: {}", row.text),
             };
             let mut lines = painted(&title, Tone::Head, look.width, look);
             lines.extend(indented(&told.meaning, look));
             lines
         }
-        (RowKind::Claims, _) => painted("The end: the claims look", Tone::Head, look.width, look),
+        (RowKind::Claims, _) => painted(THE_CLAIMS_LOOK, Tone::Head, look.width, look),
         _ => note(row, told, lane, look),
     }
 }
@@ -186,7 +212,12 @@ fn switched(trace: &Trace, at: usize, look: &Look) -> Vec<String> {
             let back = goes_on(trace, at).map(|row| format!("; it goes on after `{}`", row.text));
             let back =
                 back.unwrap_or_else(|| "; it does not go on, as the run ends before".to_owned());
-            format!("step {left} of {own} is interrupted by step {now} of {other}{resumed}{back}")
+            let begun = trace.rows[..at].last();
+            let begun = begun.filter(|row| row.kind == RowKind::Step && row.step == Some(left));
+            let begun = begun.map_or("", |_| ", which has only begun,");
+            format!(
+                "step {left} of {own}{begun} is interrupted by step {now} of {other}{resumed}{back}"
+            )
         }
         (None, Some(now)) if resumes => format!("step {now} of {other} goes on"),
         _ => format!("{other} goes on"),

@@ -15,8 +15,21 @@ const MOVES: [(&str, &str); 3] = [
 /// References that a pin counts.
 const PIN: u64 = 1024;
 
+/// Beside what a key stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// The state column.
+    States,
+    /// Sentences, which say "exclusive".
+    Sentences,
+}
+
 /// The lines under a picture of these rows; none if they show no such word.
-pub(super) fn draw<'a>(rows: impl Iterator<Item = &'a Row>, look: &Look) -> Vec<String> {
+pub(super) fn draw<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+    beside: Beside,
+    look: &Look,
+) -> Vec<String> {
     let rows: Vec<&Row> = rows.collect();
     let states: Vec<&str> = rows.iter().filter_map(|row| row.state.as_deref()).collect();
     let mut meanings: Vec<String> = Vec::new();
@@ -28,7 +41,7 @@ pub(super) fn draw<'a>(rows: impl Iterator<Item = &'a Row>, look: &Look) -> Vec<
     }
     let shows =
         |word: &str| states.iter().any(|state| state.split([' ', ';']).any(|part| part == word));
-    if shows("excl") {
+    if beside == Beside::States && shows("excl") {
         meanings.push("excl: the page is its owner's alone (PageAnonExclusive)".to_owned());
     }
     if shows("hint") || shows("hint+w") {

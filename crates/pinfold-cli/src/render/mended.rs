@@ -131,10 +131,11 @@ impl Teller {
         if let Some(Apart { contrast, .. }) = &mend.contrast {
             then.push(match contrast {
                 None => format!("{NO_DECISION}."),
-                Some(Contrast { first, last }) => {
+                Some(contrast @ Contrast { first, last, .. }) => {
+                    let order = in_order(contrast);
                     let first = self.both(first);
                     let last = last.as_ref().map(|last| format!(" Then, {}.", self.both(last)));
-                    format!("In the same order, {first}.{}", last.unwrap_or_default())
+                    format!("In {order}, {first}.{}", last.unwrap_or_default())
                 }
             });
         }
@@ -167,7 +168,13 @@ impl Teller {
             (None, Order::Another) => {
                 format!("{what}, in another order, where no decision differs")
             }
-            (Some(Contrast { first, .. }), Order::Same) => format!("{what}: {}", self.there(first)),
+            (Some(Contrast { first, same_order: true, .. }), Order::Same) => {
+                format!("{what}: {}", self.there(first))
+            }
+            (Some(contrast), Order::Same) => {
+                let there = self.there(&contrast.first);
+                format!("{what}, in {}: {there}", in_order(contrast))
+            }
             (Some(Contrast { first, .. }), Order::Another) => {
                 format!("{what}, in another order: {}", self.there(first))
             }
@@ -196,6 +203,11 @@ impl Teller {
             }
         }
     }
+}
+
+/// The order in which the other execution comes to the first difference.
+fn in_order(contrast: &Contrast) -> &'static str {
+    if contrast.same_order { "the same order" } else { "the order nearest to it" }
 }
 
 /// What is said where two executions have the same to tell.

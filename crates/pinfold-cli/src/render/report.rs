@@ -4,7 +4,7 @@ use super::accesses;
 use super::choose::choose;
 use super::evidence;
 use super::lanes;
-use super::legend;
+use super::legend::{self, Beside};
 use super::text::{clean, counted, flow, fold, pad, pad_left, seconds, thousands, width};
 use super::{Detail, Look, Tone};
 use crate::find;
@@ -154,7 +154,7 @@ impl Page<'_> {
         let mut lines = std::mem::take(&mut drawn.head);
         if self.look.detail == Detail::All {
             lines.extend(drawn.rows.into_iter().flat_map(|row| row.lines));
-            lines.extend(legend::draw(trace.rows.iter(), self.look));
+            lines.extend(legend::draw(trace.rows.iter(), Beside::States, self.look));
             return lines;
         }
         let room = self.room().max(TRACE_LEAST).saturating_sub(lines.len());
@@ -163,7 +163,7 @@ impl Page<'_> {
         let left = room.saturating_sub(chosen.lines.len());
         lines.extend(chosen.lines);
         let rows = trace.rows.iter().zip(&chosen.shown).filter(|(_, shown)| **shown);
-        let key = legend::draw(rows.map(|(row, _)| row), self.look);
+        let key = legend::draw(rows.map(|(row, _)| row), Beside::States, self.look);
         if key.len() <= left {
             lines.extend(key);
         }

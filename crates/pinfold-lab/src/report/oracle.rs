@@ -65,7 +65,7 @@ oracles! {
     Stale = "stale",
     /// All frames are free when all processes and handles are gone.
     Leak = "leak",
-    /// Every line of `always` holds.
+    /// Every line of the scenario's `always` holds.
     Claim = "claim",
     /// A step succeeds, or fails as it says.
     Step = "step",

@@ -79,9 +79,14 @@ impl Rows<'_> {
             }
             let lane = if at >= judging { None } else { Some(line.lane.unwrap_or(alone)) };
             self.switch(&mut drawn, at, lane, alone);
-            drawn.settle(None, at);
+            if lane.is_some() {
+                drawn.settle(None, at);
+            }
             self.line(&mut drawn, at, line, lane);
-            drawn.settle(Some(at), at + 1);
+            // What claims do by themselves is not shown as something that a lane brought about.
+            if lane.is_some() || drawn.rows.last().is_none_or(|row| row.lane.is_none()) {
+                drawn.settle(Some(at), at + 1);
+            }
         }
         let mut rows = drawn.rows;
         for (row, states) in rows.iter_mut().zip(&drawn.states) {

@@ -9,12 +9,12 @@ struct Term {
 }
 
 /// The words, in an order in which each needs only those before it.
-const TERMS: [Term; 37] = [
+const TERMS: [Term; 40] = [
     Term {
         name: "lane",
         used: &["lane", "~"],
-        meaning: "a column of the picture: a thread of a process, or a device. Lanes run at the \
-                  same time; between any two accesses another may go on",
+        meaning: "a thread of a process, or a device, with its steps. Lanes run at the same time; \
+                  between any two accesses another may go on",
     },
     Term {
         name: "P:A, A[1], A.1",
@@ -146,7 +146,8 @@ const TERMS: [Term; 37] = [
         name: "TLB",
         used: &["\n"],
         meaning: "what a CPU remembers of page tables. It goes on using that until a flush makes \
-                  it forget, even if the entry has changed: then it is stale",
+                  it forget, of one page or of several at once, even if the entry has changed: then \
+                  it is stale",
     },
     Term {
         name: "zap",
@@ -227,7 +228,25 @@ const TERMS: [Term; 37] = [
         name: "facts 4.2",
         used: &["facts "],
         meaning: "section 4.2 of docs/facts-linux.md: what Linux does, release by release, and \
-                  how that is known",
+                  how that is known. T and a number is a row of the table in its section 8, H and \
+                  a letter a hazard that it names",
+    },
+    Term {
+        name: "may fail",
+        used: &["may fail"],
+        meaning: "of a step: the scenario lets it fail in that way (busy: somebody uses the page)",
+    },
+    Term {
+        name: "execution, run",
+        used: &["execution"],
+        meaning: "the scenario, done once in one order of its lanes' accesses. A search ends when \
+                  it has tried every order that can make a difference",
+    },
+    Term {
+        name: "replay, events",
+        used: &["replay"],
+        meaning: "a run in an order that was recorded. Events are what is told of it, and were \
+                  found to be the recorded ones",
     },
 ];
 

@@ -101,18 +101,19 @@ impl<'a> Teller<'a> {
 
     /// Of the words that were stored to while fork copied their page: which the copy has as they
     /// were before, and which as they were after. Empty unless it has both.
-    fn torn_words(&self, (from, to): (Pfn, Pfn), copying: Range<usize>) -> String {
+    fn torn_words(&mut self, (from, to): (Pfn, Pfn), copying: Range<usize>) -> String {
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        let judged =
-            self.ledger.loads().filter(|(at, touch)| *at > copying.end && touch.frame == to);
+        let ledger = self.ledger;
+        let judged = ledger.loads().filter(|(at, touch)| *at > copying.end && touch.frame == to);
         for (_, touch) in judged {
             let word = touch.word;
-            let mut stores = self.ledger.stores().filter(|(at, store)| {
+            let mut stores = ledger.stores().filter(|(at, store)| {
                 copying.contains(at) && (store.frame, store.word) == (from, word)
             });
             let Some(first) = stores.next() else { continue };
             let last = stores.next_back().unwrap_or(first);
             let cite = self.at(last.0);
+            self.cite_step(last.0);
             let (side, said) = if last.1.value == touch.value {
                 (&mut after, format!("word {word} after {cite}"))
             } else {
@@ -193,7 +194,8 @@ impl<'a> Teller<'a> {
                 "and neither side has a full barrier"
             }
             (SeqCountUse::WriteBarrier, _) => {
-                "and the write barrier behind the sequence count orders no read"
+                "and the write barrier after fork's increment of the sequence count does not \
+                 keep fork's look for pins behind it"
             }
             (SeqCountUse::FullBarrier, _) => return String::new(),
         };
@@ -224,7 +226,8 @@ impl<'a> Teller<'a> {
             )
         } else {
             format!(
-                "read {cell} as it was {} ({value}, without {by}{newest}); nothing orders the read",
+                "read {cell} as it was {} ({value}, without {by}{newest}); nothing orders that \
+                 store before the read",
                 late.ago()
             )
         }

@@ -49,7 +49,7 @@ impl<'a> Teller<'a> {
             step.lane != lane && step.lane.is_some() && step.begins < line && line < step.ends
         };
         let around = self.ledger.steps.iter().find(around);
-        around.map(|step| format!(", inside step {},", step.number)).unwrap_or_default()
+        around.map(|step| format!(", in the middle of step {},", step.number)).unwrap_or_default()
     }
 
     /// Who made the entry of `frame` present again after it had lost the write bit at a line: a
@@ -57,7 +57,7 @@ impl<'a> Teller<'a> {
     fn put_back(&mut self, frame: Pfn, (lost, left): (usize, usize), name: &str) {
         let back = self.ledger.last_event(left, |event| match event {
             EventKind::MigrationRestored { pfn, writable: false } if pfn == frame => {
-                Some("put it back as its migration entry said by then")
+                Some("went by the migration entry, which had lost the write bit")
             }
             EventKind::HintRestored { pfn, writable: false } if pfn == frame => {
                 Some("made it present again as the entry said by then")
