@@ -188,8 +188,8 @@ fn a_shard_that_breaks_is_done_and_one_that_cannot_be_searched_is_not() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("nobody"));
 }
 
-/// A machine that is taken away ends what runs on it by a signal. What was found by then is kept, but
-/// a scheduler must not take the shard for one that was searched.
+/// A machine that is taken away ends what runs on it by a signal. What was found by then is kept,
+/// but a scheduler must not take the shard for one that was searched.
 #[cfg(unix)]
 #[test]
 fn a_shard_that_a_signal_ends_is_not_done() {

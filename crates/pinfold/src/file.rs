@@ -138,8 +138,8 @@ impl<P: Platform> File<P> {
     }
 
     /// Brings the pages back that are on a swap device, which only those of memory without a store
-    /// can be: what swapoff does with them, mapped or not, before [`Memory::swap_off`]. The payer of
-    /// this handle is charged, whoever was before. How many came back.
+    /// can be: what swapoff does with them, mapped or not, before [`Memory::swap_off`]. The payer
+    /// of this handle is charged, whoever was before. How many came back.
     ///
     /// # Errors
     /// With the first page that does not come: when frames or heap are exhausted, the payer is at
@@ -179,13 +179,13 @@ impl<P: Platform> File<P> {
     }
 
     /// As [`File::truncate`], to an end that lies within the last page: `cut` is called with its
-    /// frame, if the page is in memory or on a swap device, which it is brought back from, and zeros
-    /// what lies past the end. The page's lock is held; `cut` may not call the manager. In the store
-    /// the same is the embedder's to do.
+    /// frame, if the page is in memory or on a swap device, which it is brought back from, and
+    /// zeros what lies past the end. The page's lock is held; `cut` may not call the manager. In
+    /// the store the same is the embedder's to do.
     ///
     /// # Errors
-    /// As [`File::truncate`]; and, with the last page, when that cannot be brought back: nothing has
-    /// changed then.
+    /// As [`File::truncate`]; and, with the last page, when that cannot be brought back: nothing
+    /// has changed then.
     pub fn truncate_within(&self, pages: u64, cut: impl FnOnce(Pfn)) -> Result<(), FileError> {
         self.layout().truncate_within(pages, cut)
     }

@@ -181,10 +181,10 @@ struct Round {
 
 impl<P: Platform> Memory<P> {
     /// Takes so many pages of private and shared memory and of files that lie on `node` out of
-    /// memory, which are not in use as far as can be told, as [`crate::AddressSpace::page_out`] does
-    /// with those of a range: those of files if they are clean, others to the swap devices. None only
-    /// where none can leave, fewer where no more can as far as can be told; more where a large
-    /// folio is split.
+    /// memory, which are not in use as far as can be told, as [`crate::AddressSpace::page_out`]
+    /// does with those of a range: those of files if they are clean, others to the swap devices.
+    /// None only where none can leave, fewer where no more can as far as can be told; more where a
+    /// large folio is split.
     ///
     /// What is dirty is for [`crate::File::sync`]: [`crate::Stats::nr_vmscan_immediate_reclaim`]
     /// counts how often reclaim has met such a page.

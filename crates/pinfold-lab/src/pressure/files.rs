@@ -1,13 +1,12 @@
 //! The file that all processes have mapped, and the shared memory: with their pages memory is
 //! filled, too, beside those of the processes.
 //!
-//! Protocol: either has half as many pages as a process. The file's store fails as often as the swap
-//! device; what has no store goes to that.
-//! Each thread stores to lanes of its own in each page, through the mapping of any process and by
-//! writing to the file, and looks at them by loads and reads. The threads write some of it back now
-//! and then (`filing.rs`), and whoever reclaims in the background all of it when reclaim has met
-//! pages that are dirty: it is the machine's flusher. What a thread knows of the file outlives
-//! every process; under its lock come the manager's.
+//! Protocol: either has half as many pages as a process. The file's store fails as often as the
+//! swap device; what has no store goes to that. Each thread stores to lanes of its own in each
+//! page, through the mapping of any process and by writing to the file, and looks at them by loads
+//! and reads. The threads write some of it back now and then (`filing.rs`), and whoever reclaims in
+//! the background all of it when reclaim has met pages that are dirty: it is the machine's flusher.
+//! What a thread knows of the file outlives every process; under its lock come the manager's.
 
 use super::board::{Board, Space};
 use super::desk::Trouble;

@@ -3,11 +3,11 @@
 //!
 //! As for pages of files no switch takes away what these rest on: there are no twins. Left out by
 //! hand: the flush is missed by twelve of them, the step that takes the references away by the
-//! lock-free pin and the fault, the look whether the place still names the slot by the hole, swapoff
-//! and the second reader, and the list that the writeback begins with, like the wait for its end, by
-//! the device that wants its pages unchanged. What a device stores is looked for twice, in the
-//! references before the write and in the mark behind it: one of the two left out is missed by
-//! nobody here, the mark by a test of the library.
+//! lock-free pin and the fault, the look whether the place still names the slot by the hole,
+//! swapoff and the second reader, and the list that the writeback begins with, like the wait for
+//! its end, by the device that wants its pages unchanged. What a device stores is looked for twice,
+//! in the references before the write and in the mark behind it: one of the two left out is missed
+//! by nobody here, the mark by a test of the library.
 
 use super::Protocol;
 use pinfold_lab::Model;

@@ -13,15 +13,15 @@ pub(crate) enum Listed {
     Page(Pfn),
     /// On the device alone. The caller has a hold.
     Device,
-    /// There, and another has claimed the slot: the count of the holds that have ended, to be waited
-    /// for.
+    /// There, and another has claimed the slot: the count of the holds that have ended, to be
+    /// waited for.
     Claimed(u32),
 }
 
 impl<P: Platform> Memory<P> {
     /// Takes a hold on a slot that a place names, whose list the caller has locked, if nobody has
-    /// claimed it: one who reads past the swap cache may do so for an entry that is gone, whose slot
-    /// this was before (INV-PAST-1).
+    /// claimed it: one who reads past the swap cache may do so for an entry that is gone, whose
+    /// slot this was before (INV-PAST-1).
     pub(crate) fn hold_listed_slot(&self, slot: Slot) -> Listed {
         let mut slots = self.swap_table().slots(slot.device);
         if slots.is_claimed(slot.number) {
