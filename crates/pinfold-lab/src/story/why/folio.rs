@@ -98,9 +98,9 @@ impl<'a> Teller<'a> {
                         let missing = counted(missing, "is", "are");
                         sentence += &format!(
                             ", and must keep that of the split itself: {refs} + 1 = {} needed, \
-                             {missing} missing. {head} would count nothing while it is used, and a frame \
-                             that counts nothing is handed out again. So the split leaves {head} \
-                             its {had} and reports what it found",
+                             {missing} missing. {head} would count nothing while it is used, and a \
+                             frame that counts nothing is handed out again: Linux stops with a BUG \
+                             there (facts 5.1). Here the split leaves {head} its {had}, and reports it",
                             refs + 1
                         );
                     }
