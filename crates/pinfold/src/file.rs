@@ -79,7 +79,7 @@ impl<P: Platform> File<P> {
 
     fn show(&self, index: u64) -> Result<Shown<'_, P>, FileError> {
         let payer = self.payer.as_ref().map(Group::id);
-        let show = || self.object.show(index, payer).map_err(|error| error.of(index));
+        let show = || self.object.show::<false>(index, payer).map_err(|error| error.of(index));
         self.object.mem().relieved(show)
     }
 

@@ -332,6 +332,7 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    #[inline(always)]
     fn isolated(&self, head: Pfn, pages: u64, contents: Contents) -> Isolated<'_, P> {
         self.get(head, 1);
         Isolated { mem: self, head, pages, contents, back: Back::AsNew }

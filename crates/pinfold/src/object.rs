@@ -23,7 +23,7 @@
 //! - INV-OBJECT-2: an entry of a shared mapping shows a page of the list, or one that is being
 //!   taken out.
 //! - INV-OBJECT-3: a page that lacks `UPTODATE` is mapped nowhere and has no user but those who
-//!   wait for its contents.
+//!   wait for its contents, or for it to have left for a swap device, or to stay.
 
 mod cache;
 mod intervals;
@@ -114,15 +114,13 @@ pub(crate) struct Object<P: Platform> {
 pub(crate) struct Shown<'o, P: Platform> {
     list: ReadGuard<'o, List, P>,
     pub(crate) pfn: Pfn,
-    /// Whether it had to come from a swap device.
-    pub(crate) was_out: bool,
 }
 
 impl<P: Platform> Shown<'_, P> {
     /// The neighbour with this index, if it could be mapped at once.
     pub(crate) fn neighbour(&self, mem: &Memory<P>, index: u64) -> Option<Pfn> {
         let pfn = *self.list.get(index).filter(|_| index < self.list.count)?;
-        mem.frames().may_be_shown(pfn).then_some(pfn)
+        mem.frames().is_uptodate(pfn).then_some(pfn)
     }
 }
 
@@ -171,33 +169,30 @@ impl<P: Platform> Object<P> {
     }
 
     /// Shows page `index`, which is made or read if it is not there yet; `payer` is charged for a
-    /// frame that this takes. Waits for one that is on its way to a swap device.
-    pub(crate) fn show(
+    /// frame that this takes. Waits for one that is on its way to a swap device. `FAULTS` says
+    /// whether it is a fault that asks, which counts as one that waits for a device if it has to.
+    pub(crate) fn show<const FAULTS: bool>(
         &self,
         index: u64,
         payer: Option<GroupId>,
     ) -> Result<Shown<'_, P>, PageError> {
-        let mut was_out = false;
         loop {
             let list = self.cache.list.read(self.mem.platform());
             if index >= list.count {
                 return Err(PageError::PastEnd);
             }
-            let pfn = match list.at(index) {
-                Some(Has::Page(pfn)) => pfn,
-                Some(Has::Swapped(slot)) => {
+            let Some(pfn) = list.get(index).copied() else {
+                if let Some(Has::Swapped(slot)) = list.at(index) {
                     self.bring_back(index, (slot, list), payer)?;
-                    was_out = true;
+                    self.mem.counters().pgmajfault.add(u64::from(FAULTS));
                     continue;
                 }
-                None => {
-                    drop(list);
-                    self.add(index, payer)?;
-                    continue;
-                }
+                drop(list);
+                self.add(index, payer)?;
+                continue;
             };
-            if self.mem.frames().may_be_shown(pfn) {
-                return Ok(Shown { list, pfn, was_out });
+            if self.mem.frames().is_uptodate(pfn) {
+                return Ok(Shown { list, pfn });
             }
             self.mem.get(pfn, 1);
             drop(list);
@@ -247,6 +242,7 @@ impl<P: Platform> Object<P> {
     }
 
     /// A page that was just put into the list, which the caller has locked, names it: INV-OBJECT-1.
+    #[inline(always)]
     fn enlist(&self, index: u64, pfn: Pfn) {
         self.mem.frames().set_owner(pfn, (self.cache.word(), index));
         self.mem.frames().cache(pfn);
@@ -370,7 +366,7 @@ impl<'o, P: Platform> Closed<'o, P> {
                 gone(pfn);
                 mem.put(pfn, 1);
             }
-            Has::Swapped(slot) => mem.forget_slot(slot),
+            Has::Swapped(slot) => mem.forget_listed_slot(slot),
         });
     }
 }

@@ -325,10 +325,10 @@ impl<P: Platform> Memory<P> {
     /// if it stays as it is.
     #[inline]
     fn make_ready<'m>(&'m self, page: Isolated<'m, P>) -> Option<Leaving<'m, P>> {
-        match (page.is_of_object(), page.is_of_file()) {
-            (_, true) => self.prepare_cached(page),
-            (true, false) => self.prepare_shared(page),
-            (false, false) => self.prepare(page),
+        match page.is_of_object() {
+            false => self.prepare(page),
+            true if page.is_of_file() => self.prepare_cached(page),
+            true => self.prepare_shared(page),
         }
     }
 
@@ -454,8 +454,9 @@ impl<P: Platform> Memory<P> {
         let refs = counts.refs();
         if refs != REFERENCES {
             self.tell_frame(EventKind::SwapBusy { pfn, refs, expected: REFERENCES });
+            return false;
         }
-        refs == REFERENCES
+        true
     }
 
     /// Writes a page, if it is dirty and not all zeros, without its lock, which is taken again if
@@ -487,6 +488,7 @@ impl<P: Platform> Memory<P> {
     }
 
     /// Has a slot's device take a page; whether it did.
+    #[inline(always)]
     fn write_to(&self, pfn: Pfn, slot: Slot) -> bool {
         let written = self.transfer(slot, Transfer::Write, pfn).is_ok();
         if written {

@@ -153,7 +153,7 @@ impl<P: Platform> Memory<P> {
     }
 
     /// A swap entry that was taken out, or is about to be, under its table's lock, names its slot
-    /// no longer; or a place of shared memory, under its list's.
+    /// no longer.
     pub(crate) fn forget_slot(&self, slot: Slot) {
         self.give_up(slot, |slots| slots.drop_user(slot.number));
     }

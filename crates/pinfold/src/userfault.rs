@@ -416,7 +416,7 @@ impl<P: Platform> Space<P> {
             if !view.object.has(index) {
                 return Err(UffdError::Absent(at));
             }
-            let shown = view.object.show(index, self.payer());
+            let shown = view.object.show::<false>(index, self.payer());
             let shown = shown.map_err(|error| UffdError::Fault(error.at(at)))?;
             self.put_monitors(request, leaf, shown.pfn, protect)
         })
@@ -459,7 +459,7 @@ impl<P: Platform> Space<P> {
         if !view.object.add_as(index, self.payer(), fill).map_err(failed)? {
             return Err(UffdError::Exists(at));
         }
-        let shown = view.object.show(index, self.payer()).map_err(failed)?;
+        let shown = view.object.show::<false>(index, self.payer()).map_err(failed)?;
         match self.put_monitors(request, leaf, shown.pfn, protect) {
             // A fault of another thread has mapped what was put in.
             Err(UffdError::Exists(_)) | Ok(()) => Ok(()),

@@ -48,11 +48,8 @@ impl<P: Platform> Space<P> {
         if !request.area.uffd.is_none() {
             self.told_shown(request, view)?;
         }
-        let shown = view.object.show(view.index(request.page), self.payer());
+        let shown = view.object.show::<true>(view.index(request.page), self.payer());
         let shown = shown.map_err(|error| error.at(at))?;
-        if shown.was_out {
-            self.mem().counters().pgmajfault.add(1);
-        }
         match request.want {
             Want::Write if request.area.is_cow() => self.copy_shown(request, leaf, &shown),
             Want::Write if view.object.is_tracked() => {

@@ -297,17 +297,23 @@ impl Frames {
         self.frame(pfn).flags.fetch_and(!Flags::LAZY_FREE.bits());
     }
 
-    /// Says that the contents of a file's page are there. Full ordering: who sees it
-    /// ([`Frames::may_be_shown`]) sees the contents.
+    /// Says that the contents of an object's page are there. Full ordering: who sees it
+    /// ([`Frames::is_uptodate`]) sees the contents.
     pub(crate) fn mark_uptodate(&self, pfn: Pfn) {
         self.frame(pfn).flags.fetch_or(Flags::UPTODATE.bits());
+    }
+
+    /// Has nobody map an object's page from now on, whose lock the caller has, and whose list for
+    /// writing.
+    pub(crate) fn hide(&self, pfn: Pfn) {
+        self.frame(pfn).flags.fetch_and(!Flags::UPTODATE.bits());
     }
 
     /// Whether an object's page may be mapped: its contents are there, and are not on their way to
     /// a swap device.
     #[inline]
-    pub(crate) fn may_be_shown(&self, pfn: Pfn) -> bool {
-        Flags::from_bits_retain(self.frame(pfn).flags.load_acquire()).may_be_shown()
+    pub(crate) fn is_uptodate(&self, pfn: Pfn) -> bool {
+        self.frame(pfn).flags.load_acquire() & Flags::UPTODATE.bits() != 0
     }
 
     /// Says which object, by the word that names it, has a page as which of its pages: before the

@@ -6,9 +6,9 @@
 //! list comes before the page's lock, so nobody sleeps for it here. With it, nobody is between a
 //! look-up and an entry; if nothing maps the page then, and nobody refers to it but the list and
 //! the isolation, it says that it is being written (`WRITEBACK`) and is not dirty any more, in one
-//! step, and the list is free again. Who looks the page up from now on waits for its lock, which
-//! the writer keeps: nobody maps the page before it has left or stays ([`Flags::may_be_shown`]). So
-//! a device that wants its pages unchanged while it writes them has that of every process (Linux:
+//! step, and that its contents cannot be had (no `UPTODATE`), and the list is free again. Who looks
+//! the page up from now on waits for its lock, which the writer keeps: nobody maps the page before
+//! it has left or stays. So a device that wants its pages unchanged while it writes them has that of every process (Linux:
 //! a fault waits for the end of the writeback, in every release).
 //!
 //! When it is written the list is tried again, the page's references are taken away in one step if
@@ -41,6 +41,8 @@ use super::{Leaving, Left, REFERENCES, To};
 
 impl<P: Platform> Memory<P> {
     /// Locks a page and gives it a slot; none, if it stays as it is.
+    #[cold]
+    #[inline(never)]
     pub(super) fn prepare_shared<'m>(&'m self, page: Isolated<'m, P>) -> Option<Leaving<'m, P>> {
         self.counters().pgscan_anon.add(1);
         let pfn = page.head();
@@ -58,6 +60,8 @@ impl<P: Platform> Memory<P> {
 
     /// Writes and frees a page whose entries are out, if nothing maps it and nobody else refers to
     /// it.
+    #[cold]
+    #[inline(never)]
     pub(super) fn finish_shared(
         &self,
         lock: Option<PageLock<'_, P>>,
@@ -91,6 +95,9 @@ impl<P: Platform> Memory<P> {
             self.mark_dirty(pfn);
         }
         self.frames().end_writeback(pfn);
+        if !gone {
+            self.frames().mark_uptodate(pfn);
+        }
         gone
     }
 
@@ -101,6 +108,7 @@ impl<P: Platform> Memory<P> {
         let idle = self.may_go(pfn);
         if idle {
             self.begin_writeback(pfn);
+            self.frames().hide(pfn);
         }
         idle
     }

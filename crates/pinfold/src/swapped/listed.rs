@@ -37,6 +37,13 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    /// A place, under its list's lock, names its slot no longer.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn forget_listed_slot(&self, slot: Slot) {
+        self.forget_slot(slot);
+    }
+
     /// A page that was filled leaves the swap cache for its place, which names the slot no longer:
     /// the caller holds the slot, and has the list for writing. The cache's reference is the
     /// list's. Whether it did: not if the page was not filled.
