@@ -32,8 +32,8 @@ bitflags::bitflags! {
         const ISOLATED = 1 << 10;
         /// A page of a file, which has a store that it can be written back to.
         const FILE = 1 << 11;
-        /// The contents are there: of a file's page, that it was read; of one of shared memory, that
-        /// it is not on its way to a swap device. Of anonymous memory [`Flags::LAZY_FREE`].
+        /// The contents are there: of a file's page, that it was read; of one of shared memory,
+        /// that it is not on its way to a swap device. Of anonymous memory [`Flags::LAZY_FREE`].
         const UPTODATE = 1 << 12;
         /// A page of an object, which has it in its list; cleared under the page's lock.
         const CACHED = 1 << 13;

@@ -8,8 +8,8 @@
 //! the isolation, it says that it is being written (`WRITEBACK`) and is not dirty any more, in one
 //! step, and that its contents cannot be had (no `UPTODATE`), and the list is free again. Who looks
 //! the page up from now on waits for its lock, which the writer keeps: nobody maps the page before
-//! it has left or stays. So a device that wants its pages unchanged while it writes them has that of every process (Linux:
-//! a fault waits for the end of the writeback, in every release).
+//! it has left or stays. So a device that wants its pages unchanged while it writes them has that
+//! of every process (Linux: a fault waits for the end of the writeback, in every release).
 //!
 //! When it is written the list is tried again, the page's references are taken away in one step if
 //! they are those two, and only then the mark is asked for. Its place names the slot from then on,

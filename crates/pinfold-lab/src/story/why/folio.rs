@@ -85,7 +85,8 @@ impl<'a> Teller<'a> {
                     });
                     let (cite, of) = (self.at(at), tail.unwrap_or(head));
                     let many = counted(refs, "reference", "references");
-                    let mut sentence = format!("{cite} took the {many} of {of} off {head}");
+                    let took = if refs < had { "took" } else { "was to take" };
+                    let mut sentence = format!("{cite} {took} the {many} of {of} off {head}");
                     if let Some(sum) = self.ledger.of_tail((of, at), refs) {
                         sentence += &format!(": {sum}");
                     }
@@ -99,8 +100,9 @@ impl<'a> Teller<'a> {
                         sentence += &format!(
                             ", and must keep that of the split itself: {refs} + 1 = {} needed, \
                              {missing} missing. {head} would count nothing while it is used, and a \
-                             frame that counts nothing is handed out again: Linux stops with a BUG \
-                             there (facts 5.1). Here the split leaves {head} its {had}, and reports it",
+                             frame that counts nothing is handed out again. Linux looks for that \
+                             and stops, with a BUG (facts 5.1); here the split leaves {head} its \
+                             {had}, and reports it",
                             refs + 1
                         );
                     }
