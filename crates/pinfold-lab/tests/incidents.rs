@@ -748,7 +748,7 @@ fn a_walkers_reference_on_a_tail_is_lost_up_to_3_1() {
         assert!(told.contains("counts, and f8, its head, does not (rule tail-refs="), "{told}");
         assert!(told.contains("took it off f9, and one off f8, too"), "{told}");
         assert!(
-            told.contains("took the 2 references of f9 off f8: 2 = ")
+            told.contains("was to take the 2 references of f9 off f8: 2 = ")
                 && told.contains("f8 had, with its entries out, 2 = "),
             "{told}"
         );
